@@ -1,0 +1,77 @@
+"""Which thread is worth the next request. Pure.
+
+This is the agenda of one pass over a board: whatever the index shows as changed, in the order in which it is in
+danger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from email.utils import formatdate, parsedate_to_datetime
+
+from chancrawl.fourchan import IndexEntry
+from chancrawl.items import Thread
+
+
+def changed(entry: IndexEntry, held: Thread | None) -> bool:
+    """Whether the index shows something of a thread that is not held.
+
+    Counts are compared besides times because `replies` can change while `last_modified` does not. The thread's own
+    page may have been read after the index that led to it: then its header already has the time that the index shows
+    now.
+    """
+    if held is None or held.fate != "live":
+        return True
+    if entry.replies is not None and entry.replies != held.replies:
+        return True
+    times = (held.last_modified, http_time(held.http_last_modified))
+    return entry.last_modified not in {None if time is None else int(time.timestamp()) for time in times}
+
+
+def live_threads_due(index: Mapping[int, IndexEntry], held: Mapping[int, Thread]) -> list[IndexEntry]:
+    """The threads of an index to fetch, the one nearest to falling off the board first."""
+    due = [entry for entry in index.values() if changed(entry, held.get(entry.no))]
+    return sorted(due, key=lambda entry: entry.position, reverse=True)
+
+
+def archived_threads_due(archive: Collection[int], held: Mapping[int, Thread]) -> list[int]:
+    """The threads of an archive to fetch, newest first: those not read since they were archived."""
+    due = [no for no in archive if no not in held or held[no].fate != "archived"]
+    return sorted(due, reverse=True)
+
+
+def if_modified_since(held: Thread | None, entry: IndexEntry | None) -> str | None:
+    """The If-Modified-Since of a thread's next fetch.
+
+    To the letter what the server sent last, for it compares for equality. One exception: Last-Modified counts in
+    seconds, so a page read in the second of its last change can lack a reply and have the same time as the page that
+    has it. The index then shows another count with the same time, and only another time brings the page.
+    """
+    if held is None or held.http_last_modified is None:
+        return None
+    sent = http_time(held.http_last_modified)
+    if entry is None or sent is None or entry.replies in (None, held.replies):
+        return held.http_last_modified
+    if entry.last_modified is not None and entry.last_modified > sent.timestamp():
+        return held.http_last_modified
+    return http_date(sent.timestamp() - 1)
+
+
+def http_time(value: str | None) -> datetime | None:
+    """A Last-Modified or Date header as a time; None if there is none or it cannot be read."""
+    if not value:
+        return None
+    try:
+        time = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return time if time.tzinfo else None
+
+
+def http_date(seconds: float) -> str:
+    """
+    >>> http_date(0)
+    'Thu, 01 Jan 1970 00:00:00 GMT'
+    """
+    return formatdate(seconds, usegmt=True)

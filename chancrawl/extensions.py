@@ -1,0 +1,100 @@
+"""What a person is told while a crawl runs and when it ends."""
+
+from __future__ import annotations
+
+import logging
+from typing import Self
+
+from scrapy import signals
+from scrapy.crawler import Crawler
+from scrapy.utils.asyncio import AsyncioLoopingCall, create_looping_call
+from twisted.internet.task import LoopingCall
+
+from chancrawl.ledger import Ledger
+
+logger = logging.getLogger(__name__)
+
+class Report:
+    """A line of progress every LOGSTATS_INTERVAL seconds, and at the end what was collected and where, in plain words."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        self.stats = crawler.stats
+        self.interval = crawler.settings.getfloat("LOGSTATS_INTERVAL")
+        self.task: AsyncioLoopingCall | LoopingCall | None = None
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        report = cls(crawler)
+        crawler.signals.connect(report.spider_opened, signals.spider_opened)
+        crawler.signals.connect(report.spider_closed, signals.spider_closed)
+        return report
+
+    def spider_opened(self) -> None:
+        if self.interval:
+            self.task = create_looping_call(self.progress)
+            self.task.start(self.interval, now=False)
+
+    def progress(self) -> None:
+        logger.info("So far: %s; %s.", self.collected(), self.cost())
+
+    def spider_closed(self, reason: str) -> None:
+        if self.task and self.task.running:
+            self.task.stop()
+        ends = {"finished": "Done", "shutdown": "Stopped; what was fetched is stored"}
+        place = Ledger.of(self.crawler).store.place
+        lines = [
+            f"{ends.get(reason, f'Ended early ({reason})')}.",
+            f"  collected  {self.collected()}",
+            f"  stored in  {place}",
+            f"  cost       {self.cost()}",
+        ]
+        lines += [f"  attention  {line}" for line in self.attention()]
+        logger.info("\n".join(lines))
+
+    def collected(self) -> str:
+        """`1 board, 150 threads, 4,312 posts, 3 revisions, 2 deletions`: what was new or changed."""
+        return ", ".join(
+            counted(self.number(f"items/{kind}" if kind != "board" else "chan/boards"), kind)
+            for kind in ("board", "thread", "post", "revision", "deletion")
+        )
+
+    def cost(self) -> str:
+        requests = self.number("downloader/request_count")
+        received = self.number("downloader/response_bytes")
+        unchanged = self.number("downloader/response_status_count/304")
+        return f"{counted(requests, 'request')} ({unchanged:,} answered 304), {size(received)} received"
+
+    def attention(self) -> list[str]:
+        """What a person should look at; nothing is lost silently."""
+        notes = {
+            "quarantine/payloads": "set aside unread in CSV_FOLDER/quarantine",
+            "chan/threads_failed": "threads could not be fetched; the next run asks for them again",
+            "chan/threads_vanished": "threads were gone before they were read",
+            "store/not_written": "rows not written; the next run fetches them again",
+        }
+        return [f"{self.number(stat):,} {note}" for stat, note in notes.items() if self.number(stat)]
+
+    def number(self, stat: str) -> int:
+        value: int = self.stats.get_value(stat, 0)
+        return value
+
+
+def counted(number: int, noun: str) -> str:
+    """
+    >>> counted(1, "post"), counted(1200, "post")
+    ('1 post', '1,200 posts')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def size(number: float) -> str:
+    """
+    >>> size(999), size(1234567)
+    ('999 bytes', '1.2 MB')
+    """
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000 or unit == "GB":
+            break
+        number /= 1000
+    return f"{number:,.0f} {unit}" if unit == "bytes" else f"{number:,.1f} {unit}"

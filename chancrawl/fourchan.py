@@ -1,0 +1,316 @@
+"""4chan's read-only JSON API: its addresses, and its payloads made into items. Pure.
+
+Described at https://github.com/4chan/4chan-API; what the description leaves out is said where it matters. Payloads are
+untrusted: what has not the promised shape as a whole raises `Malformed`; what is odd in one post or in one field is
+passed over, named in `problems`, and stays in `raw`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from chancrawl import markup
+from chancrawl.items import Board, Post, Raw, Thread
+
+BOARDS = "/boards.json"
+
+
+def index_path(board: str) -> str:
+    return f"/{board}/threads.json"
+
+
+def archive_path(board: str) -> str:
+    return f"/{board}/archive.json"
+
+
+def thread_path(board: str, no: int) -> str:
+    return f"/{board}/thread/{no}.json"
+
+
+# Keys that an opening post carries for its thread. They change with every reply, or differ between the thread's own
+# page and the index pages, and make no new version of the post. `now` repeats `time` in New York's time.
+THREAD_KEYS = frozenset(
+    "replies images unique_ips bumplimit imagelimit sticky closed archived archived_on tail_size tail_id semantic_url "
+    "last_modified omitted_posts omitted_images last_replies custom_spoiler sticky_cap now".split()
+)
+
+
+class Malformed(ValueError):
+    """A payload is not what its address promises. Raised by the parsers here; the text says what is wrong."""
+
+
+@dataclass(slots=True, frozen=True)
+class IndexEntry:
+    """A line of threads.json. `last_modified` is in seconds since 1970; `replies` was not sent before 2019."""
+
+    no: int
+    last_modified: int | None
+    replies: int | None
+    position: int
+
+
+@dataclass(slots=True)
+class Page:
+    """What one reading of a thread shows: its state, and its posts as they were sent, by number."""
+
+    thread: Thread
+    posts: dict[int, Raw]
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the posts are as many as the opening post says (a truncated page shows fewer)."""
+        return self.thread.replies is None or len(self.posts) > self.thread.replies
+
+
+def loads(body: bytes) -> Any:
+    """JSON, with the lone surrogates that a strict parser refuses.
+
+    >>> loads(b'["\\\\ud83d"]')
+    ['\\ud83d']
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"not JSON: {error}") from None
+
+
+def dumps(value: Any) -> str:
+    """Compact JSON that reads back to the same value, lone surrogates included (they are escaped)."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value, separators=(",", ":"))
+
+
+def digest(raw: Raw) -> int:
+    """64 bits that differ when a post has changed, and not when only its thread has."""
+    version = {key: value for key, value in raw.items() if key not in THREAD_KEYS}
+    try:
+        text = orjson.dumps(version, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        text = json.dumps(version, sort_keys=True).encode()
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)
+
+
+# --- whole payloads
+
+
+def parse_boards(payload: Any) -> list[Board]:
+    """boards.json: `{"boards": [{"board": "po", "title": …, "is_archived": 1}, …]}`."""
+    entries = payload.get("boards") if isinstance(payload, dict) else None
+    if not isinstance(entries, list):
+        raise Malformed("boards.json without a list of boards")
+    boards = []
+    for raw in entries:
+        if isinstance(raw, dict) and isinstance(name := raw.get("board"), str) and name.isascii() and name.isalnum():
+            read = _Fields(raw)
+            boards.append(
+                Board(
+                    board=name,
+                    title=markup.unescape(read.text("title")),
+                    worksafe=None if "ws_board" not in raw else read.flag("ws_board"),
+                    has_archive=read.flag("is_archived"),
+                    pages=read.number("pages"),
+                    per_page=read.number("per_page"),
+                    bump_limit=read.number("bump_limit"),
+                    image_limit=read.number("image_limit"),
+                    raw=raw,
+                )
+            )
+    if not boards:
+        raise Malformed("boards.json without boards")
+    return boards
+
+
+def parse_index(payload: Any) -> dict[int, IndexEntry]:
+    """threads.json: `[{"page": 1, "threads": [{"no": 570368, "last_modified": 1546294897, "replies": 2}, …]}, …]`.
+
+    In bump order, the thread bumped last first.
+    """
+    if not isinstance(payload, list):
+        raise Malformed("an index that is no list of pages")
+    entries: dict[int, IndexEntry] = {}
+    for page in payload:
+        threads = page.get("threads") if isinstance(page, dict) else None
+        if not isinstance(threads, list):
+            raise Malformed("an index page without a list of threads")
+        for raw in threads:
+            read = _Fields(raw if isinstance(raw, dict) else {})
+            no = read.number("no", most=markup.LARGEST_NO)
+            if not no:
+                raise Malformed("a thread without a number in the index")
+            entries[no] = IndexEntry(no, read.time("last_modified"), read.number("replies"), len(entries))
+    return entries
+
+
+def parse_archive(payload: Any) -> list[int]:
+    """archive.json: `[571958, 572866, …]`, the thread archived first in front."""
+    if not isinstance(payload, list) or not all(type(no) is int and 0 < no <= markup.LARGEST_NO for no in payload):
+        raise Malformed("an archive that is no list of thread numbers")
+    return payload
+
+
+def parse_thread(payload: Any, board: str, no: int) -> Page:
+    """thread/N.json: `{"posts": [opening post, reply, …]}`."""
+    posts = payload.get("posts") if isinstance(payload, dict) else None
+    if not isinstance(posts, list) or not posts:
+        raise Malformed("a thread without posts")
+    opening = posts[0]
+    if not isinstance(opening, dict) or opening.get("no") != no or opening.get("resto", 0) != 0:
+        raise Malformed(f"a thread that does not begin with its opening post {no}")
+    read = _Fields(opening)
+    page = Page(_thread_of(read, board, no), {}, read.problems)
+    for raw in posts:
+        problem = _problem_of(raw, no)
+        if problem:
+            page.problems.append(problem)
+        else:
+            page.posts[raw["no"]] = raw
+    if no not in page.posts:
+        raise Malformed("a thread whose opening post cannot be read")
+    return page
+
+
+def _problem_of(raw: Any, thread_no: int) -> str | None:
+    if not isinstance(raw, dict):
+        return "a post that is no object"
+    read = _Fields(raw)
+    no = read.number("no", most=markup.LARGEST_NO)
+    if not no:
+        return "a post without a number"
+    if read.time("time") is None:
+        return f"post {no} without a time"
+    if raw.get("resto", 0) != (0 if no == thread_no else thread_no):
+        return f"post {no} of another thread"
+    return None
+
+
+def _thread_of(read: _Fields, board: str, no: int) -> Thread:
+    archived_on = read.time("archived_on")
+    return Thread(
+        board=board,
+        no=no,
+        subject=markup.unescape(read.text("sub")),
+        semantic_url=read.text("semantic_url"),
+        replies=read.number("replies"),
+        images=read.number("images"),
+        unique_ips=read.number("unique_ips"),
+        sticky=read.flag("sticky"),
+        closed=read.flag("closed"),
+        bump_limit_reached=read.flag("bumplimit"),
+        image_limit_reached=read.flag("imagelimit"),
+        archived_at=utc(archived_on),
+        tail_size=read.number("tail_size"),
+        fate="archived" if read.flag("archived") else "live",
+    )
+
+
+# --- one post
+
+
+def describe(post: Post) -> list[str]:
+    """Fill every column of `post` that follows from its `raw`; return what in it could not be read."""
+    read = _Fields(post.raw)
+    post.name = markup.unescape(read.text("name"))
+    post.tripcode = read.text("trip")
+    post.poster_id = read.text("id")
+    post.capcode = read.text("capcode")
+    post.country = read.text("country")
+    post.country_name = read.text("country_name")
+    post.board_flag = read.text("board_flag")
+    post.flag_name = read.text("flag_name")
+    post.since4pass = read.number("since4pass")
+    post.email = markup.unescape(read.text("email"))
+    post.subject = markup.unescape(read.text("sub"))
+    post.tag = read.text("tag")
+    post.file_tim = read.number("tim", most=markup.LARGEST_NO)
+    post.file_name = markup.unescape(read.text("filename"))
+    post.file_ext = read.text("ext")
+    post.file_size = read.number("fsize", most=markup.LARGEST_NO)
+    post.file_md5 = read.md5("md5")
+    post.file_width = read.number("w")
+    post.file_height = read.number("h")
+    post.thumbnail_width = read.number("tn_w")
+    post.thumbnail_height = read.number("tn_h")
+    post.file_deleted = read.flag("filedeleted")
+    post.file_spoiler = read.flag("spoiler")
+    post.custom_spoiler = read.number("custom_spoiler")
+    post.has_mobile_image = read.flag("m_img")
+    post.comment_html = read.text("com")
+    comment = markup.parse(post.comment_html or "", post.board, post.thread_no)
+    post.comment_text = comment.text if post.comment_html is not None else None
+    post.quotes = comment.quotes
+    post.links = comment.links
+    return [f"post {post.no}: {problem}" for problem in read.problems]
+
+
+def utc(seconds: int | None) -> datetime | None:
+    """Seconds since 1970 as an aware time."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+class _Fields:
+    """Reads typed values out of an untrusted object, and remembers what was of another type."""
+
+    def __init__(self, raw: Raw) -> None:
+        self.raw = raw
+        self.problems: list[str] = []
+
+    def number(self, key: str, most: int = 2**31 - 1) -> int | None:
+        return self._read(key, lambda v: v if type(v) is int and 0 <= v <= most else None)
+
+    def time(self, key: str) -> int | None:
+        """Seconds since 1970, up to the year 9999."""
+        return self.number(key, most=253402300799)
+
+    def flag(self, key: str) -> bool:
+        return bool(self._read(key, lambda v: v if type(v) in (int, bool) else None))
+
+    def text(self, key: str) -> str | None:
+        value = self._read(key, lambda v: v if type(v) is str else None)
+        return None if value is None else markup.clean(value)
+
+    def md5(self, key: str) -> str | None:
+        return self._read(key, _hex_of)
+
+    def _read(self, key: str, convert: Callable[[Any], Any]) -> Any:
+        value = self.raw.get(key)
+        if value is None:
+            return None
+        converted = convert(value)
+        if converted is None:
+            self.problems.append(f"{key} is {markup.clean(repr(value))[:80]}")
+        return converted
+
+
+def _hex_of(packed: Any) -> str | None:
+    """The md5 as it is sent, 16 bytes in base64, as 32 hexadecimal digits.
+
+    >>> _hex_of("uZUeZeB14FVR+Mc2ScHvVA==")
+    'b9951e65e075e05551f8c73649c1ef54'
+    """
+    try:
+        digest_bytes = base64.b64decode(packed, validate=True)
+    except (TypeError, ValueError, binascii.Error):
+        return None
+    return digest_bytes.hex() if len(digest_bytes) == 16 else None
+
+
+def known_boards(boards: Iterable[str], limit: int = 12) -> str:
+    """A few names of boards, for a message: `/a/, /po/, …`."""
+    names = sorted(boards)
+    return ", ".join(f"/{name}/" for name in names[:limit]) + (", …" if len(names) > limit else "")

@@ -1,0 +1,160 @@
+"""What the spiders yield: typed items, one dataclass each.
+
+An item is a row: its fields are the columns of the table of schema.sql (and of the CSV file) that keeps it, in that
+order. Times are aware and in UTC. A field is None where the source said nothing.
+
+`Board`, `Thread` and `Validator` are state: what the crawl knows about the source. They travel behind the posts they
+speak of, through the same pipelines, and are committed with them, so that state is never ahead of the data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, TypedDict
+
+Raw = dict[str, Any]
+
+
+class Quote(TypedDict):
+    """A post that a comment points to.
+
+    `thread_no` is None where the link does not say (a dead link, a link across boards); `dead` means that the site
+    itself shows the quoted post as gone.
+    """
+
+    board: str
+    thread_no: int | None
+    no: int
+    dead: bool
+
+
+@dataclass(slots=True)
+class Board:
+    """A board as boards.json describes it (https://github.com/4chan/4chan-API/blob/master/pages/Boards.md)."""
+
+    board: str
+    title: str | None = None
+    worksafe: bool | None = None
+    has_archive: bool = False
+    pages: int | None = None
+    per_page: int | None = None
+    bump_limit: int | None = None
+    image_limit: int | None = None
+    seen_at: datetime | None = None
+    raw: Raw = field(default_factory=dict, repr=False)
+
+
+@dataclass(slots=True)
+class Thread:
+    """The state of a thread: what its index and its own page said last, and what became of it.
+
+    `last_modified` is the index's value when the posts were read; `http_last_modified` is the header of the thread's
+    own page, to the letter, because the server compares If-Modified-Since for equality. `position` counts from 0 at
+    the top of the bump order. `fate` is live, archived, pruned (fell off the end) or deleted.
+    """
+
+    board: str
+    no: int
+    subject: str | None = None
+    semantic_url: str | None = None
+    replies: int | None = None
+    images: int | None = None
+    unique_ips: int | None = None
+    sticky: bool = False
+    closed: bool = False
+    bump_limit_reached: bool = False
+    image_limit_reached: bool = False
+    archived_at: datetime | None = None
+    tail_size: int | None = None
+    position: int | None = None
+    last_modified: datetime | None = None
+    http_last_modified: str | None = None
+    fate: str = "live"
+    first_seen_at: datetime | None = None
+    last_seen_at: datetime | None = None
+    gone_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Post:
+    """One version of one post.
+
+    `raw` is the payload's own object; every other column can be derived from it. `revision` counts the versions seen,
+    from 1. `deleted_at` is the first time the post was missed while its thread lived, `deletion_confirmed_at` the
+    second, in a different body; a post that returns loses both.
+    """
+
+    board: str
+    no: int
+    thread_no: int
+    posted_at: datetime
+    name: str | None = None
+    tripcode: str | None = None
+    poster_id: str | None = None
+    capcode: str | None = None
+    country: str | None = None
+    country_name: str | None = None
+    board_flag: str | None = None
+    flag_name: str | None = None
+    since4pass: int | None = None
+    email: str | None = None
+    subject: str | None = None
+    tag: str | None = None
+    comment_html: str | None = field(default=None, repr=False)
+    comment_text: str | None = field(default=None, repr=False)
+    quotes: list[Quote] = field(default_factory=list, repr=False)
+    links: list[str] = field(default_factory=list, repr=False)
+    file_tim: int | None = None
+    file_name: str | None = None
+    file_ext: str | None = None
+    file_size: int | None = None
+    file_md5: str | None = None
+    file_width: int | None = None
+    file_height: int | None = None
+    thumbnail_width: int | None = None
+    thumbnail_height: int | None = None
+    file_deleted: bool = False
+    file_spoiler: bool = False
+    custom_spoiler: int | None = None
+    has_mobile_image: bool = False
+    revision: int = 1
+    first_seen_at: datetime | None = None
+    last_seen_at: datetime | None = None
+    deleted_at: datetime | None = None
+    deletion_confirmed_at: datetime | None = None
+    raw: Raw = field(default_factory=dict, repr=False)
+    digest: int = field(default=0, repr=False)
+    """A 64-bit hash of what makes a version: of `raw` without the keys that change with the thread."""
+
+
+@dataclass(slots=True)
+class Deletion:
+    """A change in what is known of a post's deletion: missed, confirmed, or (with both times None) taken back."""
+
+    board: str
+    thread_no: int
+    no: int
+    last_seen_at: datetime | None
+    deleted_at: datetime | None
+    deletion_confirmed_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Validator:
+    """The Last-Modified of an index file whose content is stored in full (a validator, in the words of RFC 9110)."""
+
+    path: str
+    last_modified: str
+
+
+Item = Board | Thread | Post | Deletion | Validator
+
+
+def columns(item_class: type[Item]) -> list[str]:
+    """The names of an item's fields, in order: the columns of its table and of its CSV file.
+
+    >>> columns(Validator)
+    ['path', 'last_modified']
+    """
+    return [f.name for f in fields(item_class)]

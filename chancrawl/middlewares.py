@@ -1,0 +1,152 @@
+"""Between the engine and the network: backing off, and proxies where one address is not enough."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from dataclasses import dataclass
+from typing import Self
+
+from rotating_proxies.middlewares import BanDetectionMiddleware, RotatingProxyMiddleware
+from scrapy import Request, Spider
+from scrapy.crawler import Crawler
+from scrapy.exceptions import IgnoreRequest
+from scrapy.http import Response
+from scrapy.utils.httpobj import urlparse_cached
+
+logger = logging.getLogger(__name__)
+
+
+def is_ban(response: Response) -> bool:
+    """Whether an answer says "too much": 429, 5xx, or the 403 page of the CDN. 304 and 404 are good answers."""
+    return response.status in (403, 408, 429) or response.status >= 500
+
+
+@dataclass(slots=True)
+class Egress:
+    """How one address (ours, or a proxy's) stands with the site. Times are monotonic seconds."""
+
+    strikes: int = 0
+    closed_until: float = 0.0
+
+    def strike(self, now: float, delay: float, longest: float, retry_after: float = 0.0) -> float:
+        """After a ban: the pause in seconds, doubling from `delay` with every ban in a row.
+
+        Answers to requests that were under way when a pause began are not held against the address again.
+        """
+        if now >= self.closed_until:
+            self.strikes += 1
+        pause = max(min(delay * 2.0**self.strikes, longest), retry_after)
+        self.closed_until = max(self.closed_until, now + pause)
+        return pause
+
+    def welcome(self, now: float) -> None:
+        """After a good answer."""
+        if now >= self.closed_until:
+            self.strikes = 0
+
+
+class BackoffMiddleware:
+    """Keeps an address quiet for a while when the site refuses it or does not answer.
+
+    The pause begins at twice DOWNLOAD_DELAY and doubles with every refusal in a row, up to BACKOFF_MAX; Retry-After is
+    kept where it asks for more. What was refused is retried by Scrapy's own RetryMiddleware.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        self.stats = crawler.stats
+        self.delay = max(crawler.settings.getfloat("DOWNLOAD_DELAY"), 0.05)
+        self.longest = crawler.settings.getfloat("BACKOFF_MAX")
+        self.egresses: dict[str, Egress] = {}
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(crawler)
+
+    def _egress(self, request: Request) -> Egress:
+        slot = request.meta.get("download_slot") or urlparse_cached(request).hostname or ""
+        return self.egresses.setdefault(slot, Egress())
+
+    async def process_request(self, request: Request) -> None:
+        egress = self._egress(request)
+        while (pause := egress.closed_until - time.monotonic()) > 0:
+            if not self.crawler.crawling:
+                raise IgnoreRequest("the crawl is stopping")
+            await asyncio.sleep(min(pause, 0.5))  # in short steps, so that Ctrl-C is heard
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        if is_ban(response):
+            self._strike(request, f"{response.status}", _retry_after(response))
+        else:
+            self._egress(request).welcome(time.monotonic())
+        return response
+
+    def process_exception(self, request: Request, exception: Exception) -> None:
+        if not isinstance(exception, IgnoreRequest):
+            self._strike(request, type(exception).__name__)
+
+    def _strike(self, request: Request, reason: str, retry_after: float = 0.0) -> None:
+        pause = self._egress(request).strike(time.monotonic(), self.delay, self.longest, retry_after)
+        self.stats.inc_value("backoff/count")
+        self.stats.inc_value(f"backoff/reason/{reason}")
+        logger.info("Refused (%s) at %s: quiet for %.1f s", reason, request.url, pause)
+
+
+def _retry_after(response: Response) -> float:
+    """Seconds; a date or nonsense counts as none."""
+    value = (response.headers.get(b"Retry-After") or b"").strip()
+    return min(float(value), 3600.0) if value.isdigit() else 0.0
+
+
+# --- proxies: https://github.com/TeamHG-Memex/scrapy-rotating-proxies
+
+
+class RotatingProxies(RotatingProxyMiddleware):  # type: ignore[misc]
+    """A random living proxy for each request. The delay holds for each proxy host, which is taken for one address."""
+
+    def process_request(self, request: Request, spider: Spider | None = None) -> None:
+        super().process_request(request, spider)
+
+    def process_response(self, request: Request, response: Response, spider: Spider | None = None) -> Request | Response:
+        result: Request | Response = super().process_response(request, response, spider)
+        return result
+
+    def process_exception(self, request: Request, exception: Exception, spider: Spider | None = None) -> Request | None:
+        result: Request | None = super().process_exception(request, exception, spider)
+        return result
+
+
+class BanDetection(BanDetectionMiddleware):  # type: ignore[misc]
+    """Tells RotatingProxies which answers are bans."""
+
+    def process_response(self, request: Request, response: Response, spider: Spider | None = None) -> Response:
+        result: Response = super().process_response(request, response, spider)
+        return result
+
+    def process_exception(self, request: Request, exception: Exception, spider: Spider | None = None) -> None:
+        super().process_exception(request, exception, spider)
+
+
+class BanPolicy:
+    """ROTATING_PROXY_BAN_POLICY: what counts as a ban."""
+
+    def response_is_ban(self, request: Request, response: Response) -> bool:
+        return is_ban(response)
+
+    def exception_is_ban(self, request: Request, exception: Exception) -> bool:
+        return not isinstance(exception, IgnoreRequest)
+
+
+class HidePasswords(logging.Filter):
+    """Takes the passwords of proxies out of log records: http://user:password@host becomes http://***@host."""
+
+    _userinfo = re.compile(r"//[^/\s@]+@")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if "@" in message:
+            record.msg, record.args = self._userinfo.sub("//***@", message), ()
+        return True

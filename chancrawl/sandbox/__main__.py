@@ -1,0 +1,71 @@
+"""`python -m chancrawl.sandbox`: serve until stopped. Prints its address in its first line."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+
+from aiohttp import web
+
+from chancrawl.sandbox.recorded import Recorded
+from chancrawl.sandbox.server import Clock, Server
+from chancrawl.sandbox.world import World
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that `python -m chancrawl.sandbox` and `scrapy sandbox` share."""
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8044, help="port to listen on (default 8044; 0: any free one)")
+    parser.add_argument("--seed", type=int, default=1, help="another number makes other boards (default 1)")
+    parser.add_argument("--speed", type=float, default=1.0, help="seconds of its clock for one of ours (default 1)")
+    parser.add_argument("--start", type=float, help="when its boards begin to live, seconds since 1970 (default now)")
+    parser.add_argument("--index-seconds", type=float, default=0.0, help="rebuild index files only so often (default 0)")
+    parser.add_argument("--recorded", metavar="FOLDER", type=Path, help="serve the recorded payloads of a folder instead")
+    parser.add_argument("--until-eof", action="store_true", help="end when standard input ends")
+
+
+async def serve(options: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM (or the end of standard input); the exit code."""
+    now = time.time()
+    world: World | Recorded
+    if options.recorded is not None:
+        if not options.recorded.is_dir():
+            print(f"There is no folder {options.recorded}.", file=sys.stderr)
+            return 1
+        world = Recorded(options.recorded)
+    else:
+        start = now if options.start is None else options.start
+        world = World(options.seed, start, index_seconds=options.index_seconds)
+    runner = web.AppRunner(Server(world, Clock(now, options.speed)).app(), access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, options.host, options.port)
+        await site.start()
+    except OSError as error:
+        print(f"Cannot listen on {options.host}:{options.port}: {error.strerror}; give another --port.", file=sys.stderr)
+        return 1
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    if options.until_eof:
+        loop.add_reader(sys.stdin.fileno(), lambda: sys.stdin.buffer.read1() or stopped.set())  # type: ignore[attr-defined]
+    host, port = runner.addresses[0][:2]
+    print(f"http://{host}:{port}", flush=True)
+    await stopped.wait()
+    await runner.cleanup()
+    return 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m chancrawl.sandbox", description="A local 4chan to try things on.")
+    add_options(parser)
+    sys.exit(asyncio.run(serve(parser.parse_args())))
+
+
+if __name__ == "__main__":
+    main()

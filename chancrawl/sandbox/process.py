@@ -1,0 +1,70 @@
+"""`-s SANDBOX=1`: a sandbox of one crawl's own, in a process beside it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import ProxyHandler, build_opener
+
+from scrapy import signals
+from scrapy.crawler import Crawler
+from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings
+
+from chancrawl.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+def start_for(crawler: Crawler, settings: BaseSettings) -> None:
+    """Start a sandbox, turn the crawl's settings to it, and end it with the crawl.
+
+    Its boards live on between crawls into one CSV_FOLDER: sandbox.json there remembers when they began.
+    """
+    began = _began(Path(settings["CSV_FOLDER"]) / "sandbox.json")
+    command = [sys.executable, "-m", "chancrawl.sandbox", "--port", "0", "--until-eof"]
+    command += ["--start", str(began), "--speed", str(settings.getfloat("SANDBOX_SPEED"))]
+    # Its standard input ends when this process does, however it ends; and it is no business of Ctrl-C.
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    if not url:
+        raise UserError("The sandbox did not start; see the lines above.")
+    logger.info("Reading the sandbox at %s, not the real site.", url)
+    settings.set("CHAN_API_URL", url, priority="cmdline")
+    if (settings.getpriority("DOWNLOAD_DELAY") or 0) <= SETTINGS_PRIORITIES["project"]:  # not given with -s
+        settings.set("DOWNLOAD_DELAY", settings["SANDBOX_DELAY"], priority="cmdline")
+
+    def spider_closed() -> None:
+        if began_file := settings.get("CSV_FOLDER"):
+            _remember(Path(began_file) / "sandbox.json", began)
+        if truth := settings.get("SANDBOX_TRUTH"):
+            Path(truth).write_bytes(build_opener(ProxyHandler({})).open(f"{url}/sandbox/truth").read())
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(timeout=10)
+
+    crawler.signals.connect(spider_closed, signals.spider_closed, weak=False)
+
+
+def _began(file: Path) -> float:
+    try:
+        return float(json.loads(file.read_text(encoding="utf-8"))["began"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return time.time()
+
+
+def _remember(file: Path, began: float) -> None:
+    if file.parent.is_dir():
+        file.write_text(json.dumps({"began": began}), encoding="utf-8")

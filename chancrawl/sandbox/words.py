@@ -1,0 +1,131 @@
+"""Harmless posts in the full variety of the real markup. The same seed and number always give the same post."""
+
+from __future__ import annotations
+
+import base64
+import html
+from random import Random
+from typing import Any
+
+NOUNS = (
+    "crane kettle bridge garden lantern river notebook turtle bicycle window teapot lighthouse carrot violin mountain "
+    "sparrow paper compass orchard blanket station puzzle marble feather harbour clock pumpkin ladder pebble owl"
+).split()
+VERBS = "fold paint repair borrow draw plant measure carry polish cut water bake tune wind stack glue sketch sort".split()
+ADJECTIVES = "red quiet tiny crooked ancient gentle square wooden bright slow round striped humble clever soft".split()
+NAMES = ("Anonymous",) * 18 + ("Paperclip", "O&#039;Crane", "名無し", "NA", "Ms. Teapot &amp; Co")
+COUNTRIES = (("FI", "Finland"), ("JP", "Japan"), ("BR", "Brazil"), ("CA", "Canada"), ("XX", "Unknown"))
+FLAGS = (("TH", "Teahouse"), ("OR", "Origami"), ("GD", "Garden"))
+SYMBOLS = ("折り紙は楽しい", "кривая бумага", "🐢🫖", "שלום לכולם", "e\u0301toile", "ｆｕｌｌｗｉｄｔｈ", "a\u202eb\u202cc")
+EXTENSIONS = (".jpg",) * 6 + (".png",) * 4 + (".gif", ".webm", ".pdf")
+
+
+def sentence(random: Random) -> str:
+    return (
+        f"{random.choice(('I', 'You should', 'Did anyone', 'They', 'My aunt and I'))} {random.choice(VERBS)} the "
+        f"{random.choice(ADJECTIVES)} {random.choice(NOUNS)}{random.choice(('.', '?', '!', ', then the ' + random.choice(NOUNS) + '.'))}"
+    )
+
+
+def breakable(url: str) -> str:
+    """A long address as the site writes it, with a `<wbr>` every 35 characters."""
+    return "<wbr>".join(html.escape(url[i : i + 35]) for i in range(0, len(url), 35))
+
+
+def comment(random: Random, board: str, thread_no: int, earlier: list[int], boards: list[str]) -> str:
+    """Comment HTML with one to five pieces, each of a random kind. `earlier` are numbers of posts of the thread."""
+    pieces = []
+    for _ in range(random.choices((1, 2, 3, 5), (50, 30, 15, 5))[0]):
+        kind = random.random()
+        if earlier and kind < 0.30:
+            no = random.choice(earlier)
+            pieces.append(f'<a href="#p{no}" class="quotelink">&gt;&gt;{no}</a>')
+            pieces.append(sentence(random))
+        elif kind < 0.45:
+            pieces.append(f'<span class="quote">&gt;{sentence(random)}</span>')
+        else:
+            pieces.append(_rarity(random, board, thread_no, boards) if kind < 0.62 else sentence(random))
+    return "<br>".join(pieces)
+
+
+def _rarity(random: Random, board: str, thread_no: int, boards: list[str]) -> str:
+    other = random.choice(boards)
+    no = max(1, thread_no - random.randrange(1, 500))
+    url = f"https://example.org/{random.choice(NOUNS)}/{random.choice(NOUNS)}?page={random.randrange(99)}&id={random.randrange(10**9)}"
+    return random.choice((
+        f'<a href="/{board}/thread/{no}#p{no}" class="quotelink">&gt;&gt;{no}</a>',
+        f'<a href="/{other}/thread/{no}#p{no + 1}" class="quotelink">&gt;&gt;&gt;/{other}/{no + 1}</a>',
+        f'<a href="//boards.4chan.org/{other}/catalog#s={random.choice(NOUNS)}" class="quotelink">&gt;&gt;&gt;/{other}/</a>',
+        f'<span class="deadlink">&gt;&gt;{no}</span>',
+        f'<span class="quote deadlink">&gt;&gt;&gt;/{other}/{no}</span>',
+        f"<s>{sentence(random)}</s>",
+        f'<pre class="prettyprint">def fold(paper):<br>    return paper / 2 &lt; {random.randrange(9)}</pre>',
+        '<span class="sjis">　 ∧＿∧<br>　（　・∀・）<br>　（　　　　）</span>',
+        f'<a href="{html.escape(url)}" target="_blank">{breakable(url)}</a>',
+        f"see {breakable(url)} for more",
+        f"<b>{sentence(random)}</b> <i>{sentence(random)}</i> <u>{random.choice(NOUNS)}</u>",
+        '<span class="fortune" style="color:#bac200"><br><br><b>Your fortune: Good Luck</b></span>',
+        f"[math]x^{random.randrange(2, 9)} \\leq y[/math]",
+        random.choice(SYMBOLS),
+        f'"{random.choice(NOUNS)}", she said; it&#039;s 5 &lt; 6 &amp;&amp; 7 &gt; 6',
+        _exif(random),
+        random.choice(("a NUL \x00 here", "half an emoji \ud83d here", "a tab\there", "a bell \x07 here")),
+    ))  # fmt: skip
+
+
+def _exif(random: Random) -> str:
+    number = random.randrange(10**6)
+    return (
+        f'<span class="abbr">[EXIF data available. Click <a href="javascript:void(0)" onclick="toggle(\'exif{number}\')">'
+        f'here</a> to show/hide.]</span><br><table class="exif" id="exif{number}"><tr><td colspan="2"><b>Camera-Specific '
+        f"Properties:</b></td></tr><tr><td>Camera Model</td><td>Pinhole {number % 9}</td></tr></table>"
+    )
+
+
+def post(seed: int, board: dict[str, Any], no: int, thread_no: int, time: float, earlier: list[int], boards: list[str],
+         has_file: bool) -> dict[str, Any]:  # fmt: skip
+    """A post as the API sends it, but for the keys that an opening post carries for its thread."""
+    random = Random(seed * 1_000_003 + no)
+    raw: dict[str, Any] = {"no": no, "now": "11/21/26(Sat)00:00:00", "name": random.choice(NAMES)}
+    if no == thread_no and random.random() < 0.8:
+        raw["sub"] = f"{random.choice(ADJECTIVES).title()} {random.choice(NOUNS)} general &amp; friends"
+    if random.random() < 0.95 or not has_file:
+        raw["com"] = comment(random, board["board"], thread_no, earlier, boards)
+    if has_file:
+        raw |= _file(random, time, board)
+    raw |= {"time": int(time), "resto": 0 if no == thread_no else thread_no}
+    if random.random() < 0.03:
+        raw["trip"] = random.choice(("!", "!!")) + f"{random.getrandbits(60):015x}"[:10]
+    if board.get("user_ids"):
+        raw["id"] = f"{random.getrandbits(40):08x}"[:8]
+    if board.get("country_flags"):
+        raw["country"], raw["country_name"] = random.choice(COUNTRIES)
+    if board.get("board_flags") and random.random() < 0.3:
+        raw["board_flag"], raw["flag_name"] = random.choice(FLAGS)
+    if random.random() < 0.002:
+        raw["capcode"] = "mod"
+    if random.random() < 0.002:
+        raw["since4pass"] = 2019
+    return raw
+
+
+def _file(random: Random, time: float, board: dict[str, Any]) -> dict[str, Any]:
+    width, height = random.randrange(100, 4000), random.randrange(100, 4000)
+    scale = min(1.0, 250 / max(width, height))
+    name = random.choice((random.choice(NOUNS), f"{random.getrandbits(50)}", "折り紙 (1)", "a &amp; b, &quot;c&quot;"))
+    raw: dict[str, Any] = {
+        "filename": name,
+        "ext": random.choice(EXTENSIONS),
+        "w": width,
+        "h": height,
+        "tn_w": int(width * scale),
+        "tn_h": int(height * scale),
+        "tim": int(time * 1_000_000),
+        "md5": base64.b64encode(random.randbytes(16)).decode(),
+        "fsize": random.randrange(1000, 4_000_000),
+    }
+    if board.get("spoilers") and random.random() < 0.05:
+        raw |= {"spoiler": 1, "custom_spoiler": random.randrange(1, 6)}
+    if random.random() < 0.1:
+        raw["m_img"] = 1
+    return raw

@@ -1,0 +1,103 @@
+"""Every setting of ours, and every one of Scrapy's that differs from its default, with unit, default and reason.
+
+A setting is taken from `-s NAME=VALUE`, else from the environment variable NAME where this file says `configured`, else
+from chancrawl.ini, else from here. https://docs.scrapy.org/en/latest/topics/settings.html lists Scrapy's own.
+"""
+
+from importlib.metadata import version
+from typing import Any
+
+from chancrawl.configuration import configured
+
+# --- the project
+
+BOT_NAME = "chancrawl"
+SPIDER_MODULES = ["spiders"]
+NEWSPIDER_MODULE = "spiders"
+COMMANDS_MODULE = "chancrawl.commands"
+ADDONS = {"chancrawl.configuration.Configuration": 0}  # checks these settings, and sets what follows from them
+
+# --- what to read
+
+CHAN_API_URL = configured("CHAN_API_URL", "https://a.4cdn.org")
+# Shortest time between two fetches of one index file and of one thread, in seconds: 4chan asks for 10 s a thread.
+CHAN_INDEX_INTERVAL = configured("CHAN_INDEX_INTERVAL", 5)
+CHAN_THREAD_INTERVAL = configured("CHAN_THREAD_INTERVAL", 10)
+
+# --- where to keep it
+
+# postgresql://user:password@host:5432/name. Not set: CSV files.
+DATABASE_URL = configured("DATABASE_URL", None)
+# The CSV files and their ledger; with either store the quarantine of payloads that could not be read.
+CSV_FOLDER = configured("CSV_FOLDER", "data")
+# A batch is written when it has so many rows, or when its oldest row has waited so many seconds.
+BATCH_SIZE = configured("BATCH_SIZE", 500)
+BATCH_SECONDS = configured("BATCH_SECONDS", 5)
+
+# --- the sandbox: a local 4chan, for trying things out
+
+SANDBOX = configured("SANDBOX", False)  # 1: start one for this crawl, and read it instead of the site
+SANDBOX_SPEED = configured("SANDBOX_SPEED", 1)  # seconds of its clock for one of ours
+SANDBOX_TRUTH = configured("SANDBOX_TRUTH", None)  # a file for every post it ever made and its fate, JSON lines
+# Requests to the sandbox are this many seconds apart, unless DOWNLOAD_DELAY is given: it bothers nobody.
+SANDBOX_DELAY = 0.05
+
+# --- politeness, a hard limit for each address that requests leave from
+
+DOWNLOAD_DELAY = configured("DOWNLOAD_DELAY", 1)  # seconds (default 0): 4chan allows one request a second
+DOWNLOAD_DELAY_JITTER = 0  # default 0.5: half of the requests would come too early
+CONCURRENT_REQUESTS = 2  # default 16: one under way and one waiting, so that what is asked next is decided late
+USER_AGENT = configured(  # default: Scrapy's. Who is asking; add your address for the site's operators.
+    "USER_AGENT", f"chancrawl/0.1 (Scrapy/{version('scrapy')})"
+)
+BACKOFF_MAX = configured("BACKOFF_MAX", 300)  # longest pause after refusals in a row, in seconds
+RETRY_TIMES = 10  # default 2: with the pauses of the backoff this is a quarter of an hour
+RETRY_HTTP_CODES = [403, 408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524]  # 403: the CDN's page when it is too much
+RETRY_PRIORITY_ADJUST = 0  # default -1: the agenda decides what comes first
+DOWNLOAD_TIMEOUT = 30  # seconds (default 180): no file of the API takes longer, and a stop waits for what is under way
+DOWNLOAD_MAXSIZE = 64 * 1024 * 1024  # bytes (default 1 GiB): the largest file is a catalog of a few MB
+
+# --- safety
+
+DOWNLOAD_VERIFY_CERTIFICATES = True  # default False
+TELNETCONSOLE_ENABLED = False  # default True: no door into a process that runs for months
+REMOTE_CONTROL_ENABLED = False  # default True: the same
+COOKIES_ENABLED = False  # default True: the API sets none that help
+REFERER_ENABLED = False  # default True: the API is no page one came from
+REDIRECT_ENABLED = False  # default True: the API does not redirect; a captcha page does
+ROBOTSTXT_OBEY = False  # the default: an API made for programs, whose rules are the limits above
+HTTPPROXY_ENABLED = True  # the default: it carries out what a proxy list asks for
+ROTATING_PROXY_LIST = configured("ROTATING_PROXY_LIST", [])  # proxies: http://user:password@host:port,…
+ROTATING_PROXY_LIST_PATH = configured("ROTATING_PROXY_LIST_PATH", None)  # or a file, one a line
+ROTATING_PROXY_BAN_POLICY = "chancrawl.middlewares.BanPolicy"
+
+# --- components
+
+ITEM_PIPELINES = {
+    "pipelines.dedupe.DedupePipeline": 100,
+    "pipelines.normalize.NormalizePipeline": 200,
+    "pipelines.postgres.PostgresPipeline": 300,  # with DATABASE_URL
+    "pipelines.csv.CsvPipeline": 300,  # without
+}
+DOWNLOADER_MIDDLEWARES = {
+    "chancrawl.middlewares.BackoffMiddleware": 640,  # behind the proxies (610, 620), which choose the address
+    "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
+    "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
+}
+EXTENSIONS: dict[str, Any] = {
+    "chancrawl.ledger.Ledger": 0,
+    "chancrawl.quarantine.Quarantine": 0,
+    "chancrawl.extensions.Report": 0,
+    "scrapy.extensions.feedexport.FeedExporter": None,
+    "scrapy.extensions.logstats.LogStats": None,  # Report says it in terms of posts
+    "scrapy.extensions.throttle.AutoThrottle": None,
+}
+DUPEFILTER_CLASS = "scrapy.dupefilters.BaseDupeFilter"  # default: remembers every request for ever
+LOGSTATS_INTERVAL = 60  # seconds between two lines of progress (the default)
+
+# --- logging
+
+LOG_LEVEL = configured("LOG_LEVEL", "INFO")  # default DEBUG: a line for every item
+LOG_VERSIONS: list[str] = []  # default: of ten packages, at every start
+DEFAULT_DROPITEM_LOG_LEVEL = "DEBUG"  # default WARNING: an unchanged item is no event
+STATS_DUMP = False  # default True: Report says what matters, and the runs table keeps the rest

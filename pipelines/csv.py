@@ -1,0 +1,194 @@
+"""Writes a folder of CSV files: chan/BOARD/posts-YYYY-MM-DD.csv, threads.csv, deletions.csv.
+
+CSV cannot replace a row, so every row is an event, appended: a version of a post (`revision` counts them), a state of a
+thread (the last row of a thread is the current one), a deletion missed, confirmed or taken back. UTF-8, RFC 4180, a
+header in each file; times are ISO 8601 in UTC, flags true and false, lists and `raw` JSON, nothing where the source
+said nothing.
+
+The SQLite ledger beside the files says how many bytes of each are committed. A batch is appended and synced to disk
+first and committed there together with the state it brings; what lies beyond a file's committed length after a crash
+is cut off before the next append.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from scrapy.crawler import Crawler
+from scrapy.exceptions import NotConfigured
+
+from chancrawl.errors import UserError
+from chancrawl.fourchan import dumps
+from chancrawl.items import Board, Deletion, Item, Post, Thread, Validator, columns
+from chancrawl.ledger import CsvStore
+from pipelines.batching import BatchingPipeline, upsert
+
+logger = logging.getLogger(__name__)
+
+CSV_COLUMNS = {
+    Post: [name for name in columns(Post) if name != "digest"],
+    Thread: columns(Thread),
+    Deletion: columns(Deletion),
+    Board: columns(Board),
+}
+
+KNOWN_COLUMNS = "board thread_no no digest revision first_seen_at deleted_at deletion_confirmed_at".split()
+
+
+class CsvPipeline(BatchingPipeline):
+    """The store of a crawl without DATABASE_URL."""
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        if crawler.settings.get("DATABASE_URL"):
+            raise NotConfigured
+        return super().from_crawler(crawler)
+
+    def write(self, batch: Sequence[Item]) -> None:
+        store = self.ledger.store
+        assert isinstance(store, CsvStore)
+        texts: dict[str, io.StringIO] = defaultdict(lambda: io.StringIO(newline=""))
+        for item in batch:
+            if (path := path_of(item)) is not None:
+                csv.writer(texts[path]).writerow([text_of(getattr(item, name)) for name in CSV_COLUMNS[type(item)]])
+        connection = store.connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for path, text in texts.items():
+                length = _append(store, path, text.getvalue())
+                connection.execute(upsert("files", ["path", "bytes"], ["path"], "(?, ?)"), (path, length))
+            _write_ledger(connection, batch)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+
+    def explain(self, error: Exception) -> UserError:
+        if isinstance(error, OSError):
+            return UserError(
+                f"The crawl stops because {self.ledger.store.place} cannot be written to: {error.strerror or error}. "
+                "What was stored before is whole; mend the cause and start again, and the rest is fetched.",
+                reason="store_failed",
+            )
+        return super().explain(error)
+
+
+def path_of(item: Item) -> str | None:
+    """The file of an item, in CSV_FOLDER. Posts go by the day on which their version was first seen."""
+    match item:
+        case Post():
+            assert item.last_seen_at is not None
+            return f"chan/{item.board}/posts-{item.last_seen_at.astimezone(UTC):%Y-%m-%d}.csv"
+        case Thread():
+            return f"chan/{item.board}/threads.csv"
+        case Deletion():
+            return f"chan/{item.board}/deletions.csv"
+        case Board():
+            return "chan/boards.csv"
+    return None
+
+
+def text_of(value: Any) -> str:
+    """A value as it stands in a CSV file."""
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case datetime():
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case list() | dict():
+            return dumps(value)
+    return str(value)
+
+
+def _append(store: CsvStore, path: str, text: str) -> int:
+    """Append rows to a file and sync it; return its length in bytes."""
+    file = store.folder / path
+    committed = next(iter(store.rows("SELECT bytes FROM files WHERE path = ?", path)), (0,))[0]
+    size = file.stat().st_size if file.exists() else 0
+    if committed and not file.exists():
+        logger.warning("%s is gone; it begins anew, without the rows that it held.", file)
+        committed = 0
+    if size < committed:
+        raise UserError(
+            f"{file} has {size} bytes, but {committed} were written: somebody has shortened it. Put it back, or move "
+            "it away to begin it anew, or name another CSV_FOLDER.",
+            reason="store_failed",
+        )
+    if size > committed:
+        logger.warning("%s: cut off %d bytes of an unfinished write.", file, size - committed)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("r+b" if file.exists() else "xb") as stream:
+        stream.truncate(committed)
+        stream.seek(committed)
+        if not committed:
+            stream.write(_header(path).encode())
+        stream.write(text.encode())
+        stream.flush()
+        os.fsync(stream.fileno())
+        length = stream.tell()
+    if not committed:
+        _sync_folder(file.parent)
+    return length
+
+
+def _header(path: str) -> str:
+    name = Path(path).stem
+    kind = {"threads": Thread, "deletions": Deletion, "boards": Board}.get(name, Post)
+    header = io.StringIO(newline="")
+    csv.writer(header).writerow(CSV_COLUMNS[kind])
+    return header.getvalue()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name as durable as its content; not every system lets one sync a folder."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_ledger(connection: Any, batch: Iterable[Item]) -> None:
+    rows: dict[type[Item], list[tuple[Any, ...]]] = defaultdict(list)
+    for item in batch:
+        if isinstance(item, Post):
+            rows[Post].append(tuple(_sqlite(getattr(item, name)) for name in KNOWN_COLUMNS))
+        elif isinstance(item, Deletion):
+            times = (_sqlite(item.deleted_at), _sqlite(item.deletion_confirmed_at))
+            rows[Deletion].append((*times, item.board, item.thread_no, item.no))
+        else:
+            rows[type(item)].append(tuple(_sqlite(getattr(item, name)) for name in columns(type(item))))
+    for kind, values in rows.items():
+        connection.executemany(STATEMENTS[kind], values)
+
+
+def _upsert(table: str, names: list[str], key: list[str]) -> str:
+    return upsert(table, names, key, f"({', '.join('?' * len(names))})")
+
+
+STATEMENTS = {
+    Post: _upsert("posts", KNOWN_COLUMNS, ["board", "thread_no", "no"]),
+    Deletion: "UPDATE posts SET deleted_at = ?, deletion_confirmed_at = ? WHERE board = ? AND thread_no = ? AND no = ?",
+    Thread: _upsert("threads", columns(Thread), ["board", "no"]),
+    Board: _upsert("boards", columns(Board), ["board"]),
+    Validator: _upsert("validators", columns(Validator), ["path"]),
+}
+
+
+def _sqlite(value: Any) -> Any:
+    return text_of(value) if isinstance(value, datetime | dict) else value

@@ -1,0 +1,33 @@
+"""Drops what the store already holds."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from scrapy.crawler import Crawler
+from scrapy.exceptions import DropItem
+
+from chancrawl.items import Item, Post
+from chancrawl.ledger import Ledger
+
+
+class DedupePipeline:
+    """Passes on new and changed items only: a changed post goes on as a revision, an unchanged one stops here."""
+
+    def __init__(self, ledger: Ledger, crawler: Crawler) -> None:
+        self.ledger = ledger
+        self.stats = crawler.stats
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(Ledger.of(crawler), crawler)
+
+    def process_item(self, item: Item) -> Item:
+        kind = type(item).__name__.lower()
+        if not self.ledger.accept(item):
+            self.stats.inc_value(f"items/{kind}/unchanged")
+            raise DropItem(f"{kind} unchanged")
+        if isinstance(item, Post) and item.revision > 1:
+            kind = "revision"
+        self.stats.inc_value(f"items/{kind}")
+        return item

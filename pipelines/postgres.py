@@ -1,0 +1,113 @@
+"""Writes to the database of DATABASE_URL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import astuple
+from typing import Any, Self
+
+import psycopg2
+from psycopg2.extras import Json, execute_values
+from scrapy.crawler import Crawler
+from scrapy.exceptions import NotConfigured
+
+from chancrawl.fourchan import dumps
+from chancrawl.items import Board, Deletion, Item, Post, Thread, Validator, columns
+from chancrawl.ledger import PostgresStore
+from pipelines.batching import BatchingPipeline, latest, upsert
+
+POST_COLUMNS = columns(Post)
+UPSERT_POSTS = upsert("posts", POST_COLUMNS, ["board", "no"], "%s", "WHERE posts.digest <> excluded.digest")
+
+# The version that a new one replaces, kept before it is. Another crawl may have stored the new version already: then
+# nothing is replaced.
+KEEP_REVISIONS = """
+INSERT INTO post_revisions
+SELECT posts.*, changed.replaced_at::timestamptz
+FROM posts JOIN (VALUES %s) AS changed (board, no, digest, replaced_at) USING (board, no)
+WHERE posts.digest <> changed.digest
+ON CONFLICT DO NOTHING
+"""
+
+MARK_DELETIONS = """
+UPDATE posts
+SET last_seen_at = coalesce(deletion.last_seen_at::timestamptz, posts.last_seen_at),
+    deleted_at = deletion.deleted_at::timestamptz,
+    deletion_confirmed_at = deletion.deletion_confirmed_at::timestamptz
+FROM (VALUES %s) AS deletion (board, thread_no, no, last_seen_at, deleted_at, deletion_confirmed_at)
+WHERE posts.board = deletion.board AND posts.no = deletion.no
+"""
+
+
+class PostgresPipeline(BatchingPipeline):
+    """One transaction a batch: posts, deletions and state together."""
+
+    outages = (psycopg2.OperationalError, psycopg2.InterfaceError)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        if not crawler.settings.get("DATABASE_URL"):
+            raise NotConfigured
+        return super().from_crawler(crawler)
+
+    def reconnect(self) -> None:
+        assert isinstance(self.ledger.store, PostgresStore)
+        self.ledger.store.close()
+        self.ledger.store.connect()
+
+    def write(self, batch: Sequence[Item]) -> None:
+        with self.ledger.store.connection as connection, connection.cursor() as cursor:
+            for kind, items in by_kind(batch).items():
+                WRITERS[kind](cursor, items)
+
+
+def by_kind(batch: Sequence[Item]) -> dict[type[Item], list[Any]]:
+    """The items of a batch by their class: data first, then the state that speaks of it."""
+    kinds: dict[type[Item], list[Any]] = {Board: [], Post: [], Deletion: [], Thread: [], Validator: []}
+    for item in batch:
+        kinds[type(item)].append(item)
+    return {kind: items for kind, items in kinds.items() if items}
+
+
+def write_posts(cursor: Any, posts: list[Post]) -> None:
+    # One post can be in a batch in two versions: each round writes one of each post.
+    while posts:
+        first = {(post.board, post.no): post for post in reversed(posts)}
+        round_ = list(first.values())[::-1]
+        chosen = {id(post) for post in round_}
+        posts = [post for post in posts if id(post) not in chosen]
+        changed = [(p.board, p.no, p.digest, p.last_seen_at) for p in round_ if p.revision > 1]
+        if changed:
+            execute_values(cursor, KEEP_REVISIONS, changed)
+        execute_values(cursor, UPSERT_POSTS, [_row(post) for post in round_], page_size=500)
+
+
+def write_deletions(cursor: Any, deletions: list[Deletion]) -> None:
+    rows = [astuple(deletion) for deletion in latest(deletions, "board", "no")]
+    execute_values(cursor, MARK_DELETIONS, rows, page_size=500)
+
+
+def write_state(cursor: Any, items: list[Any], table: str, key: list[str]) -> None:
+    names = columns(type(items[0]))
+    rows = [tuple(_value(getattr(item, name)) for name in names) for item in latest(items, *key)]
+    execute_values(cursor, upsert(table, names, key, "%s"), rows, page_size=500)
+
+
+WRITERS = {
+    Post: write_posts,
+    Deletion: write_deletions,
+    Board: lambda cursor, items: write_state(cursor, items, "boards", ["board"]),
+    Thread: lambda cursor, items: write_state(cursor, items, "threads", ["board", "no"]),
+    Validator: lambda cursor, items: write_state(cursor, items, "validators", ["path"]),
+}
+
+
+def _row(post: Post) -> tuple[Any, ...]:
+    return tuple(
+        Json(post.quotes, dumps=json.dumps) if name == "quotes" else _value(getattr(post, name)) for name in POST_COLUMNS
+    )
+
+
+def _value(value: Any) -> Any:
+    return dumps(value) if isinstance(value, dict) else value

@@ -41,6 +41,8 @@ class Report:
     def spider_closed(self, reason: str) -> None:
         if self.task and self.task.running:
             self.task.stop()
+        if "failure" in self.stats.get_stats() and not self.number("store/rows"):
+            return  # nothing was done, and why has been said
         ends = {"finished": "Done", "shutdown": "Stopped; what was fetched is stored"}
         place = Ledger.of(self.crawler).store.place
         lines = [

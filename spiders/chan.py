@@ -121,7 +121,9 @@ class ChanSpider(scrapy.Spider):
             return
         held = await self.ledger.threads(board.board)
         index = await self._read(fourchan.index_path(board.board), fourchan.parse_index)
-        if index.content is not None:
+        if index.content is None:
+            logger.info("/%s/: no live thread has changed.", board.board)
+        else:
             due = agenda.live_threads_due(index.content, held)[: self.sample]
             logger.info("/%s/: %d live threads, %d of them new or changed.", board.board, len(index.content), len(due))
             async for request in self._requests(board, [(entry.no, entry) for entry in due], held):

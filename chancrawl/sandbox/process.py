@@ -25,7 +25,8 @@ def start_for(crawler: Crawler, settings: BaseSettings) -> None:
 
     Its boards live on between crawls into one CSV_FOLDER: sandbox.json there remembers when they began.
     """
-    began = _began(Path(settings["CSV_FOLDER"]) / "sandbox.json")
+    memory = Path(settings["CSV_FOLDER"]) / "sandbox.json"
+    began = _began(memory)
     command = [sys.executable, "-m", "chancrawl.sandbox", "--port", "0", "--until-eof"]
     command += ["--start", str(began), "--speed", str(settings.getfloat("SANDBOX_SPEED"))]
     # Its standard input ends when this process does, however it ends; and it is no business of Ctrl-C.
@@ -47,8 +48,8 @@ def start_for(crawler: Crawler, settings: BaseSettings) -> None:
         settings.set("DOWNLOAD_DELAY", settings["SANDBOX_DELAY"], priority="cmdline")
 
     def spider_closed() -> None:
-        if began_file := settings.get("CSV_FOLDER"):
-            _remember(Path(began_file) / "sandbox.json", began)
+        if crawler.stats.get_value("store/rows"):
+            _remember(memory, began)
         if truth := settings.get("SANDBOX_TRUTH"):
             Path(truth).write_bytes(build_opener(ProxyHandler({})).open(f"{url}/sandbox/truth").read())
         assert process.stdin is not None
@@ -66,5 +67,5 @@ def _began(file: Path) -> float:
 
 
 def _remember(file: Path, began: float) -> None:
-    if file.parent.is_dir():
-        file.write_text(json.dumps({"began": began}), encoding="utf-8")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"began": began}), encoding="utf-8")

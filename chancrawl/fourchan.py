@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -308,9 +308,3 @@ def _hex_of(packed: Any) -> str | None:
     except (TypeError, ValueError, binascii.Error):
         return None
     return digest_bytes.hex() if len(digest_bytes) == 16 else None
-
-
-def known_boards(boards: Iterable[str], limit: int = 12) -> str:
-    """A few names of boards, for a message: `/a/, /po/, …`."""
-    names = sorted(boards)
-    return ", ".join(f"/{name}/" for name in names[:limit]) + (", …" if len(names) > limit else "")

@@ -8,6 +8,7 @@ database, and a read sees every write before it. Nothing is created before there
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
 import logging
@@ -54,6 +55,12 @@ class Store(Protocol):
     connection: Any
     """The DB-API connection of PostgreSQL, or of the SQLite ledger; None before the first `prepare` of a new folder."""
 
+    outages: tuple[type[Exception], ...]
+    """Errors after which the same call is worth another try once `connect` has worked."""
+
+    def connect(self) -> None:
+        """Connect (again), or raise one of `outages`."""
+
     def open(self) -> None:
         """Connect, without creating anything. UserError if that cannot be."""
 
@@ -68,6 +75,8 @@ class Store(Protocol):
 
 class PostgresStore:
     """The database of DATABASE_URL."""
+
+    outages = (psycopg2.OperationalError, psycopg2.InterfaceError)
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -88,7 +97,7 @@ class PostgresStore:
         self.place = f"the database {parameters.get('dbname')} on {parameters.get('host') or 'this machine'}"
 
     def connect(self) -> None:
-        """Connect, or raise psycopg2.Error."""
+        self.close()
         self.connection = psycopg2.connect(
             self.url, connect_timeout=10, application_name="chancrawl", options="-c timezone=UTC"
         )
@@ -123,6 +132,8 @@ class PostgresStore:
 class CsvStore:
     """The SQLite ledger of a folder of CSV files: CSV_FOLDER/ledger.sqlite."""
 
+    outages: tuple[type[Exception], ...] = ()
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.place = f"the folder {folder}"
@@ -141,9 +152,9 @@ class CsvStore:
                 "your own (-s CSV_FOLDER=…) or change its permissions."
             ) from None
         if (self.folder / "ledger.sqlite").exists():
-            self._connect()
+            self.connect()
 
-    def _connect(self) -> None:
+    def connect(self) -> None:
         self._lock = (self.folder / "ledger.lock").open("ab")
         try:
             if fcntl:
@@ -161,7 +172,7 @@ class CsvStore:
     def prepare(self) -> None:
         if self.connection is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._connect()
+            self.connect()
 
     def rows(self, sql: str, *parameters: Any) -> list[Any]:
         return [] if self.connection is None else self.connection.execute(sql, parameters).fetchall()
@@ -220,16 +231,30 @@ class Ledger:
         return ledger
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a blocking function in the store's thread."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, functools.partial(function, *args, **kwargs))
+        """Run a blocking function in the store's thread; wait and try again while the store is out of reach."""
+        pause = 1.0
+        while True:
+            try:
+                return await self._in_thread(functools.partial(function, *args, **kwargs))
+            except self.store.outages as error:
+                if not self.crawler.crawling:
+                    raise
+                logger.warning("The store is out of reach, trying again in %.0f s: %s", pause, first_line(error))
+                self.crawler.stats.inc_value("store/outages")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 30.0)
+            with contextlib.suppress(*self.store.outages):
+                await self._in_thread(self.store.connect)
+
+    async def _in_thread(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     async def open(self) -> None:
-        await self.call(self.store.open)
+        await self._in_thread(self.store.open)
 
     async def spider_closed(self, reason: str) -> None:
         await self.call(self._end_run, reason)
-        await self.call(self.store.close)
+        await self._in_thread(self.store.close)
         self._thread.shutdown(wait=False)
 
     def prepare(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from scrapy.crawler import Crawler
 
@@ -23,9 +23,6 @@ class BatchingPipeline:
     the crawl. Batches are written one at a time and in order; while one is being written the next fills, and when that
     is full the crawl waits.
     """
-
-    outages: ClassVar[tuple[type[Exception], ...]] = ()
-    """Errors after which the same batch is tried again once `reconnect` has worked."""
 
     def __init__(self, crawler: Crawler, ledger: Ledger) -> None:
         self.crawler = crawler
@@ -47,10 +44,6 @@ class BatchingPipeline:
 
     def write(self, batch: Sequence[Item]) -> None:
         """Commit a batch, or raise and leave the store as it was. Runs in the store's thread."""
-        raise NotImplementedError
-
-    def reconnect(self) -> None:
-        """Try once to come back after an outage; raise one of `outages` again if that fails."""
         raise NotImplementedError
 
     # --- what Scrapy calls
@@ -95,7 +88,7 @@ class BatchingPipeline:
 
     async def _commit(self, batch: list[Item]) -> None:
         try:
-            await self._write_through_outages(batch)
+            await self.ledger.call(self._prepare_and_write, batch)
         except Exception as error:
             # State must never be ahead of the data: after one lost batch nothing more is written.
             self.stats.inc_value("store/not_written", len(batch))
@@ -108,25 +101,6 @@ class BatchingPipeline:
         self.ledger.committed(batch)
         self.stats.inc_value("store/batches")
         self.stats.inc_value("store/rows", len(batch))
-
-    async def _write_through_outages(self, batch: list[Item]) -> None:
-        pause = 1.0
-        while True:
-            try:
-                return await self.ledger.call(self._prepare_and_write, batch)
-            except self.outages as error:
-                if not self.crawler.crawling:
-                    raise
-                logger.warning("The store is out of reach, trying again in %.0f s: %s", pause, error)
-                self.stats.inc_value("store/outages")
-            while self.crawler.crawling:
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 30.0)
-                try:
-                    await self.ledger.call(self.reconnect)
-                    break
-                except self.outages as error:
-                    logger.warning("The store is still out of reach, trying again in %.0f s: %s", pause, error)
 
     def _prepare_and_write(self, batch: Sequence[Item]) -> None:
         self.ledger.prepare()

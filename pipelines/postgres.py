@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from typing import Any, Self
 
-import psycopg2
 from psycopg2.extras import Json, execute_values
 from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
 from chancrawl.fourchan import dumps
 from chancrawl.items import Board, Deletion, Item, Post, Thread, Validator, columns
-from chancrawl.ledger import PostgresStore
 from pipelines.batching import BatchingPipeline, latest, upsert
 
 POST_COLUMNS = columns(Post)
@@ -43,18 +41,11 @@ WHERE posts.board = deletion.board AND posts.no = deletion.no
 class PostgresPipeline(BatchingPipeline):
     """One transaction a batch: posts, deletions and state together."""
 
-    outages = (psycopg2.OperationalError, psycopg2.InterfaceError)
-
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         if not crawler.settings.get("DATABASE_URL"):
             raise NotConfigured
         return super().from_crawler(crawler)
-
-    def reconnect(self) -> None:
-        assert isinstance(self.ledger.store, PostgresStore)
-        self.ledger.store.close()
-        self.ledger.store.connect()
 
     def write(self, batch: Sequence[Item]) -> None:
         with self.ledger.store.connection as connection, connection.cursor() as cursor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -37,12 +37,20 @@ MALFORMED_RETRIES = 2
 """How often a payload that could not be read is asked for again."""
 
 
+Parser = Callable[[Any], Any]
+
+
+class Unavailable(Exception):
+    """A file cannot be had. Raised by `_fetch` when all retries are used up."""
+
+
 @dataclass(slots=True)
-class IndexReading:
+class Reading:
     """One reading of a board's index or archive. `content` is None if nothing has changed since `validator`."""
 
     content: Any
     validator: str | None
+    at: datetime | None = None
 
 
 class ChanSpider(scrapy.Spider):
@@ -120,7 +128,7 @@ class ChanSpider(scrapy.Spider):
                 yield request
             return
         held = await self.ledger.threads(board.board)
-        index = await self._read(fourchan.index_path(board.board), fourchan.parse_index)
+        index = await self._read_index(fourchan.index_path(board.board), fourchan.parse_index)
         if index.content is None:
             logger.info("/%s/: no live thread has changed.", board.board)
         else:
@@ -128,9 +136,9 @@ class ChanSpider(scrapy.Spider):
             logger.info("/%s/: %d live threads, %d of them new or changed.", board.board, len(index.content), len(due))
             async for request in self._requests(board, [(entry.no, entry) for entry in due], held):
                 yield request
-        archive = IndexReading(None, None)
+        archive = Reading(None, None)
         if board.has_archive and self.with_archive and self.sample is None:
-            archive = await self._read(fourchan.archive_path(board.board), fourchan.parse_archive)
+            archive = await self._read_index(fourchan.archive_path(board.board), fourchan.parse_archive)
         if archive.content is not None:
             held = await self.ledger.threads(board.board)
             archived = agenda.archived_threads_due(archive.content, held)
@@ -181,64 +189,65 @@ class ChanSpider(scrapy.Spider):
     async def _read_boards(self) -> tuple[list[Board], list[Item]]:
         """The boards to pass over, and what is new about all boards."""
         held = await self.ledger.boards()
-        validator = await self.ledger.validator(fourchan.BOARDS) if held else None
         try:
-            response = await self._fetch_first(fourchan.BOARDS, validator)
-            found = held
-            items: list[Item] = []
-            if response.status != 304:
-                read = self._parse(response, fourchan.parse_boards)
-                now = seen_at(response)
-                found = {board.board: replace(board, seen_at=now) for board in read}
-                items = [board for board in found.values() if not same_board(board, held.get(board.board))]
-                items += _validator_items(fourchan.BOARDS, http_last_modified(response), validator)
-        except Malformed as error:
+            reading = await self._read(fourchan.BOARDS, fourchan.parse_boards, first=True)
+        except (Malformed, Unavailable) as error:
             raise UserError(
                 f"{self.source}{fourchan.BOARDS} cannot be read ({error}): check the network and CHAN_API_URL, which "
                 "has to be the address of a 4chan API, or try again later.",
                 reason="unreachable",
             ) from None
+        found, items = held, []
+        if reading.content is not None:
+            found = {board.board: replace(board, seen_at=reading.at) for board in reading.content}
+            items = [board for board in found.values() if board.raw != getattr(held.get(board.board), "raw", None)]
+            items += await self._validators(fourchan.BOARDS, reading)
         if self.board_names == ["all"]:
             return list(found.values()), items
         for name in self.board_names:
             if name not in found:
-                raise UserError(
-                    f"There is no board /{name}/ on {self.source}; there are {fourchan.known_boards(found)}."
-                )
+                raise UserError(f"There is no board /{name}/ on {self.source}; there are {board_list(found)}.")
         return [found[name] for name in self.board_names], items
 
-    async def _read(self, path: str, parse: Any) -> IndexReading:
-        """An index file; its content is None if it has not changed, or cannot be had."""
-        validator = await self.ledger.validator(path)
-        for _ in range(1 + MALFORMED_RETRIES):
-            try:
-                response = await self._fetch(path, validator)
-                if response.status == 304:
-                    return IndexReading(None, validator)
-                return IndexReading(self._parse(response, parse), http_last_modified(response))
-            except Malformed as error:
-                logger.warning("%s%s cannot be read: %s", self.source, path, error)
-        self.stats.inc_value("chan/indexes_failed")
-        return IndexReading(None, validator)
-
-    async def _fetch(self, path: str, validator: str | None) -> Response:
-        """A file that the pass cannot do without. Malformed if it cannot be had."""
+    async def _read_index(self, path: str, parse: Parser) -> Reading:
+        """An index or archive; without content if it has not changed, or cannot be had."""
         try:
-            response = await self.crawler.engine.download_async(self._request(path, validator))
+            return await self._read(path, parse)
+        except (Malformed, Unavailable) as error:
+            logger.error("%s%s cannot be read: %s", self.source, path, error)
+            self.stats.inc_value("chan/indexes_failed")
+            return Reading(None, None)
+
+    async def _read(self, path: str, parse: Parser, first: bool = False) -> Reading:
+        """A file that the pass cannot do without. Unavailable if it cannot be had, Malformed if it cannot be read."""
+        validator = await self.ledger.validator(path)
+        for retries_left in reversed(range(1 + MALFORMED_RETRIES)):
+            response = await (self._fetch_first if first else self._fetch)(self._request(path, validator))
+            if response.status == 304:
+                return Reading(None, validator, seen_at(response))
+            try:
+                return Reading(self._parse(response, parse), http_last_modified(response), seen_at(response))
+            except Malformed:
+                if not retries_left:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _fetch(self, request: Request) -> Response:
+        try:
+            response = await self.crawler.engine.download_async(request)
         except Exception as error:  # whatever the network or a middleware came up with, when all retries are used up
-            raise Malformed(f"{type(error).__name__}: {error}") from None
+            raise Unavailable(str(error) or type(error).__name__) from None
         if response.status not in (200, 304):
-            raise Malformed(f"answered {response.status}")
+            raise Unavailable(f"answered {response.status}")
         return response
 
-    async def _fetch_first(self, path: str, validator: str | None) -> Response:
+    async def _fetch_first(self, request: Request) -> Response:
         """The first file of a crawl. A source that does not even take a connection is not waited for.
 
         Somebody mistyped its address, or is not online. Whatever else goes wrong is retried as everywhere.
         """
         try:
-            request = self._request(path, validator, meta={"dont_retry": True})
-            response = await self.crawler.engine.download_async(request)
+            response = await self.crawler.engine.download_async(request.replace(meta={**request.meta, "dont_retry": True}))
             if response.status in (200, 304):
                 return response
         except (CannotResolveHostError, DownloadConnectionRefusedError) as error:
@@ -247,28 +256,32 @@ class ChanSpider(scrapy.Spider):
             ) from None
         except Exception as error:
             logger.info("The first request failed (%s); trying again.", error or type(error).__name__)
-        return await self._fetch(path, validator)
+        return await self._fetch(request)
 
-    def _parse(self, response: Response, parse: Any) -> Any:
-        """The content of an answer, or Malformed, and then the answer is set aside."""
+    def _parse(self, response: Response, parse: Parser) -> Any:
+        """The content of an answer; Malformed, and the answer set aside, if it has none."""
         try:
             return parse(fourchan.loads(response.body))
         except Malformed as error:
             self.quarantine.set_aside(urlsplit(response.url).path, response.body, str(error))
             raise
 
-    async def _close_pass(self, board: Board, index: IndexReading, archive: IndexReading) -> list[Item]:
+    async def _validators(self, path: str, reading: Reading) -> list[Item]:
+        """The state that says that what was read is stored in full."""
+        if reading.validator is None or reading.validator == await self.ledger.validator(path):
+            return []
+        return [Validator(path, reading.validator)]
+
+    async def _close_pass(self, board: Board, index: Reading, archive: Reading) -> list[Item]:
         """What became of the threads that are gone; and that the indexes are now stored in full, if they are."""
         items: list[Item] = []
         held = await self.ledger.threads(board.board)
         if index.content is not None and self._is_credible(index.content, held):
             items += await self._fates(board, index.content, archive.content, held)
             if not self.failed_on(board):
-                path = fourchan.index_path(board.board)
-                items += _validator_items(path, index.validator, await self.ledger.validator(path))
+                items += await self._validators(fourchan.index_path(board.board), index)
         if archive.content is not None and not self.failed_on(board):
-            path = fourchan.archive_path(board.board)
-            items += _validator_items(path, archive.validator, await self.ledger.validator(path))
+            items += await self._validators(fourchan.archive_path(board.board), archive)
         return items
 
     def failed_on(self, board: Board) -> bool:
@@ -312,9 +325,9 @@ class ChanSpider(scrapy.Spider):
     async def parse_thread(
         self, response: Response, board: str, no: int, entry: IndexEntry | None
     ) -> AsyncIterator[Item | Request]:
-        held = await self.ledger.thread(board, no)
         retry = None
         try:
+            held = await self.ledger.thread(board, no)
             if response.status == 404:
                 self.stats.inc_value("chan/threads_vanished" if held.thread is None else "chan/threads_gone")
             elif response.status == 304:
@@ -328,12 +341,13 @@ class ChanSpider(scrapy.Spider):
             retry = get_retry_request(
                 response.request, spider=self, reason="malformed", max_retry_times=MALFORMED_RETRIES
             )
-            if retry is None:
+            if retry is not None:
+                yield retry
+            else:
                 self._fail(board, no, str(error))
-        if retry is not None:
-            yield retry
-        else:
-            self._done()
+        finally:
+            if retry is None:
+                self._done()
 
     def _changes(
         self, response: Response, board: str, no: int, entry: IndexEntry | None, held: Held
@@ -369,15 +383,6 @@ class ChanSpider(scrapy.Spider):
         self._answered.set()
 
 
-def _validator_items(path: str, last_modified: str | None, held: str | None) -> list[Item]:
-    return [Validator(path, last_modified)] if last_modified and last_modified != held else []
-
-
-def same_board(board: Board, held: Board | None) -> bool:
-    """Whether a board is described as before, but for the time."""
-    return held is not None and board.raw == held.raw
-
-
 def http_last_modified(response: Response) -> str | None:
     value = response.headers.get(b"Last-Modified")
     return value.decode("latin-1") if value else None
@@ -387,6 +392,16 @@ def seen_at(response: Response) -> datetime:
     """The server's time at an answer; its payload speaks of that clock. Ours if it does not tell."""
     date = response.headers.get(b"Date")
     return (agenda.http_time(date.decode("latin-1")) if date else None) or datetime.now(UTC)
+
+
+def board_list(boards: Iterable[str], most: int = 12) -> str:
+    """A few names of boards, for a message.
+
+    >>> board_list(["po", "g"])
+    '/g/, /po/'
+    """
+    names = sorted(boards)
+    return ", ".join(f"/{name}/" for name in names[:most]) + (", …" if len(names) > most else "")
 
 
 def is_local(url: str) -> bool:

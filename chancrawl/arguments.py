@@ -45,6 +45,11 @@ def yes_or_no(name: str, value: str) -> bool:
 
 
 def reject_unknown(spider: str, unknown: Iterable[str], known: Iterable[str]) -> None:
-    """UserError for an argument that the spider does not have: a typing error would silently change what is crawled."""
+    """UserError for an argument that the spider does not have: a typing error would silently change what is crawled.
+
+    Names that begin with `_` are Scrapyd's (`_job`).
+    """
     for name in unknown:
+        if name.startswith("_"):
+            continue
         raise UserError(f"The {spider} spider has no argument {name}; it has {', '.join(known)}.")

@@ -17,6 +17,7 @@ from chancrawl.middlewares import HidePasswords
 
 T = TypeVar("T")
 
+
 def configured(name: str, default: T) -> T | str:
     """A setting from the environment variable of its name, else from chancrawl.ini, else the default.
 

@@ -14,8 +14,9 @@ from chancrawl.ledger import Ledger
 
 logger = logging.getLogger(__name__)
 
+
 class Report:
-    """A line of progress every LOGSTATS_INTERVAL seconds, and at the end what was collected and where, in plain words."""
+    """A line of progress every LOGSTATS_INTERVAL seconds; at the end, in plain words, what was collected and where."""
 
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler

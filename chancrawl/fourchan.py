@@ -271,7 +271,8 @@ class _Fields:
         self.problems: list[str] = []
 
     def number(self, key: str, most: int = 2**31 - 1) -> int | None:
-        return self._read(key, lambda v: v if type(v) is int and 0 <= v <= most else None)
+        value: int | None = self._read(key, lambda v: v if type(v) is int and 0 <= v <= most else None)
+        return value
 
     def time(self, key: str) -> int | None:
         """Seconds since 1970, up to the year 9999."""
@@ -285,7 +286,8 @@ class _Fields:
         return None if value is None else markup.clean(value)
 
     def md5(self, key: str) -> str | None:
-        return self._read(key, _hex_of)
+        value: str | None = self._read(key, _hex_of)
+        return value
 
     def _read(self, key: str, convert: Callable[[Any], Any]) -> Any:
         value = self.raw.get(key)

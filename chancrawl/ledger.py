@@ -43,7 +43,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 KNOWN_POSTS_IN_MEMORY = 250_000
-"""Above this many posts, what is held of the threads read longest ago is dropped from memory, and read again if asked."""
+"""Above this many posts, what is held of the threads asked for longest ago leaves the memory."""
 
 
 class Store(Protocol):
@@ -160,14 +160,18 @@ class CsvStore:
             if fcntl:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise UserError(f"Another crawl is writing to {self.folder}; wait for it, or name another CSV_FOLDER.") from None
+            raise UserError(
+                f"Another crawl is writing to {self.folder}; wait for it, or name another CSV_FOLDER."
+            ) from None
         try:
             self.connection = sqlite3.connect(self.folder / "ledger.sqlite", isolation_level=None)
             self.connection.execute("PRAGMA journal_mode = WAL")
             self.connection.execute("PRAGMA synchronous = FULL")
             self.connection.executescript(LEDGER_SCHEMA)
         except sqlite3.Error as error:
-            raise UserError(f"The ledger {self.folder / 'ledger.sqlite'} cannot be used: {first_line(error)}.") from None
+            raise UserError(
+                f"The ledger {self.folder / 'ledger.sqlite'} cannot be used: {first_line(error)}."
+            ) from None
 
     def prepare(self) -> None:
         if self.connection is None:
@@ -263,7 +267,8 @@ class Ledger:
         if self.run_id is None:
             spider = self.crawler.spider
             assert spider is not None
-            run = (spider.name, json.dumps(getattr(spider, "arguments", {})), spider.source, self.started_at.isoformat())
+            arguments, source = getattr(spider, "arguments", {}), getattr(spider, "source", "")
+            run = (spider.name, json.dumps(arguments), source, self.started_at.isoformat())
             sql = "INSERT INTO runs (spider, arguments, source, started_at) VALUES (?, ?, ?, ?) RETURNING run_id"
             self.run_id = self.store.rows(sql, *run)[0][0]
 
@@ -351,7 +356,8 @@ class Ledger:
 
 
 KNOWN_POSTS = """
-SELECT no, digest, revision, first_seen_at, deleted_at, deletion_confirmed_at FROM posts WHERE board = ? AND thread_no = ?
+SELECT no, digest, revision, first_seen_at, deleted_at, deletion_confirmed_at
+FROM posts WHERE board = ? AND thread_no = ?
 """
 
 
@@ -377,4 +383,3 @@ def aware(value: datetime | str | None) -> datetime | None:
 def first_line(error: BaseException) -> str:
     """What an error says, without the hints and positions on its further lines."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-

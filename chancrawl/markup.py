@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from linkify_it import LinkifyIt
@@ -53,10 +54,12 @@ def parse(markup: str, board: str, thread_no: int) -> Comment:
     """
     if not markup:
         return Comment()
-    parser = etree.HTMLParser(target=_Reader(board, thread_no), encoding="utf-8", huge_tree=True)
+    reader: Any = _Reader(board, thread_no)
+    parser = etree.HTMLParser(target=reader, encoding="utf-8", huge_tree=True)
     parser.feed(b"<div>" + clean(markup).encode())
-    comment: Comment = parser.close()
-    return comment
+    parser.close()
+    found: Comment = reader.found
+    return found
 
 
 def unescape(text: str | None) -> str | None:
@@ -73,7 +76,7 @@ class _Reader:
         self.text: list[str] = []
         self.closings: list[tuple[str, str]] = []  # open elements, and what to write at their ends
         self.dead: list[str] | None = None  # the text of the dead link being read
-        self.comment = Comment()
+        self.found = Comment()
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         if tag == "br":
@@ -119,15 +122,14 @@ class _Reader:
         if self.dead is not None:
             self.dead.append(text)
 
-    def close(self) -> Comment:
+    def close(self) -> None:
         text = "".join([*self.text, *(closing for _, closing in reversed(self.closings))])
         lines = [line.rstrip(" \t") for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
-        self.comment.text = "\n".join(lines).strip("\n")
-        if "//" in self.comment.text:
-            for match in _finder.match(self.comment.text) or ():
+        self.found.text = "\n".join(lines).strip("\n")
+        if "//" in self.found.text:
+            for match in _finder.match(self.found.text) or ():
                 if match.schema in ("http:", "https:", "ftp:"):
                     self._add_link(match.url)
-        return self.comment
 
     def _new_line(self) -> None:
         for part in reversed(self.text):
@@ -154,12 +156,12 @@ class _Reader:
             self._add_quote(Quote(board=board or self.board, thread_no=None, no=number, dead=True))
 
     def _add_quote(self, quote: Quote) -> None:
-        if quote not in self.comment.quotes:
-            self.comment.quotes.append(quote)
+        if quote not in self.found.quotes:
+            self.found.quotes.append(quote)
 
     def _add_link(self, url: str) -> None:
-        if url not in self.comment.links:
-            self.comment.links.append(url)
+        if url not in self.found.links:
+            self.found.links.append(url)
 
 
 def _quote_of(href: str, board: str, thread_no: int) -> Quote | None:

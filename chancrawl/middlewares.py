@@ -30,12 +30,24 @@ class Egress:
 
     strikes: int = 0
     closed_until: float = 0.0
+    probing: bool = False
+    """After a pause one request goes ahead alone, to see whether the address is welcome again."""
+
+    def wait(self, now: float) -> float:
+        """How long the next request has to wait, at least; 0 if it may go, which it then does."""
+        if now < self.closed_until:
+            return self.closed_until - now
+        if self.probing:
+            return 0.05
+        self.probing = self.strikes > 0
+        return 0.0
 
     def strike(self, now: float, delay: float, longest: float, retry_after: float = 0.0) -> float:
         """After a ban: the pause in seconds, doubling from `delay` with every ban in a row.
 
         Answers to requests that were under way when a pause began are not held against the address again.
         """
+        self.probing = False
         if now >= self.closed_until:
             self.strikes += 1
         pause = max(min(delay * 2.0**self.strikes, longest), retry_after)
@@ -44,6 +56,7 @@ class Egress:
 
     def welcome(self, now: float) -> None:
         """After a good answer."""
+        self.probing = False
         if now >= self.closed_until:
             self.strikes = 0
 
@@ -72,7 +85,7 @@ class BackoffMiddleware:
 
     async def process_request(self, request: Request) -> None:
         egress = self._egress(request)
-        while (pause := egress.closed_until - time.monotonic()) > 0:
+        while (pause := egress.wait(time.monotonic())) > 0:
             if not self.crawler.crawling:
                 raise IgnoreRequest("the crawl is stopping")
             await asyncio.sleep(min(pause, 0.5))  # in short steps, so that Ctrl-C is heard
@@ -85,7 +98,9 @@ class BackoffMiddleware:
         return response
 
     def process_exception(self, request: Request, exception: Exception) -> None:
-        if not isinstance(exception, IgnoreRequest):
+        if isinstance(exception, IgnoreRequest):
+            self._egress(request).probing = False
+        else:
             self._strike(request, type(exception).__name__)
 
     def _strike(self, request: Request, reason: str, retry_after: float = 0.0) -> None:
@@ -110,7 +125,9 @@ class RotatingProxies(RotatingProxyMiddleware):  # type: ignore[misc]
     def process_request(self, request: Request, spider: Spider | None = None) -> None:
         super().process_request(request, spider)
 
-    def process_response(self, request: Request, response: Response, spider: Spider | None = None) -> Request | Response:
+    def process_response(
+        self, request: Request, response: Response, spider: Spider | None = None
+    ) -> Request | Response:
         result: Request | Response = super().process_response(request, response, spider)
         return result
 

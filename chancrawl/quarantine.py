@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from scrapy.crawler import Crawler
 
@@ -46,6 +47,9 @@ class Quarantine:
         self.stats.inc_value("quarantine/payloads")
         logger.warning("Set aside as %s in %s: %s: %s", name, self.folder, url, reason)
         report = {"url": url, "time": now.isoformat(timespec="seconds"), "reason": reason, "bytes": len(body)}
+        asyncio.get_running_loop().run_in_executor(None, self._keep, name, body, report)
+
+    def _keep(self, name: str, body: bytes, report: dict[str, Any]) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / f"{name}.body").write_bytes(body)

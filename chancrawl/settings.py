@@ -50,9 +50,23 @@ CONCURRENT_REQUESTS = 2  # default 16: one under way and one waiting, so that wh
 USER_AGENT = configured(  # default: Scrapy's. Who is asking; add your address for the site's operators.
     "USER_AGENT", f"chancrawl/0.1 (Scrapy/{version('scrapy')})"
 )
+DEFAULT_REQUEST_HEADERS = {"Accept": "application/json"}  # default: what a browser asks for
 BACKOFF_MAX = configured("BACKOFF_MAX", 300)  # longest pause after refusals in a row, in seconds
 RETRY_TIMES = 10  # default 2: with the pauses of the backoff this is a quarter of an hour
-RETRY_HTTP_CODES = [403, 408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524]  # 403: the CDN's page when it is too much
+RETRY_HTTP_CODES = [
+    403,
+    408,
+    429,
+    500,
+    502,
+    503,
+    504,
+    520,
+    521,
+    522,
+    523,
+    524,
+]  # 403: the CDN's page when it is too much
 RETRY_PRIORITY_ADJUST = 0  # default -1: the agenda decides what comes first
 DOWNLOAD_TIMEOUT = 30  # seconds (default 180): no file of the API takes longer, and a stop waits for what is under way
 DOWNLOAD_MAXSIZE = 64 * 1024 * 1024  # bytes (default 1 GiB): the largest file is a catalog of a few MB
@@ -67,7 +81,7 @@ REFERER_ENABLED = False  # default True: the API is no page one came from
 REDIRECT_ENABLED = False  # default True: the API does not redirect; a captcha page does
 ROBOTSTXT_OBEY = False  # the default: an API made for programs, whose rules are the limits above
 HTTPPROXY_ENABLED = True  # the default: it carries out what a proxy list asks for
-ROTATING_PROXY_LIST = configured("ROTATING_PROXY_LIST", [])  # proxies: http://user:password@host:port,…
+ROTATING_PROXY_LIST = configured("ROTATING_PROXY_LIST", "")  # proxies: http://user:password@host:port,…
 ROTATING_PROXY_LIST_PATH = configured("ROTATING_PROXY_LIST_PATH", None)  # or a file, one a line
 ROTATING_PROXY_BAN_POLICY = "chancrawl.middlewares.BanPolicy"
 

@@ -111,7 +111,7 @@ class BatchingPipeline:
         if isinstance(error, UserError):
             return error
         return UserError(
-            f"The crawl stops because {self.ledger.store.place} does not take its rows: {type(error).__name__}: {error}. "
+            f"The crawl stops because {self.ledger.store.place} does not take its rows ({error}). "
             "What was stored before is whole; mend the cause and start again, and the rest is fetched.",
             reason="store_failed",
         )

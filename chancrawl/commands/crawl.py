@@ -1,9 +1,11 @@
-"""`scrapy crawl` with one difference: a mistake of the user ends in one sentence and exit code 1, not in a traceback."""
+"""`scrapy crawl`, but that a mistake of the user ends in one sentence and exit code 1, not in a traceback."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
+from typing import cast
 
 from scrapy.commands import crawl
 from scrapy.exceptions import UsageError
@@ -31,7 +33,7 @@ class Command(crawl.Command):
         except KeyError:
             spiders = ", ".join(sorted(self.crawler_process.spider_loader.list()))
             raise UsageError(f"there is no spider {args[0]}; there are {spiders}") from None
-        task = self.crawler_process.crawl(crawler, **opts.spargs)
+        task = cast("asyncio.Task[None]", self.crawler_process.crawl(crawler, **opts.spargs))
         self.crawler_process.start()
         error = task.exception() if task.done() and not task.cancelled() else None
         if isinstance(error, UserError):

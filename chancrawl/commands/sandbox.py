@@ -23,5 +23,8 @@ class Command(ScrapyCommand):
         add_options(parser)
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        print("Ctrl-C ends it. Try /boards.json, /po/threads.json, /po/catalog.json, /sandbox/truth under", file=sys.stderr)
+        print(
+            "Ctrl-C ends it. Try /boards.json, /po/threads.json, /po/catalog.json, /sandbox/truth under",
+            file=sys.stderr,
+        )
         self.exitcode = asyncio.run(serve(opts))

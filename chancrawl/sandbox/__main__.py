@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -23,8 +24,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="another number makes other boards (default 1)")
     parser.add_argument("--speed", type=float, default=1.0, help="seconds of its clock for one of ours (default 1)")
     parser.add_argument("--start", type=float, help="when its boards begin to live, seconds since 1970 (default now)")
-    parser.add_argument("--index-seconds", type=float, default=0.0, help="rebuild index files only so often (default 0)")
-    parser.add_argument("--recorded", metavar="FOLDER", type=Path, help="serve the recorded payloads of a folder instead")
+    parser.add_argument(
+        "--index-seconds", type=float, default=0.0, help="rebuild index files only so often (default 0)"
+    )
+    parser.add_argument(
+        "--recorded", metavar="FOLDER", type=Path, help="serve the recorded payloads of a folder instead"
+    )
     parser.add_argument("--until-eof", action="store_true", help="end when standard input ends")
 
 
@@ -46,14 +51,21 @@ async def serve(options: argparse.Namespace) -> int:
         site = web.TCPSite(runner, options.host, options.port)
         await site.start()
     except OSError as error:
-        print(f"Cannot listen on {options.host}:{options.port}: {error.strerror}; give another --port.", file=sys.stderr)
+        print(
+            f"Cannot listen on {options.host}:{options.port}: {error.strerror}; give another --port.", file=sys.stderr
+        )
         return 1
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
+
+    def read_input() -> None:
+        if not os.read(sys.stdin.fileno(), 1024):
+            stopped.set()
+
     if options.until_eof:
-        loop.add_reader(sys.stdin.fileno(), lambda: sys.stdin.buffer.read1() or stopped.set())  # type: ignore[attr-defined]
+        loop.add_reader(sys.stdin.fileno(), read_input)
     host, port = runner.addresses[0][:2]
     print(f"http://{host}:{port}", flush=True)
     await stopped.wait()

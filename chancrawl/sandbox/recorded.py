@@ -68,7 +68,8 @@ class Recorded:
     @staticmethod
     def _threads(entries: list[tuple[float, dict[str, Any]]]) -> list[dict[str, Any]]:
         threads = [
-            {"no": opening["no"], "last_modified": int(time), "replies": opening["replies"]} for time, opening in entries
+            {"no": opening["no"], "last_modified": int(time), "replies": opening["replies"]}
+            for time, opening in entries
         ]
         return [{"page": 1, "threads": threads}]
 

@@ -1,11 +1,11 @@
 """The sandbox over HTTP: the files of the API, and what people and tests may ask of it under /sandbox.
 
-    GET  /sandbox/truth     every post ever made and its fate, JSON lines
-    GET  /sandbox/requests  every request: [{"at", "peer", "path", "status", "conditional", "bytes"}, …]
-    POST /sandbox/act       {"do": "reply", "board": "po", "no": 5, "count": 2}; world.ACTIONS
-    POST /sandbox/faults    {"kind": "503", "path": "/thread/", "times": 3}; faults.KINDS. DELETE ends them all
-    POST /sandbox/step      recorded payloads: on to the next versions
-    POST /sandbox/clock     {"advance": 60}: the clock goes ahead by so many seconds
+GET  /sandbox/truth     every post ever made and its fate, JSON lines
+GET  /sandbox/requests  every request: [{"at", "peer", "path", "status", "conditional", "bytes"}, …]
+POST /sandbox/act       {"do": "reply", "board": "po", "no": 5, "count": 2}; world.ACTIONS
+POST /sandbox/faults    {"kind": "503", "path": "/thread/", "times": 3}; faults.KINDS. DELETE ends them all
+POST /sandbox/step      recorded payloads: on to the next versions
+POST /sandbox/clock     {"advance": 60}: the clock goes ahead by so many seconds
 """
 
 from __future__ import annotations

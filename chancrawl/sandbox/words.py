@@ -11,20 +11,29 @@ NOUNS = (
     "crane kettle bridge garden lantern river notebook turtle bicycle window teapot lighthouse carrot violin mountain "
     "sparrow paper compass orchard blanket station puzzle marble feather harbour clock pumpkin ladder pebble owl"
 ).split()
-VERBS = "fold paint repair borrow draw plant measure carry polish cut water bake tune wind stack glue sketch sort".split()
+VERBS = (
+    "fold paint repair borrow draw plant measure carry polish cut water bake tune wind stack glue sketch sort".split()
+)
 ADJECTIVES = "red quiet tiny crooked ancient gentle square wooden bright slow round striped humble clever soft".split()
 NAMES = ("Anonymous",) * 18 + ("Paperclip", "O&#039;Crane", "名無し", "NA", "Ms. Teapot &amp; Co")
 COUNTRIES = (("FI", "Finland"), ("JP", "Japan"), ("BR", "Brazil"), ("CA", "Canada"), ("XX", "Unknown"))
 FLAGS = (("TH", "Teahouse"), ("OR", "Origami"), ("GD", "Garden"))
-SYMBOLS = ("折り紙は楽しい", "кривая бумага", "🐢🫖", "שלום לכולם", "e\u0301toile", "ｆｕｌｌｗｉｄｔｈ", "a\u202eb\u202cc")
+SYMBOLS = (
+    "折り紙は楽しい",
+    "кривая бумага",
+    "🐢🫖",
+    "שלום לכולם",
+    "e\u0301toile",
+    "ｆｕｌｌｗｉｄｔｈ",
+    "a\u202eb\u202cc",
+)
 EXTENSIONS = (".jpg",) * 6 + (".png",) * 4 + (".gif", ".webm", ".pdf")
 
 
 def sentence(random: Random) -> str:
-    return (
-        f"{random.choice(('I', 'You should', 'Did anyone', 'They', 'My aunt and I'))} {random.choice(VERBS)} the "
-        f"{random.choice(ADJECTIVES)} {random.choice(NOUNS)}{random.choice(('.', '?', '!', ', then the ' + random.choice(NOUNS) + '.'))}"
-    )
+    who = random.choice(("I", "You should", "Did anyone", "They", "My aunt and I"))
+    end = random.choice((".", "?", "!", f", then the {random.choice(NOUNS)}."))
+    return f"{who} {random.choice(VERBS)} the {random.choice(ADJECTIVES)} {random.choice(NOUNS)}{end}"
 
 
 def breakable(url: str) -> str:
@@ -51,11 +60,12 @@ def comment(random: Random, board: str, thread_no: int, earlier: list[int], boar
 def _rarity(random: Random, board: str, thread_no: int, boards: list[str]) -> str:
     other = random.choice(boards)
     no = max(1, thread_no - random.randrange(1, 500))
-    url = f"https://example.org/{random.choice(NOUNS)}/{random.choice(NOUNS)}?page={random.randrange(99)}&id={random.randrange(10**9)}"
+    noun = random.choice(NOUNS)
+    url = f"https://example.org/{noun}/{random.choice(NOUNS)}?page={random.randrange(99)}&id={random.randrange(10**9)}"
     return random.choice((
         f'<a href="/{board}/thread/{no}#p{no}" class="quotelink">&gt;&gt;{no}</a>',
         f'<a href="/{other}/thread/{no}#p{no + 1}" class="quotelink">&gt;&gt;&gt;/{other}/{no + 1}</a>',
-        f'<a href="//boards.4chan.org/{other}/catalog#s={random.choice(NOUNS)}" class="quotelink">&gt;&gt;&gt;/{other}/</a>',
+        f'<a href="//boards.4chan.org/{other}/catalog#s={noun}" class="quotelink">&gt;&gt;&gt;/{other}/</a>',
         f'<span class="deadlink">&gt;&gt;{no}</span>',
         f'<span class="quote deadlink">&gt;&gt;&gt;/{other}/{no}</span>',
         f"<s>{sentence(random)}</s>",
@@ -76,9 +86,11 @@ def _rarity(random: Random, board: str, thread_no: int, boards: list[str]) -> st
 def _exif(random: Random) -> str:
     number = random.randrange(10**6)
     return (
-        f'<span class="abbr">[EXIF data available. Click <a href="javascript:void(0)" onclick="toggle(\'exif{number}\')">'
-        f'here</a> to show/hide.]</span><br><table class="exif" id="exif{number}"><tr><td colspan="2"><b>Camera-Specific '
-        f"Properties:</b></td></tr><tr><td>Camera Model</td><td>Pinhole {number % 9}</td></tr></table>"
+        f'<span class="abbr">[EXIF data available. Click '
+        f'<a href="javascript:void(0)" onclick="toggle(\'exif{number}\')">'
+        "here</a> to show/hide.]</span><br>"
+        f'<table class="exif" id="exif{number}"><tr><td colspan="2"><b>Camera-Specific Properties:</b></td></tr>'
+        f"<tr><td>Camera Model</td><td>Pinhole {number % 9}</td></tr></table>"
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.conftest import Crawler, Database, Sandbox
 from tests.stores import posts_of
 
@@ -96,7 +97,9 @@ def test_k_posts_in_m_threads_cost_m_fetches_and_k_rows(any_store: Crawler, sand
     start = len(sandbox.requests())
     any_store(f"-aboard={BOARD}").ok()
     paths = [request["path"] for request in sandbox.requests(start)]
-    assert sorted(path for path in paths if "/thread/" in path) == sorted(f"/{BOARD}/thread/{no}.json" for no in threads)
+    assert sorted(path for path in paths if "/thread/" in path) == sorted(
+        f"/{BOARD}/thread/{no}.json" for no in threads
+    )
     assert set(any_store.held(BOARD)) - held == set(made)
     assert len(any_store.held(BOARD)) == len(held) + len(made)
 
@@ -157,7 +160,7 @@ def test_deleted_and_changed_posts_are_kept(any_store: Crawler, sandbox: Sandbox
 def test_fates_of_threads(any_store: Crawler, sandbox: Sandbox) -> None:
     any_store(f"-aboard={BOARD}").ok()
     sandbox.advance(60)
-    first, *_, last = [no for no in live_threads(sandbox)]
+    first, *_, last = live_threads(sandbox)
     killed = live_threads(sandbox)[3]
     sandbox.act("delete_thread", board=BOARD, no=killed)
     sandbox.act("fall_off", board=BOARD, no=last)
@@ -227,7 +230,9 @@ def test_several_boards_in_one_crawl(crawler: Crawler, sandbox: Sandbox) -> None
     assert "7 boards" in everything.output
 
 
-def test_every_recorded_thread_lands_whole(recorded: Sandbox, fixtures: Path, tmp_path: Path, database: Database) -> None:
+def test_every_recorded_thread_lands_whole(
+    recorded: Sandbox, fixtures: Path, tmp_path: Path, database: Database
+) -> None:
     csv_crawler = Crawler(tmp_path / "csv", recorded.url)
     pg_crawler = Crawler(tmp_path / "pg", recorded.url, database.url)
     sent: dict[tuple[str, int], Any] = {}

@@ -1,0 +1,142 @@
+"""The PostgreSQL schema and writer, on a real server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from chancrawl.items import Board, Post, Thread, Validator, columns
+from chancrawl.ledger import PostgresStore
+from pipelines.postgres import WRITERS, by_kind
+from tests.conftest import ROOT, Database, environment
+from tests.pipelines.items import START, deletion, post, thread
+
+
+def initdb(*settings: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "scrapy", "initdb", *settings]
+    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def tables(database: Database) -> Database:
+    store = PostgresStore(database.url)
+    store.open()
+    store.apply_schema()
+    store.close()
+    return database
+
+
+def write(database: Database, *items: Board | Post | Thread | Validator | object) -> None:
+    connection = psycopg2.connect(database.url)
+    with connection, connection.cursor() as cursor:
+        for kind, found in by_kind(items).items():  # type: ignore[arg-type]
+            WRITERS[kind](cursor, found)
+    connection.close()
+
+
+def test_initdb_may_be_repeated(database: Database) -> None:
+    for _ in range(2):
+        done = initdb("-s", f"DATABASE_URL={database.url}")
+        assert done.returncode == 0, done.stderr
+        assert "tables of chancrawl are in the database" in done.stdout
+    assert database.one("SELECT count(*) FROM posts") == 0
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ([], "which database?"),
+        (["-s", "DATABASE_URL=postgresql://x@127.0.0.1:1/x"], "cannot be used"),
+        (["extra"], "no arguments"),
+    ],
+)
+def test_initdb_refuses_in_a_sentence(settings: list[str], words: str) -> None:
+    done = initdb(*settings)
+    assert done.returncode != 0 and words in done.stderr and "Traceback" not in done.stderr
+
+
+def test_every_table_and_column_is_described(tables: Database) -> None:
+    bare = tables.rows(
+        """
+        SELECT c.relname, a.attname FROM pg_class c
+        LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum >= 0 AND NOT a.attisdropped
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')
+          AND (col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid, 'pg_class') IS NULL)
+        """
+    )
+    assert bare == []
+
+
+@pytest.mark.parametrize("item_class", [Post, Thread, Board, Validator])
+def test_columns_are_the_items_fields(tables: Database, item_class: type) -> None:
+    table = f"{item_class.__name__.lower()}s"
+    sql = "SELECT column_name FROM information_schema.columns WHERE table_name = %s ORDER BY ordinal_position"
+    assert [row[0] for row in tables.rows(sql, table)] == columns(item_class)
+
+
+@pytest.mark.parametrize(
+    "question, index",
+    [
+        ("SELECT * FROM posts WHERE board = 'po' AND thread_no = 5 ORDER BY no", "posts_thread"),
+        ("SELECT * FROM posts WHERE board = 'po' AND posted_at > '2026-02-01'", "posts_time"),
+        ("""SELECT * FROM posts WHERE quotes @> '[{"board": "po", "no": 5}]'""", "posts_quotes"),
+        ("SELECT * FROM posts WHERE file_md5 = 'b9951e65e075e05551f8c73649c1ef54'", "posts_file_md5"),
+        ("SELECT * FROM posts WHERE board = 'po' AND no = 5", "posts_pkey"),
+    ],
+)
+def test_the_typical_questions_have_their_index(tables: Database, question: str, index: str) -> None:
+    tables.rows(
+        """
+        INSERT INTO posts (board, no, thread_no, posted_at, quotes, links, file_md5, file_deleted, file_spoiler,
+            has_mobile_image, revision, first_seen_at, last_seen_at, raw, digest)
+        SELECT (ARRAY['po', 'g'])[1 + n % 2], n, n - n % 100, '2025-01-01'::timestamptz + n * interval '1 hour',
+            jsonb_build_array(jsonb_build_object('board', 'po', 'no', n)), '{}', md5(n::text), false, false,
+            false, 1, now(), now(), '{}', n
+        FROM generate_series(1, 10000) AS n
+        """
+    )
+    tables.rows("ANALYZE posts")
+    plan = tables.rows(f"EXPLAIN {question}")
+    assert any(index in line for (line,) in plan), plan
+
+
+def test_a_revision_keeps_the_version_before(tables: Database) -> None:
+    write(tables, post(6, "a"))
+    write(tables, post(6, "b", revision=2), post(6, "c", revision=3))
+    assert tables.rows("SELECT revision, comment_html FROM posts") == [(3, "c")]
+    assert tables.rows("SELECT revision, comment_html FROM post_revisions ORDER BY 1") == [(1, "a"), (2, "b")]
+
+
+def test_writing_the_same_again_changes_nothing(tables: Database) -> None:
+    items = [post(6, "a"), post(7, "b")]
+    write(tables, *items)
+    before = tables.rows("SELECT no, xmin::text FROM posts ORDER BY no")
+    write(tables, *items)
+    assert tables.rows("SELECT no, xmin::text FROM posts ORDER BY no") == before
+
+
+def test_deletions_are_marks(tables: Database) -> None:
+    write(tables, post(6, "a"), deletion(6, 1))
+    assert tables.rows("SELECT deleted_at IS NOT NULL, deletion_confirmed_at IS NULL FROM posts") == [(True, True)]
+    write(tables, deletion(6, 1, confirmed=2), deletion(6, None))
+    assert tables.rows("SELECT deleted_at, deletion_confirmed_at FROM posts") == [(None, None)]
+
+
+def test_what_postgres_does_not_take_is_kept_in_raw(tables: Database) -> None:
+    write(tables, post(6, "nul \x00 and \ud83d"))
+    ((html, text, raw),) = tables.rows("SELECT comment_html, comment_text, raw FROM posts")
+    assert html == text == "nul \ufffd and \ufffd"
+    assert raw["com"] == "nul \x00 and \ud83d"
+
+
+def test_the_last_state_counts(tables: Database) -> None:
+    write(tables, thread(replies=1), thread(replies=2))
+    assert tables.rows("SELECT no, replies, last_seen_at FROM threads") == [(5, 2, START)]
+
+
+def test_the_egg_and_the_top_level_have_one_schema() -> None:
+    assert (ROOT / "chancrawl" / "schema.sql").read_text() == (Path(ROOT) / "schema.sql").read_text()

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chancrawl import agenda
+from chancrawl.fourchan import IndexEntry
+from chancrawl.items import Thread
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+AT = int(NOON.timestamp())
+
+
+def held(
+    no: int = 5, replies: int = 3, last_modified: int = AT, header: int | None = None, fate: str = "live"
+) -> Thread:
+    return Thread(
+        "po", no, replies=replies, last_modified=datetime.fromtimestamp(last_modified, UTC),
+        http_last_modified=agenda.http_date(last_modified if header is None else header), fate=fate,
+    )  # fmt: skip
+
+
+def entry(no: int = 5, last_modified: int = AT, replies: int | None = 3, position: int = 0) -> IndexEntry:
+    return IndexEntry(no, last_modified, replies, position)
+
+
+def test_what_the_index_shows_as_changed() -> None:
+    assert agenda.changed(entry(), None)
+    assert not agenda.changed(entry(), held())
+    assert agenda.changed(entry(last_modified=AT + 1), held())
+    assert agenda.changed(entry(replies=2), held()), "a wipe changes the count alone"
+    assert not agenda.changed(entry(last_modified=AT + 9), held(header=AT + 9)), "read after the index that led there"
+    assert not agenda.changed(entry(replies=None), held()), "before 2019 there were no counts"
+    assert agenda.changed(entry(), held(fate="archived")), "it has come back"
+
+
+def test_the_end_of_the_board_comes_first() -> None:
+    index = {no: entry(no, position=place) for place, no in enumerate((9, 8, 7, 6))}
+    due = agenda.live_threads_due(index, {8: held(8)})
+    assert [e.no for e in due] == [6, 7, 9]
+
+
+def test_the_newest_of_the_archive_comes_first() -> None:
+    threads = {3: held(3, fate="archived"), 4: held(4)}
+    assert agenda.archived_threads_due([2, 3, 4, 9], threads) == [9, 4, 2]
+
+
+def test_if_modified_since() -> None:
+    sent = agenda.http_date(AT)
+    assert agenda.if_modified_since(None, entry()) is None
+    assert agenda.if_modified_since(held(), None) == sent
+    assert agenda.if_modified_since(held(), entry(last_modified=AT + 5, replies=4)) == sent
+    assert agenda.if_modified_since(held(), entry(replies=4)) == agenda.http_date(AT - 1), "same second, other count"
+    oddly_written = Thread("po", 5, replies=3, http_last_modified="Saturday, 21-Nov-26 12:00:00 GMT")
+    assert agenda.if_modified_since(oddly_written, None) == oddly_written.http_last_modified, "to the letter"
+
+
+@given(st.integers(0, 2**34))
+def test_dates_come_back(seconds: int) -> None:
+    time = agenda.http_time(agenda.http_date(seconds))
+    assert time is not None and time.timestamp() == seconds
+
+
+def test_no_date() -> None:
+    assert agenda.http_time(None) is None
+    assert agenda.http_time("yesterday") is None
+    assert agenda.http_time("Sat, 21 Nov 2026 12:00:00 -0000") is None

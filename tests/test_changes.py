@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chancrawl import fourchan
+from chancrawl.changes import Held, compare, deletions_of_thread, fate
+from chancrawl.fourchan import Page
+from chancrawl.items import Deletion, Post, Thread
+
+START = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def page(nos: dict[int, str], replies: int | None = None, **opening: Any) -> Page:
+    """Thread 5 with these posts and comments."""
+    posts: list[dict[str, Any]] = [
+        {"no": no, "resto": 0 if no == 5 else 5, "time": 1000 + no, "com": com} for no, com in nos.items()
+    ]
+    posts[0] |= {"replies": len(nos) - 1 if replies is None else replies, **opening}
+    return fourchan.parse_thread({"posts": posts}, "po", 5)
+
+
+def read(held: Held, what: Page, minute: int) -> list[Any]:
+    """Read a page in some minute, each in a body of its own; the items that go on to the store."""
+    items = compare(held, what, START + timedelta(minutes=minute), f"body {minute}")
+    return [item for item in items if held.apply(item)]
+
+
+def kinds(items: list[Any]) -> list[tuple[str, int]]:
+    return [(type(item).__name__, item.no) for item in items if not isinstance(item, Thread)]
+
+
+def test_a_new_thread_is_all_new_and_its_state_comes_last() -> None:
+    items = read(Held(), page({5: "a", 6: "b"}), 0)
+    assert kinds(items) == [("Post", 5), ("Post", 6)]
+    assert isinstance(items[-1], Thread) and items[-1].http_last_modified == "body 0"
+    assert all(item.first_seen_at == START and item.revision == 1 for item in items[:-1])
+
+
+def test_only_what_is_new_follows() -> None:
+    held = Held()
+    read(held, page({5: "a", 6: "b"}), 0)
+    assert kinds(read(held, page({5: "a", 6: "b", 8: "c"}), 1)) == [("Post", 8)]
+    assert kinds(read(held, page({5: "a", 6: "b", 8: "c"}, closed=1), 2)) == []
+
+
+def test_a_changed_post_is_a_revision() -> None:
+    held = Held()
+    read(held, page({5: "a", 6: "b"}), 0)
+    for revision in (2, 3):
+        (post, _) = read(held, page({5: "a", 6: f"b{revision}"}), revision)
+        assert isinstance(post, Post) and post.revision == revision
+        assert post.first_seen_at == START and post.last_seen_at == START + timedelta(minutes=revision)
+
+
+def test_missed_confirmed_and_taken_back() -> None:
+    held = Held()
+    read(held, page({5: "a", 6: "b", 7: "c"}), 0)
+    (missed, _) = read(held, page({5: "a", 7: "c"}), 1)
+    assert missed == Deletion("po", 5, 6, last_seen_at=START, deleted_at=START + timedelta(minutes=1))
+    same_body = compare(held, page({5: "a", 7: "c"}), START + timedelta(minutes=2), "body 1")
+    assert kinds(same_body) == []
+    (confirmed, _) = read(held, page({5: "a", 7: "c"}), 3)
+    assert confirmed.deleted_at == missed.deleted_at
+    assert confirmed.deletion_confirmed_at == START + timedelta(minutes=3)
+    assert kinds(read(held, page({5: "a", 7: "c"}), 4)) == []
+    (back, _) = read(held, page({5: "a", 6: "b", 7: "c"}), 5)
+    assert back.deleted_at is None and back.deletion_confirmed_at is None
+    assert held.posts[6].revision == 1
+
+
+def test_a_truncated_page_deletes_nothing() -> None:
+    held = Held()
+    read(held, page({5: "a", 6: "b", 7: "c"}), 0)
+    assert kinds(read(held, page({5: "a"}, replies=2), 1)) == []
+
+
+def test_a_sticky_sheds_its_oldest_replies_and_loses_others() -> None:
+    held = Held()
+    everything = {5: "op"} | dict.fromkeys(range(6, 1010), "x")
+    read(held, page(everything, sticky=1), 0)
+    shed = {no: com for no, com in everything.items() if no not in (6, 7, 500)}
+    assert kinds(read(held, page(shed, sticky=1), 1)) == [("Deletion", 500)]
+
+
+def test_a_small_sticky_sheds_nothing() -> None:
+    held = Held()
+    read(held, page({5: "a", 6: "b", 7: "c"}, sticky=1), 0)
+    assert kinds(read(held, page({5: "a", 7: "c"}, sticky=1), 1)) == [("Deletion", 6)]
+
+
+def test_a_deleted_thread_takes_its_posts_with_it() -> None:
+    held = Held()
+    read(held, page({5: "a", 6: "b", 7: "c"}), 0)
+    read(held, page({5: "a", 7: "c"}), 1)
+    now = START + timedelta(hours=1)
+    gone = {item.no: item for item in deletions_of_thread(held, now)}
+    assert set(gone) == {5, 6, 7}
+    assert gone[6].deleted_at == START + timedelta(minutes=1) and gone[5].deleted_at == now
+    assert all(item.deletion_confirmed_at == now for item in gone.values())
+    assert deletions_of_thread(Held(), now) == []
+
+
+@given(st.lists(st.dictionaries(st.integers(6, 14), st.sampled_from("abc")), min_size=1, max_size=8))
+def test_what_is_held_follows_any_history(history: list[dict[int, str]]) -> None:
+    """Held posts are all that were ever seen; those without deleted_at are those on the last page."""
+    held, seen, versions = Held(), {5}, {(5, "op")}
+    for minute, replies in enumerate(history):
+        items = read(held, page({5: "op"} | replies), minute)
+        posts = {item.no: item for item in items if isinstance(item, Post)}
+        assert len(posts) == sum(isinstance(item, Post) for item in items), "no post twice in one reading"
+        seen |= set(replies)
+        versions |= set(replies.items())
+        assert set(held.posts) == seen
+        assert {no for no, known in held.posts.items() if known.deleted_at is None} == {5, *replies}
+        assert all(not known.deletion_confirmed_at or known.deleted_at for known in held.posts.values())
+        again = compare(held, page({5: "op"} | replies), START + timedelta(minutes=minute), f"body {minute}")
+        assert not [item for item in again if not isinstance(item, Thread)], "the same body says nothing new"
+
+
+@pytest.mark.parametrize(
+    "position, archived, archive, has_archive, bumped, became",
+    [
+        (10, False, [5], True, 0, "archived"),
+        (10, False, [3, 9], True, 5, "deleted"),  # it had not reached the end
+        (140, False, [3, 9], True, 20, "deleted"),  # it would be in the archive
+        (140, False, [7, 9], True, 20, "pruned"),  # it was, and has left it
+        (10, True, [7, 9], True, 0, "pruned"),
+        (10, False, [], False, 100, "deleted"),
+        (149, False, [], False, 1, "pruned"),
+        (100, False, [], False, 50, "pruned"),
+        (None, False, [], False, 0, "pruned"),
+    ],
+)
+def test_fates(
+    position: int | None, archived: bool, archive: list[int], has_archive: bool, bumped: int, became: str
+) -> None:
+    thread = Thread("po", 5, position=position, fate="archived" if archived else "live")
+    assert fate(thread, archive, has_archive, bumped, capacity=150) == became

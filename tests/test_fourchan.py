@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import contextlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chancrawl import fourchan
+from chancrawl.fourchan import THREAD_KEYS, Malformed
+from chancrawl.items import Post
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)  # fmt: skip
+
+KEYS = (
+    "no resto time name trip id capcode country country_name board_flag flag_name since4pass email sub com tim "
+    "filename ext fsize md5 w h tn_w tn_h filedeleted spoiler custom_spoiler m_img tag sticky closed replies images"
+).split()
+ODD_POSTS = st.dictionaries(st.sampled_from(KEYS), JSON)
+
+
+def post(raw: dict[str, Any]) -> Post:
+    return Post("po", raw["no"], raw["resto"] or raw["no"], datetime.fromtimestamp(raw["time"], UTC), raw=raw)
+
+
+def test_every_documented_key_has_a_column() -> None:
+    raw = {
+        "no": 7, "resto": 5, "now": "12/31/18(Mon)17:05:48", "time": 1546293948, "name": "Ann &amp; Co", "trip": "!abc",
+        "id": "AbCd1234", "capcode": "mod", "country": "FI", "country_name": "Finland", "board_flag": "OR",
+        "flag_name": "Origami", "sub": "Caf&eacute;", "com": "hi<br>there", "tim": 1546293948883123,
+        "filename": "yotsuba &quot;folding&quot;", "ext": ".png", "fsize": 516657, "md5": "uZUeZeB14FVR+Mc2ScHvVA==",
+        "w": 530, "h": 449, "tn_w": 250, "tn_h": 211, "filedeleted": 1, "spoiler": 1, "custom_spoiler": 3,
+        "since4pass": 2016, "m_img": 1, "tag": "Loop", "email": "sage",
+    }  # fmt: skip
+    item = post(raw)
+    assert fourchan.describe(item) == []
+    assert (item.name, item.tripcode, item.poster_id, item.capcode) == ("Ann & Co", "!abc", "AbCd1234", "mod")
+    assert (item.country, item.country_name, item.board_flag, item.flag_name) == ("FI", "Finland", "OR", "Origami")
+    assert (item.subject, item.comment_html, item.comment_text) == ("Café", "hi<br>there", "hi\nthere")
+    assert (item.file_tim, item.file_name, item.file_ext) == (1546293948883123, 'yotsuba "folding"', ".png")
+    assert (item.file_size, item.file_md5) == (516657, "b9951e65e075e05551f8c73649c1ef54")
+    assert (item.file_width, item.file_height, item.thumbnail_width, item.thumbnail_height) == (530, 449, 250, 211)
+    assert item.file_deleted and item.file_spoiler and item.has_mobile_image and item.custom_spoiler == 3
+    assert (item.since4pass, item.tag, item.email) == (2016, "Loop", "sage")
+    assert item.posted_at == datetime(2018, 12, 31, 22, 5, 48, tzinfo=UTC)
+
+
+def test_every_key_found_in_recordings_has_a_place(fixtures: Path) -> None:
+    """In a column of posts, in the thread's state, or at least in `raw`, which is kept whole."""
+    known = set(KEYS) | THREAD_KEYS
+    found: set[str] = set()
+    for file in (fixtures / "fourchan").glob("*.json"):
+        if "headers" in file.name:
+            continue
+        payload = json.loads(file.read_bytes())
+        match file.name.split(".")[1]:
+            case "thread":
+                page = fourchan.parse_thread(payload, file.name.split(".")[0], payload["posts"][0]["no"])
+                assert page.problems == []
+                for raw in page.posts.values():
+                    found |= set(raw)
+                    assert fourchan.describe(post(raw)) == []
+                opening = payload["posts"][0]
+                assert page.thread.replies == opening["replies"] and page.thread.images == opening["images"]
+                assert page.thread.sticky == bool(opening.get("sticky"))
+            case "threads":
+                index = fourchan.parse_index(payload)
+                assert len(index) >= 150 and [e.position for e in index.values()] == list(range(len(index)))
+            case "archive":
+                assert len(fourchan.parse_archive(payload)) == 9565
+            case "catalog":
+                assert len(fourchan.parse_index(payload)) >= 150  # it has the keys of threads.json too
+                for page_ in payload:
+                    for thread in page_["threads"]:
+                        found |= set(thread)
+    assert found <= known
+
+
+@pytest.mark.parametrize("name", ["boards.2014-05", "boards.2018-03", "boards.2025-10"])
+def test_recorded_boards(fixtures: Path, name: str) -> None:
+    payload = json.loads((fixtures / "fourchan" / f"{name}.json").read_bytes())
+    boards = {board.board: board for board in fourchan.parse_boards(payload)}
+    assert len(boards) == len(payload["boards"])
+    assert boards["po"].title == "Papercraft & Origami" and boards["po"].pages is not None
+    if name != "boards.2014-05":
+        assert boards["po"].has_archive and not boards["b"].has_archive and boards["po"].bump_limit == 310
+
+
+def test_a_version_is_what_the_post_itself_says() -> None:
+    raw = {"no": 5, "resto": 0, "time": 1, "com": "x", "replies": 3, "images": 1, "tail_size": 50}
+    version = fourchan.digest(raw)
+    assert fourchan.digest(raw | {"replies": 4, "closed": 1, "archived": 1, "archived_on": 9}) == version
+    assert fourchan.digest(dict(reversed(raw.items()))) == version
+    assert fourchan.digest(raw | {"com": "y"}) != version
+    assert fourchan.digest(raw | {"filedeleted": 1}) != version
+    assert fourchan.digest(raw | {"a_key_of_tomorrow": 1}) != version
+
+
+@pytest.mark.parametrize(
+    "payload", [None, [], {}, {"posts": []}, {"posts": {}}, {"posts": [{"no": 6}]}, {"posts": [{"no": 5, "resto": 4}]},
+                {"posts": [{"no": 5, "resto": 0}]}, {"posts": ["x"]}, {"posts": [{"no": "5"}]}]
+)  # fmt: skip
+def test_a_thread_that_is_none(payload: Any) -> None:
+    with pytest.raises(Malformed):
+        fourchan.parse_thread(payload, "po", 5)
+
+
+def test_an_odd_post_costs_itself_and_no_other() -> None:
+    good = [{"no": 5, "resto": 0, "time": 1}, {"no": 6, "resto": 5, "time": 2}]
+    odd = [{"no": "7", "resto": 5, "time": 2}, {"no": 8, "resto": 5}, {"no": 9, "resto": 4, "time": 1}, 3, {"no": -1}]
+    page = fourchan.parse_thread({"posts": good + odd}, "po", 5)
+    assert list(page.posts) == [5, 6]
+    assert len(page.problems) == len(odd)
+
+
+@pytest.mark.parametrize("parse", [fourchan.parse_boards, fourchan.parse_index, fourchan.parse_archive])
+@given(payload=JSON)
+def test_parsers_refuse_what_they_do_not_know(parse: Any, payload: Any) -> None:
+    with contextlib.suppress(Malformed):
+        parse(payload)
+
+
+@given(posts=st.lists(ODD_POSTS | JSON, max_size=5))
+@settings(max_examples=300)
+def test_any_posts_after_a_good_one(posts: list[Any]) -> None:
+    opening = {"no": 5, "resto": 0, "time": 1, "com": "good"}
+    page = fourchan.parse_thread({"posts": [opening, *posts]}, "po", 5)
+    assert 5 in page.posts
+    for raw in page.posts.values():
+        fourchan.digest(raw)
+        item = post(raw)
+        fourchan.describe(item)
+        assert json.loads(fourchan.dumps(item.raw)) == raw
+        fourchan.dumps(item.raw).encode()
+        for text in (item.name, item.comment_html, item.comment_text, item.file_name, item.capcode):
+            assert text is None or ("\x00" not in text and text.encode() is not None)
+
+
+@given(JSON)
+def test_json_comes_back_the_same(value: Any) -> None:
+    text = fourchan.dumps(value)
+    assert json.loads(text) == value
+    assert "\x00" not in text and text.encode() is not None
+    assert fourchan.loads(text.encode()) == value
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"posts": [', b"\xff\xfe", b"[" * 100_000])
+def test_no_json(body: bytes) -> None:
+    with pytest.raises(Malformed):
+        fourchan.loads(body)

@@ -122,7 +122,7 @@ class Database:
         connection = psycopg2.connect(self.url)
         try:
             with connection, connection.cursor() as cursor:
-                cursor.execute(sql, parameters)
+                cursor.execute(sql, parameters or None)
                 return list(cursor.fetchall()) if cursor.description else []
         finally:
             connection.close()

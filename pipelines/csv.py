@@ -28,7 +28,7 @@ from scrapy.exceptions import NotConfigured
 from chancrawl.errors import UserError
 from chancrawl.fourchan import dumps
 from chancrawl.items import Board, Deletion, Item, Post, Thread, Validator, columns
-from chancrawl.ledger import CsvStore
+from chancrawl.stores import CsvStore
 from pipelines.batching import BatchingPipeline, upsert
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from scrapy.exceptions import UsageError
 
 from chancrawl.configuration import check
 from chancrawl.errors import UserError
-from chancrawl.ledger import PostgresStore, first_line
+from chancrawl.stores import PostgresStore, first_line
 
 
 class Command(ScrapyCommand):

@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from chancrawl.items import Board, Post, Thread, Validator, columns
-from chancrawl.ledger import PostgresStore
+from chancrawl.stores import PostgresStore
 from pipelines.postgres import WRITERS, by_kind
 from tests.conftest import ROOT, Database, environment
 from tests.pipelines.items import START, deletion, post, thread

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chancrawl import fourchan
+from chancrawl.sandbox.board import Board, Pace
+from chancrawl.sandbox.files import body_of, read
 from chancrawl.sandbox.recorded import Recorded
-from chancrawl.sandbox.world import BOARDS, Board, Pace, World, about
+from chancrawl.sandbox.world import BOARDS, World, about
 
 START = 1_795_000_000.0
 
@@ -33,10 +35,10 @@ def test_what_has_happened_does_not_depend_on_who_looked_when() -> None:
     for minute in range(121):
         often.advance(START + minute * 60)
         for file in ("catalog.json", "threads.json", "1.json"):
-            often.read(file)
+            read(often, file)
     for thread in once.threads.values():
-        assert once.read(f"thread/{thread.no}.json") == often.read(f"thread/{thread.no}.json")
-    assert once.read("threads.json") == often.read("threads.json")
+        assert read(once, f"thread/{thread.no}.json") == read(often, f"thread/{thread.no}.json")
+    assert read(once, "threads.json") == read(often, "threads.json")
     strip = [{**post, "shown": None} for post in once.truth()]
     assert strip == [{**post, "shown": None} for post in often.truth()]
 
@@ -60,30 +62,30 @@ def test_a_board_lives() -> None:
 def test_without_an_archive_threads_are_pruned() -> None:
     made = board(86400, archive=0)
     assert {post["thread_fate"] for post in made.truth()} == {"live", "pruned", "deleted"}
-    assert made.read("archive.json") is None
+    assert read(made, "archive.json") is None
 
 
 @given(st.integers(0, 40_000))
 @settings(max_examples=15, deadline=None)
 def test_the_files_agree_with_each_other(seconds: int) -> None:
     made = board(seconds)
-    index = fourchan.parse_index(load(made.read("threads.json")))
-    catalog = load(made.read("catalog.json"))
-    pages = [load(made.read(f"{number}.json")) for number in range(1, len(catalog) + 1)]
+    index = fourchan.parse_index(load(read(made, "threads.json")))
+    catalog = load(read(made, "catalog.json"))
+    pages = [load(read(made, f"{number}.json")) for number in range(1, len(catalog) + 1)]
     assert list(index) == [thread["no"] for page in catalog for thread in page["threads"]]
     assert list(index) == [thread["posts"][0]["no"] for page in pages for thread in page["threads"]]
     for page in catalog:
         for thread in page["threads"]:
-            whole = fourchan.parse_thread(load(made.read(f"thread/{thread['no']}.json")), "zz", thread["no"])
+            whole = fourchan.parse_thread(load(read(made, f"thread/{thread['no']}.json")), "zz", thread["no"])
             assert whole.problems == []
             assert len(whole.posts) == thread["replies"] + 1 == (index[thread["no"]].replies or 0) + 1
             assert thread["omitted_posts"] == thread["replies"] - len(thread["last_replies"])
             assert list(whole.posts)[1:][-5:] == [reply["no"] for reply in thread["last_replies"]]
             assert all(whole.posts[reply["no"]] == reply for reply in thread["last_replies"])
             assert fourchan.digest(thread) == fourchan.digest(whole.posts[thread["no"]]), "the same version everywhere"
-    archive = fourchan.parse_archive(load(made.read("archive.json")))
+    archive = fourchan.parse_archive(load(read(made, "archive.json")))
     for no in archive:
-        thread = load(made.read(f"thread/{no}.json"))
+        thread = load(read(made, f"thread/{no}.json"))
         assert thread["posts"][0]["archived"] == thread["posts"][0]["closed"] == 1
 
 
@@ -92,12 +94,12 @@ def test_the_tail_of_a_long_thread() -> None:
     thread = made.live[3]
     for _ in range(120):
         made.reply(thread)
-    whole, tail = load(made.read(f"thread/{thread.no}.json")), load(made.read(f"thread/{thread.no}-tail.json"))
+    whole, tail = load(read(made, f"thread/{thread.no}.json")), load(read(made, f"thread/{thread.no}-tail.json"))
     assert whole["posts"][0]["tail_size"] == 50
     assert tail["posts"][1:] == whole["posts"][-50:]
     assert tail["posts"][0]["tail_id"] == whole["posts"][-51]["no"]
     short = made.new_thread()
-    assert made.read(f"thread/{short.no}-tail.json") is None
+    assert read(made, f"thread/{short.no}-tail.json") is None
 
 
 def test_a_wipe_changes_the_count_and_not_the_time() -> None:
@@ -119,7 +121,7 @@ def test_a_sticky_sheds() -> None:
 
 def test_the_text_has_the_variety_of_the_real_markup() -> None:
     made = board(20_000, posts_a_day=86400)
-    comments = " ".join(json.loads(made.body_of(post)).get("com", "") for post in made.posts.values())
+    comments = " ".join(json.loads(body_of(made, post)).get("com", "") for post in made.posts.values())
     signs = ("quotelink", 'class="quote"', "deadlink", "<s>", "prettyprint", "sjis", "<wbr>", 'class="exif"')
     for sign in (*signs, "&gt;&gt;&gt;/", "USER WAS BANNED", "fortune", "[math]", "\x00", "\ud83d"):
         assert sign in comments, sign

@@ -1,0 +1,191 @@
+"""The two stores, each with its one connection: a PostgreSQL database, or a folder of CSV files with a SQLite ledger.
+
+Everything here blocks; chancrawl/ledger.py calls it in the store's own thread. Nothing is created before there is
+something to write. What is written, and how, is the business of the pipelines.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg2
+from scrapy.settings import BaseSettings
+
+from chancrawl.errors import UserError
+from chancrawl.items import Board, Thread, columns
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+class Store(Protocol):
+    """A store as the ledger sees it. All calls come from one thread, and block."""
+
+    place: str
+    """Where the data goes, in words."""
+
+    connection: Any
+    """The DB-API connection of PostgreSQL, or of the SQLite ledger; None before the first `prepare` of a new folder."""
+
+    outages: tuple[type[Exception], ...]
+    """Errors after which the same call is worth another try once `connect` has worked."""
+
+    def connect(self) -> None:
+        """Connect (again), or raise one of `outages`."""
+
+    def open(self) -> None:
+        """Connect, without creating anything. UserError if that cannot be."""
+
+    def prepare(self) -> None:
+        """Create what is missing."""
+
+    def rows(self, sql: str, *parameters: Any) -> list[Any]:
+        """The answer to a query with `?` for parameters; empty while nothing is created."""
+
+    def close(self) -> None: ...
+
+
+class PostgresStore:
+    """The database of DATABASE_URL."""
+
+    outages = (psycopg2.OperationalError, psycopg2.InterfaceError)
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.connection: Any = None
+        self.ready = False
+        self.place = "PostgreSQL"
+
+    def open(self) -> None:
+        try:
+            self.connect()
+        except psycopg2.Error as error:
+            raise UserError(
+                f"The database of DATABASE_URL cannot be used: {first_line(error)}. Start it, or mend DATABASE_URL "
+                "(postgresql://user:password@host:5432/name), or leave it out to write CSV files.",
+                reason="store_unavailable",
+            ) from None
+        parameters = self.connection.info.dsn_parameters
+        self.place = f"the database {parameters.get('dbname')} on {parameters.get('host') or 'this machine'}"
+
+    def connect(self) -> None:
+        self.close()
+        self.connection = psycopg2.connect(
+            self.url, connect_timeout=10, application_name="chancrawl", options="-c timezone=UTC"
+        )
+        with self.connection, self.connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass('runs') IS NOT NULL")
+            self.ready = cursor.fetchone()[0]
+
+    def prepare(self) -> None:
+        if not self.ready:
+            self.apply_schema()
+
+    def apply_schema(self) -> None:
+        """Apply schema.sql; under a lock, because two crawls may start at once."""
+        schema = resources.files("chancrawl").joinpath("schema.sql").read_text(encoding="utf-8")
+        with self.connection, self.connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('chancrawl schema'))")
+            cursor.execute(schema)
+        self.ready = True
+
+    def rows(self, sql: str, *parameters: Any) -> list[Any]:
+        if not self.ready:
+            return []
+        with self.connection, self.connection.cursor() as cursor:
+            cursor.execute(sql.replace("?", "%s"), parameters)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def close(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+
+
+class CsvStore:
+    """The SQLite ledger of a folder of CSV files: CSV_FOLDER/ledger.sqlite."""
+
+    outages: tuple[type[Exception], ...] = ()
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.place = f"the folder {folder}"
+        self.connection: Any = None
+        self._lock: Any = None
+
+    def open(self) -> None:
+        parent = next((p for p in (self.folder, *self.folder.absolute().parents) if p.exists()), Path("/"))
+        if not parent.is_dir():
+            raise UserError(f"CSV_FOLDER is {self.folder}, but {parent} is a file; name a folder.")
+        try:
+            tempfile.TemporaryFile(dir=parent).close()
+        except OSError as error:
+            raise UserError(
+                f"CSV_FOLDER is {self.folder}, but {parent} cannot be written to ({error.strerror}); name a folder of "
+                "your own (-s CSV_FOLDER=…) or change its permissions."
+            ) from None
+        if (self.folder / "ledger.sqlite").exists():
+            self.connect()
+
+    def connect(self) -> None:
+        self._lock = (self.folder / "ledger.lock").open("ab")
+        try:
+            if fcntl:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f"Another crawl is writing to {self.folder}; wait for it, or name another CSV_FOLDER."
+            ) from None
+        try:
+            self.connection = sqlite3.connect(self.folder / "ledger.sqlite", isolation_level=None)
+            self.connection.execute("PRAGMA journal_mode = WAL")
+            self.connection.execute("PRAGMA synchronous = FULL")
+            self.connection.executescript(LEDGER_SCHEMA)
+        except sqlite3.Error as error:
+            raise UserError(
+                f"The ledger {self.folder / 'ledger.sqlite'} cannot be used: {first_line(error)}."
+            ) from None
+
+    def prepare(self) -> None:
+        if self.connection is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.connect()
+
+    def rows(self, sql: str, *parameters: Any) -> list[Any]:
+        return [] if self.connection is None else self.connection.execute(sql, parameters).fetchall()
+
+    def close(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+        if self._lock is not None:
+            self._lock.close()
+
+
+def store_of(settings: BaseSettings) -> PostgresStore | CsvStore:
+    """The store that the settings name: DATABASE_URL's, or else CSV_FOLDER's."""
+    url = settings.get("DATABASE_URL")
+    return PostgresStore(url) if url else CsvStore(Path(settings["CSV_FOLDER"]))
+
+
+# The part of schema.sql that the ledger needs, and the committed length of every CSV file. SQLite has no types for
+# times and booleans: times are ISO 8601 texts.
+LEDGER_SCHEMA = """
+CREATE TABLE IF NOT EXISTS boards (board TEXT PRIMARY KEY, {boards});
+CREATE TABLE IF NOT EXISTS threads (board TEXT, no INTEGER, {threads}, PRIMARY KEY (board, no)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS posts (board TEXT, thread_no INTEGER, no INTEGER, digest INTEGER, revision INTEGER,
+    first_seen_at TEXT, deleted_at TEXT, deletion_confirmed_at TEXT, PRIMARY KEY (board, thread_no, no)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS validators (path TEXT PRIMARY KEY, last_modified TEXT);
+CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, bytes INTEGER);
+CREATE TABLE IF NOT EXISTS runs (run_id INTEGER PRIMARY KEY, spider TEXT, arguments TEXT, source TEXT, started_at TEXT,
+    finished_at TEXT, finish_reason TEXT, stats TEXT);
+""".format(boards=", ".join(columns(Board)[1:]), threads=", ".join(columns(Thread)[2:]))
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the hints and positions on its further lines."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -118,8 +118,12 @@ class Ledger:
 
     async def threads(self, board: str) -> dict[int, Thread]:
         """The threads of a board that can still change or be read again: live and archived ones."""
-        threads = await self._select(Thread, "WHERE board = ? AND fate IN ('live', 'archived')", board)
-        return {thread.no: thread for thread in threads}
+        rows = await self._select(Thread, "WHERE board = ? AND fate IN ('live', 'archived')", board)
+        threads = {thread.no: thread for thread in rows}
+        for (name, no), held in self._held.items():  # not all of this may be committed yet
+            if name == board and held.thread is not None:
+                threads[no] = held.thread
+        return {no: thread for no, thread in threads.items() if thread.fate in ("live", "archived")}
 
     async def validator(self, path: str) -> str | None:
         rows = await self.call(self.store.rows, "SELECT last_modified FROM validators WHERE path = ?", path)
@@ -149,7 +153,7 @@ class Ledger:
     def accept(self, item: Item) -> bool:
         """Take note of an item that goes to the store. False if it says nothing that is not held already."""
         if isinstance(item, Post | Deletion | Thread):
-            key = (item.board, item.thread_no if not isinstance(item, Thread) else item.no)
+            key = _thread_of(item)
             held = self._held.get(key)
             if held is not None:
                 before = len(held.posts)
@@ -163,7 +167,7 @@ class Ledger:
         """The batch is stored."""
         for item in batch:
             if isinstance(item, Post | Deletion | Thread):
-                key = (item.board, item.thread_no if not isinstance(item, Thread) else item.no)
+                key = _thread_of(item)
                 self._uncommitted[key] -= 1
                 if not self._uncommitted[key]:
                     del self._uncommitted[key]
@@ -181,6 +185,10 @@ class Ledger:
         sql = f"SELECT {', '.join(names)} FROM {item_class.__name__.lower()}s {where}"
         rows = await self.call(self.store.rows, sql, *parameters)
         return [restore(item_class, row) for row in rows]
+
+
+def _thread_of(item: Post | Deletion | Thread) -> tuple[str, int]:
+    return item.board, item.no if isinstance(item, Thread) else item.thread_no
 
 
 KNOWN_POSTS = """

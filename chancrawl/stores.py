@@ -76,11 +76,10 @@ class PostgresStore:
 
     def connect(self) -> None:
         self.close()
-        self.connection = psycopg2.connect(
-            self.url, connect_timeout=10, application_name="chancrawl", options="-c timezone=UTC"
-        )
+        self.connection = psycopg2.connect(self.url, connect_timeout=10, application_name="chancrawl")
         with self.connection, self.connection.cursor() as cursor:
-            cursor.execute("SELECT to_regclass('runs') IS NOT NULL")
+            cursor.execute("SET TIME ZONE 'UTC'")
+            cursor.execute("SELECT to_regclass('post_revisions') IS NOT NULL AND to_regclass('runs') IS NOT NULL")
             self.ready = cursor.fetchone()[0]
 
     def prepare(self) -> None:

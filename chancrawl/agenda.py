@@ -41,6 +41,12 @@ def archived_threads_due(archive: Collection[int], held: Mapping[int, Thread]) -
     return sorted(due, reverse=True)
 
 
+def missing_threads(index: Collection[int], archive: Collection[int], held: Mapping[int, Thread]) -> list[int]:
+    """The live threads that are in neither list. An index can err: their own pages have the last word."""
+    listed = {*index, *archive}
+    return [no for no, thread in held.items() if thread.fate == "live" and no not in listed]
+
+
 def if_modified_since(held: Thread | None, entry: IndexEntry | None) -> str | None:
     """The If-Modified-Since of a thread's next fetch.
 

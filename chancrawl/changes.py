@@ -5,7 +5,6 @@ The one comparison of the project: the stores only apply what it says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -119,27 +118,19 @@ def _state(held: Thread | None, thread: Thread, now: datetime, http_last_modifie
     )
 
 
-def fate(thread: Thread, archived: Iterable[int], has_archive: bool, bumped: int, capacity: int) -> str:
-    """Why a thread that was in the index is there no longer: archived, pruned or deleted.
+def fate(thread: Thread, bumped: int, capacity: int) -> str:
+    """Why a thread is gone that is neither in the index nor in the archive, and whose page is 404: pruned or deleted.
 
-    `archived` are the numbers in archive.json; `bumped` is how many threads of today's index were made or bumped
-    since the thread was last seen there: each can have pushed it down by one place, and no other event can; it can
-    have fallen off the end only if they were enough. `capacity` is how many threads the board keeps.
+    `bumped` is how many threads of today's index were made or bumped since the thread was last read: each can have
+    pushed it down by one place, and nothing else can; it can have fallen off the end only if they were enough.
+    `capacity` is how many threads the board keeps.
     """
-    if thread.no in set(archived):
-        return "archived"
-    if thread.fate == "archived":
-        return "pruned"  # its time in the archive is over
     fell_off = thread.position is None or thread.position + bumped >= capacity
-    if has_archive:
-        # What falls off the end of such a board is archived; it can also have left the archive since.
-        expired = fell_off and thread.no < min(archived, default=0)
-        return "pruned" if expired else "deleted"
     return "pruned" if fell_off else "deleted"
 
 
 def deletions_of_thread(held: Held, now: datetime) -> list[Deletion]:
-    """A deleted thread takes its posts with it."""
+    """A deleted thread takes its posts with it: missed in the index, confirmed by its page."""
     if held.thread is None:
         return []
     thread = held.thread

@@ -99,8 +99,10 @@ class ChanClient:
             if response.status in (200, 304):
                 return response
         except (CannotResolveHostError, DownloadConnectionRefusedError) as error:
+            proxy = ", the proxies" if once.meta.get("proxy") else ""
             raise UserError(
-                f"{self.source} cannot be reached ({error}): check the network and CHAN_API_URL.", reason="unreachable"
+                f"{self.source} cannot be reached ({error}): check the network{proxy} and CHAN_API_URL.",
+                reason="unreachable",
             ) from None
         except Exception as error:
             logger.info("The first request failed (%s); trying again.", error or type(error).__name__)

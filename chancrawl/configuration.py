@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
+import functools
 import logging
 import os
 from pathlib import Path
@@ -11,6 +13,7 @@ from urllib.parse import urlsplit
 
 from scrapy.crawler import Crawler
 from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings
+from scrapy.utils.url import add_http_if_no_scheme
 
 from chancrawl.errors import UserError
 from chancrawl.middlewares import HidePasswords
@@ -25,12 +28,22 @@ def configured(name: str, default: T) -> T | str:
     """
     if name in os.environ:
         return os.environ[name]
+    return ini_file().get(name.lower()) or default
+
+
+@functools.cache
+def ini_file() -> dict[str, str]:
+    """The section `[chancrawl]` of chancrawl.ini in the working folder, keys in lower case; empty without the file."""
+    if not Path("chancrawl.ini").exists():
+        return {}
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read("chancrawl.ini", encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError) as error:
-        raise SystemExit(f"chancrawl.ini cannot be read: {str(error).splitlines()[0]}") from None
-    return parser.get("chancrawl", name, fallback=None) or default
+        parser.read_string(Path("chancrawl.ini").read_text(encoding="utf-8"), source="chancrawl.ini")
+        return dict(parser["chancrawl"])
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        raise SystemExit(f"chancrawl.ini cannot be read: {' '.join(str(error).split())}.") from None
+    except KeyError:
+        raise SystemExit("chancrawl.ini has no section [chancrawl]; the settings belong under it.") from None
 
 
 class Configuration:
@@ -58,45 +71,65 @@ class Configuration:
 
 def check(settings: BaseSettings) -> None:
     """UserError for the first setting with a bad value."""
-    for name, lowest in POSITIVE.items():
-        value = settings.get(name)
-        try:
-            good = float(value) >= lowest
-        except (TypeError, ValueError):
-            good = False
-        if not good:
-            raise UserError(f"{name} is {value!r}; it has to be a number, {lowest} or more.")
+    for name, lowest in NUMBERS.items():
+        convert = int if isinstance(lowest, int) else float
+        with contextlib.suppress(TypeError, ValueError):
+            if lowest <= convert(settings.get(name)) < 10**9:
+                continue
+        kind = "a whole number" if convert is int else "a number"
+        raise UserError(f"{name} is {settings.get(name)!r}; it has to be {kind}, {lowest} or more.")
+    if str(settings.get("SANDBOX")).lower() not in ("0", "1", "true", "false", "none", ""):
+        raise UserError(f"SANDBOX is {settings.get('SANDBOX')!r}; it has to be 1 or 0.")
     url = settings.get("DATABASE_URL")
     if url and urlsplit(url).scheme not in ("postgresql", "postgres"):
         raise UserError("DATABASE_URL is no PostgreSQL address; write postgresql://user:password@host:5432/name.")
     api = settings.get("CHAN_API_URL") or ""
     if urlsplit(api).scheme not in ("http", "https") or not urlsplit(api).hostname:
         raise UserError(f"CHAN_API_URL is {api!r}; it has to be an address such as https://a.4cdn.org.")
-    if not settings.get("CSV_FOLDER"):
-        raise UserError("CSV_FOLDER is empty; name a folder, or leave the setting out for ./data.")
+    for name in ("CSV_FOLDER", "USER_AGENT"):
+        if not settings.get(name):
+            raise UserError(f"{name} is empty; leave it out for its default.")
+    truth = settings.get("SANDBOX_TRUTH")
+    if truth and not Path(truth).absolute().parent.is_dir():
+        raise UserError(f"SANDBOX_TRUTH is {truth}, but there is no folder {Path(truth).absolute().parent}.")
+    for key in ini_file():
+        if key.upper() not in settings:
+            raise UserError(f"chancrawl.ini sets {key.upper()}, which is no setting.")
+
+
+# The lowest value of each number; those that are whole have to be whole.
+NUMBERS: dict[str, int | float] = {
+    "DOWNLOAD_DELAY": 0.0,
+    "DOWNLOAD_TIMEOUT": 1.0,
+    "BATCH_SIZE": 1,
+    "BATCH_SECONDS": 0.1,
+    "BACKOFF_MAX": 1.0,
+    "CHAN_INDEX_INTERVAL": 0.0,
+    "CHAN_THREAD_INTERVAL": 0.0,
+    "RETRY_TIMES": 0,
+    "SANDBOX_SPEED": 0.001,
+}
+
+
+def proxies(settings: BaseSettings) -> list[str]:
+    """The proxies of ROTATING_PROXY_LIST_PATH or ROTATING_PROXY_LIST; UserError for one that is none."""
     path = settings.get("ROTATING_PROXY_LIST_PATH")
     if path and not Path(path).is_file():
         raise UserError(f"ROTATING_PROXY_LIST_PATH is {path}, but there is no such file; it holds one proxy a line.")
-
-
-POSITIVE: dict[str, float] = {
-    "DOWNLOAD_DELAY": 0,
-    "DOWNLOAD_TIMEOUT": 1,
-    "BATCH_SIZE": 1,
-    "BATCH_SECONDS": 0.1,
-    "BACKOFF_MAX": 1,
-    "CHAN_INDEX_INTERVAL": 0,
-    "CHAN_THREAD_INTERVAL": 0,
-    "RETRY_TIMES": 0,
-}
+    lines = Path(path).read_text(encoding="utf-8").splitlines() if path else settings.getlist("ROTATING_PROXY_LIST")
+    found = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+    for number, proxy in enumerate(found, 1):
+        with contextlib.suppress(ValueError):
+            if urlsplit(add_http_if_no_scheme(proxy)).port:
+                continue
+        raise UserError(f"Proxy {number} of the list has no port; write http://user:password@host:port.")
+    return found
 
 
 def switch_on_proxies(settings: BaseSettings) -> None:
     """Put scrapy-rotating-proxies to work when it is given proxies."""
-    path = settings.get("ROTATING_PROXY_LIST_PATH")
-    proxies = Path(path).read_text(encoding="utf-8").split() if path else settings.getlist("ROTATING_PROXY_LIST")
-    proxies = [proxy for proxy in proxies if proxy.strip() and not proxy.startswith("#")]
-    if not proxies:
+    found = proxies(settings)
+    if not found:
         return
     middlewares: dict[Any, Any] = settings.getdict("DOWNLOADER_MIDDLEWARES")
     middlewares["chancrawl.middlewares.RotatingProxies"] = 610
@@ -104,6 +137,6 @@ def switch_on_proxies(settings: BaseSettings) -> None:
     settings.set("DOWNLOADER_MIDDLEWARES", middlewares, priority="cmdline")
     # Two requests for each address: one under way, one waiting for its turn.
     if (settings.getpriority("CONCURRENT_REQUESTS") or 0) <= SETTINGS_PRIORITIES["project"]:
-        settings.set("CONCURRENT_REQUESTS", 2 * len(proxies), priority="project")
+        settings.set("CONCURRENT_REQUESTS", 2 * len(found), priority="project")
     for name in ("rotating_proxies.expire", "rotating_proxies.middlewares"):
         logging.getLogger(name).addFilter(HidePasswords())

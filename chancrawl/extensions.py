@@ -44,7 +44,8 @@ class Report:
             self.task.stop()
         if "failure" in self.stats.get_stats() and not self.number("store/rows"):
             return  # nothing was done, and why has been said
-        ends = {"finished": "Done", "shutdown": "Stopped; what was fetched is stored"}
+        stopped = "Stopped" if self.number("store/not_written") else "Stopped; what was fetched is stored"
+        ends = {"finished": "Done", "shutdown": stopped}
         place = Ledger.of(self.crawler).store.place
         lines = [
             f"{ends.get(reason, f'Ended early ({reason})')}.",
@@ -73,7 +74,7 @@ class Report:
         notes = {
             "quarantine/payloads": "set aside unread in CSV_FOLDER/quarantine",
             "chan/threads_failed": "threads could not be fetched; the next run asks for them again",
-            "chan/threads_vanished": "threads were gone before they were read",
+            "chan/threads_vanished": "threads were not there, or no more",
             "store/not_written": "rows not written; the next run fetches them again",
         }
         return [f"{self.number(stat):,} {note}" for stat, note in notes.items() if self.number(stat)]

@@ -24,6 +24,7 @@ from scrapy import signals
 from scrapy.crawler import Crawler
 
 from chancrawl.changes import Held, Known
+from chancrawl.errors import UserError
 from chancrawl.items import Board, Deletion, Item, Post, Thread
 from chancrawl.stores import first_line, store_of
 
@@ -48,6 +49,9 @@ class Ledger:
         self._held: OrderedDict[tuple[str, int], Held] = OrderedDict()  # the thread asked for last at the end
         self._uncommitted: dict[tuple[str, int], int] = {}  # items on their way to the store
         self._known_posts = 0
+        self._connections = 0  # how often the store was connected to again
+        self._reconnecting = asyncio.Lock()
+        self._pause = 1.0  # seconds before the next try
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -63,20 +67,40 @@ class Ledger:
         return ledger
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a blocking function in the store's thread; wait and try again while the store is out of reach."""
-        pause = 1.0
+        """Run a blocking function in the store's thread; wait and try again while the store is out of reach.
+
+        UserError if a person has stopped the crawl meanwhile.
+        """
         while True:
+            connection = self._connections
             try:
-                return await self._in_thread(functools.partial(function, *args, **kwargs))
+                result = await self._in_thread(functools.partial(function, *args, **kwargs))
             except self.store.outages as error:
+                await self._reconnect(connection, error)
+            else:
+                self._pause = 1.0
+                return result
+
+    async def _reconnect(self, connection: int, error: Exception) -> None:
+        """Wait for the store to come back, once for all who have found it out of reach in the same connection."""
+        async with self._reconnecting:
+            while connection == self._connections:
                 if not self.crawler.crawling:
-                    raise
-                logger.warning("The store is out of reach, trying again in %.0f s: %s", pause, first_line(error))
+                    raise UserError(f"The crawl ended while {self.store.place} was out of reach.", "store_unavailable")
+                logger.warning(
+                    "%s is out of reach (%s); trying again in %.0f s, Ctrl-C ends it.",
+                    self.store.place.capitalize(), first_line(error), self._pause,
+                )  # fmt: skip
                 self.crawler.stats.inc_value("store/outages")
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 30.0)
-            with contextlib.suppress(*self.store.outages):
-                await self._in_thread(self.store.connect)
+                for _ in range(int(self._pause / 0.2)):  # in short steps, so that Ctrl-C is heard
+                    if self.crawler.crawling:
+                        await asyncio.sleep(0.2)
+                self._pause = min(self._pause * 2, 30.0)
+                try:
+                    await self._in_thread(self.store.connect)
+                    self._connections += 1
+                except self.store.outages as again:
+                    error = again
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
@@ -85,7 +109,8 @@ class Ledger:
         await self._in_thread(self.store.open)
 
     async def spider_closed(self, reason: str) -> None:
-        await self.call(self._end_run, reason)
+        with contextlib.suppress(UserError):
+            await self.call(self._end_run, reason)
         await self._in_thread(self.store.close)
         self._thread.shutdown(wait=False)
 
@@ -107,6 +132,8 @@ class Ledger:
         sql = "UPDATE runs SET finished_at = ?, finish_reason = ?, stats = ? WHERE run_id = ?"
         try:
             self.store.rows(sql, datetime.now(UTC).isoformat(), reason, stats, self.run_id)
+        except self.store.outages:
+            raise
         except (psycopg2.Error, sqlite3.Error) as error:
             logger.warning("The end of the run could not be noted: %s", first_line(error))
 

@@ -92,7 +92,7 @@ class BackoffMiddleware:
 
     def process_response(self, request: Request, response: Response) -> Response:
         if is_ban(response):
-            self._strike(request, f"{response.status}", _retry_after(response))
+            self._strike(request, f"refused with {response.status}", _retry_after(response))
         else:
             self._egress(request).welcome(time.monotonic())
         return response
@@ -101,13 +101,13 @@ class BackoffMiddleware:
         if isinstance(exception, IgnoreRequest):
             self._egress(request).probing = False
         else:
-            self._strike(request, type(exception).__name__)
+            self._strike(request, f"not answered, {type(exception).__name__}")
 
     def _strike(self, request: Request, reason: str, retry_after: float = 0.0) -> None:
         pause = self._egress(request).strike(time.monotonic(), self.delay, self.longest, retry_after)
         self.stats.inc_value("backoff/count")
         self.stats.inc_value(f"backoff/reason/{reason}")
-        logger.info("Refused (%s) at %s: quiet for %.1f s", reason, request.url, pause)
+        logger.info("%s: %s; no request for %.1f s", request.url, reason, pause)
 
 
 def _retry_after(response: Response) -> float:

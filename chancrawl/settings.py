@@ -102,7 +102,6 @@ EXTENSIONS: dict[str, Any] = {
     "chancrawl.ledger.Ledger": 0,
     "chancrawl.quarantine.Quarantine": 0,
     "chancrawl.extensions.Report": 0,
-    "scrapy.extensions.feedexport.FeedExporter": None,
     "scrapy.extensions.logstats.LogStats": None,  # Report says it in terms of posts
     "scrapy.extensions.throttle.AutoThrottle": None,
 }

@@ -67,8 +67,8 @@ class PostgresStore:
             self.connect()
         except psycopg2.Error as error:
             raise UserError(
-                f"The database of DATABASE_URL cannot be used: {first_line(error)}. Start it, or mend DATABASE_URL "
-                "(postgresql://user:password@host:5432/name), or leave it out to write CSV files.",
+                f"The database of DATABASE_URL cannot be used: {first_line(error)}. Start or create it, or mend "
+                "DATABASE_URL (postgresql://user:password@host:5432/name), or leave it out to write CSV files.",
                 reason="store_unavailable",
             ) from None
         parameters = self.connection.info.dsn_parameters
@@ -130,6 +130,11 @@ class CsvStore:
             ) from None
         if (self.folder / "ledger.sqlite").exists():
             self.connect()
+        elif next((self.folder / "chan").rglob("*.csv"), None):
+            raise UserError(
+                f"{self.folder} holds CSV files but not the ledger that belongs to them, "
+                f"{self.folder / 'ledger.sqlite'}; put it back, or name another CSV_FOLDER."
+            )
 
     def connect(self) -> None:
         self._lock = (self.folder / "ledger.lock").open("ab")
@@ -147,7 +152,8 @@ class CsvStore:
             self.connection.executescript(LEDGER_SCHEMA)
         except sqlite3.Error as error:
             raise UserError(
-                f"The ledger {self.folder / 'ledger.sqlite'} cannot be used: {first_line(error)}."
+                f"The ledger {self.folder / 'ledger.sqlite'} cannot be used ({first_line(error)}); put back a copy "
+                "of it, or name another CSV_FOLDER."
             ) from None
 
     def prepare(self) -> None:

@@ -62,7 +62,9 @@ class ChanSpider(scrapy.Spider):
         super().__init__()
         reject_unknown(self.name, unknown, known=("board", "archive", "threads", "sample"))
         self.arguments = {"board": board, "archive": archive, "threads": threads, "sample": sample}
-        self.board_names = list(dict.fromkeys(name.strip().strip("/") for name in board.split(",") if name.strip()))
+        self.board_names = list(
+            dict.fromkeys(name.strip().strip("/").lower() for name in board.split(",") if name.strip())
+        )
         self.with_archive = yes_or_no("archive", archive)
         self.only_threads = numbers("threads", threads)
         self.sample = number("sample", sample)
@@ -73,6 +75,9 @@ class ChanSpider(scrapy.Spider):
         if yes_or_no("follow", follow):
             raise UserError("follow=1 is not there yet: repeat the crawl, every run asks only for what has changed.")
         self.outstanding = 0  # requests for threads that are not yet answered and parsed
+        self.failed: set[int] = set()  # threads of the board at hand that could not be fetched
+        self.gone: set[int] = set()  # and those answered 404
+        self.believed = True  # whether its index was
         self._answered = asyncio.Event()
 
     @property
@@ -100,21 +105,27 @@ class ChanSpider(scrapy.Spider):
 
     async def _pass(self, board: Board) -> AsyncIterator[Any]:
         """The requests for one board's threads; at the end, when all are answered, the state that this adds up to."""
+        self.failed.clear()
+        self.gone.clear()
         held = await self.ledger.threads(board.board)
         if self.only_threads:
             async for request in self._requests(board, dict.fromkeys(self.only_threads), held):
                 yield request
             return
+
         index = await self._read_index(fourchan.index_path(board.board), fourchan.parse_index)
         if index.content is None:
             logger.info("/%s/: no live thread has changed.", board.board)
         else:
             live = agenda.live_threads_due(index.content, held)[: self.sample]
-            logger.info("/%s/: %d live threads, %d of them new or changed.", board.board, len(index.content), len(live))
+            logger.info("/%s/: %d live threads, %d of them to read.", board.board, len(index.content), len(live))
             async for request in self._requests(board, {entry.no: entry for entry in live}, held):
                 yield request
+        if self.sample is not None:
+            return
+
         archive = Reading(None, None)
-        if board.has_archive and self.with_archive and self.sample is None:
+        if board.has_archive and self.with_archive:
             archive = await self._read_index(fourchan.archive_path(board.board), fourchan.parse_archive)
         if archive.content is not None:
             held = await self.ledger.threads(board.board)
@@ -122,10 +133,17 @@ class ChanSpider(scrapy.Spider):
             logger.info("/%s/: %d archived threads, %d of them to read.", board.board, len(archive.content), len(old))
             async for request in self._requests(board, dict.fromkeys(old), held):
                 yield request
+
         await self._all_answered()
-        if self.sample is None:
-            for item in await self._close_pass(board, index, archive):
-                yield item
+        held = await self.ledger.threads(board.board)
+        missing: list[int] = []
+        if index.content is not None and self._is_credible(index.content, held):
+            missing = agenda.missing_threads(index.content, archive.content or (), held)
+            async for request in self._requests(board, dict.fromkeys(missing), held):
+                yield request
+            await self._all_answered()
+        for item in await self._close_pass(board, index, archive, missing):
+            yield item
 
     async def _requests(
         self, board: Board, due: Mapping[int, IndexEntry | None], held: Mapping[int, Thread]
@@ -201,50 +219,53 @@ class ChanSpider(scrapy.Spider):
 
     # --- the end of the pass
 
-    async def _close_pass(self, board: Board, index: Reading, archive: Reading) -> list[Item]:
+    async def _close_pass(self, board: Board, index: Reading, archive: Reading, missing: list[int]) -> list[Item]:
         """What became of the threads that are gone; and that the indexes are now stored in full, if they are."""
         items: list[Item] = []
-        complete = not self.stats.get_value(f"chan/threads_failed/{board.board}", 0)
         held = await self.ledger.threads(board.board)
-        if index.content is not None and self._is_credible(index.content, held):
-            items += await self._fates(board, index, archive.content, held)
-            if complete:
+        if archive.content is not None:
+            items += self._archive_fates(archive, held)
+            if not self.failed:
+                items += await self._validators(fourchan.archive_path(board.board), archive)
+        if index.content is not None:
+            for no in self.gone.intersection(missing):
+                items += await self._fate(board, held[no], index)
+            if not self.failed and self.believed:
                 items += await self._validators(fourchan.index_path(board.board), index)
-        if archive.content is not None and complete:
-            items += await self._validators(fourchan.archive_path(board.board), archive)
         return items
+
+    def _archive_fates(self, archive: Reading, held: dict[int, Thread]) -> list[Item]:
+        """Threads whose time in the archive is over; and those that are in it just as they were on the board (304)."""
+        listed = set(archive.content)
+        items: list[Item] = []
+        for thread in held.values():
+            if thread.fate == "archived" and thread.no not in listed:
+                items.append(replace(thread, fate="pruned", gone_at=archive.at))
+            elif thread.fate == "live" and thread.no in listed and thread.no not in self.failed | self.gone:
+                items.append(replace(thread, fate="archived"))
+        return items
+
+    async def _fate(self, board: Board, thread: Thread, index: Reading) -> list[Item]:
+        """State for a thread that neither its index nor its own page shows any more; deleted, its posts are too."""
+        now = index.at or datetime.now(UTC)
+        seen = (thread.last_seen_at or now).timestamp()
+        bumped = sum(1 for entry in index.content.values() if (entry.last_modified or 0) > seen)
+        became = fate(thread, bumped, capacity=(board.pages or 10) * (board.per_page or 15))
+        items: list[Item] = []
+        if became == "deleted":
+            items += deletions_of_thread(await self.ledger.thread(board.board, thread.no), now)
+        return [*items, replace(thread, fate=became, gone_at=now)]
 
     def _is_credible(self, index: dict[int, IndexEntry], held: dict[int, Thread]) -> bool:
         """An empty or truncated index never means that everything was deleted."""
         live = [thread for thread in held.values() if thread.fate == "live"]
-        if not live or 2 * len(index) >= len(live):
+        self.believed = not live or 2 * len(index) >= len(live)
+        if self.believed:
             return True
         board = live[0].board
         logger.warning("/%s/: an index of %d threads where %d were held is not believed.", board, len(index), len(live))
         self.stats.inc_value("chan/indexes_not_believed")
         return False
-
-    async def _fates(
-        self, board: Board, index: Reading, archive: list[int] | None, held: dict[int, Thread]
-    ) -> list[Item]:
-        """State for the threads that are no longer in the index, and deletions for the posts of deleted ones."""
-        if archive is None and board.has_archive:
-            return []  # without the archive nobody can tell
-        items: list[Item] = []
-        capacity = (board.pages or 10) * (board.per_page or 15)
-        now = index.at or datetime.now(UTC)
-        for thread in held.values():
-            if thread.no in index.content or (thread.fate == "archived" and thread.no in (archive or ())):
-                continue
-            seen = thread.last_seen_at or now
-            bumped = sum(1 for entry in index.content.values() if (entry.last_modified or 0) > seen.timestamp())
-            became = fate(thread, archive or (), board.has_archive, bumped, capacity)
-            if became == "archived":
-                continue  # its last fetch has failed; the next run asks again
-            if became == "deleted":
-                items += deletions_of_thread(await self.ledger.thread(board.board, thread.no), now)
-            items.append(replace(thread, fate=became, gone_at=now))
-        return items
 
     # --- threads
 
@@ -255,6 +276,7 @@ class ChanSpider(scrapy.Spider):
         try:
             held = await self.ledger.thread(board, no)
             if response.status == 404:
+                self.gone.add(no)
                 self.stats.inc_value("chan/threads_vanished" if held.thread is None else "chan/threads_gone")
             elif response.status == 304:
                 for item in self._unchanged(held, entry):
@@ -299,7 +321,7 @@ class ChanSpider(scrapy.Spider):
     def _fail(self, board: str, no: int, reason: str) -> None:
         logger.error("/%s/ thread %d could not be fetched: %s", board, no, reason)
         self.stats.inc_value("chan/threads_failed")
-        self.stats.inc_value(f"chan/threads_failed/{board}")
+        self.failed.add(no)
 
     def _done(self) -> None:
         self.outstanding -= 1

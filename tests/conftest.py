@@ -168,6 +168,20 @@ class Run:
         return self
 
 
+_started: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def no_orphans() -> Iterator[None]:
+    """No crawl outlives its test, even if that fails."""
+    yield
+    while _started:
+        process = _started.pop()
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
 @dataclass
 class Crawler:
     """Crawls into one store, of one source, at a delay that is short because the source is ours."""
@@ -188,18 +202,20 @@ class Crawler:
                 command += ["-s", f"{name}={value}"]
         return [*command, *arguments]
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    def start(self, *arguments: str, cwd: Path = ROOT) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
             self.command(*arguments),
-            cwd=ROOT,
-            env=environment(),
+            cwd=cwd,
+            env=environment() | {"SCRAPY_SETTINGS_MODULE": "chancrawl.settings", "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
+        _started.append(process)
+        return process
 
-    def __call__(self, *arguments: str, timeout: float = 120) -> Run:
-        process = self.start(*arguments)
+    def __call__(self, *arguments: str, timeout: float = 120, cwd: Path = ROOT) -> Run:
+        process = self.start(*arguments, cwd=cwd)
         try:
             output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:

@@ -47,6 +47,11 @@ def test_the_newest_of_the_archive_comes_first() -> None:
     assert agenda.archived_threads_due([2, 3, 4, 9], threads) == [9, 4, 2]
 
 
+def test_what_is_missing_is_asked_for_itself() -> None:
+    threads = {3: held(3, fate="archived"), 4: held(4), 5: held(5), 6: held(6)}
+    assert agenda.missing_threads([4], [5, 9], threads) == [6]
+
+
 def test_if_modified_since() -> None:
     sent = agenda.http_date(AT)
     assert agenda.if_modified_since(None, entry()) is None

@@ -123,21 +123,15 @@ def test_what_is_held_follows_any_history(history: list[dict[int, str]]) -> None
 
 
 @pytest.mark.parametrize(
-    "position, archived, archive, has_archive, bumped, became",
+    "position, bumped, became",
     [
-        (10, False, [5], True, 0, "archived"),
-        (10, False, [3, 9], True, 5, "deleted"),  # it had not reached the end
-        (140, False, [3, 9], True, 20, "deleted"),  # it would be in the archive
-        (140, False, [7, 9], True, 20, "pruned"),  # it was, and has left it
-        (10, True, [7, 9], True, 0, "pruned"),
-        (10, False, [], False, 100, "deleted"),
-        (149, False, [], False, 1, "pruned"),
-        (100, False, [], False, 50, "pruned"),
-        (None, False, [], False, 0, "pruned"),
+        (10, 0, "deleted"),
+        (10, 100, "deleted"),
+        (140, 9, "deleted"),
+        (140, 10, "pruned"),
+        (149, 1, "pruned"),
+        (None, 0, "pruned"),
     ],
 )
-def test_fates(
-    position: int | None, archived: bool, archive: list[int], has_archive: bool, bumped: int, became: str
-) -> None:
-    thread = Thread("po", 5, position=position, fate="archived" if archived else "live")
-    assert fate(thread, archive, has_archive, bumped, capacity=150) == became
+def test_fates(position: int | None, bumped: int, became: str) -> None:
+    assert fate(Thread("po", 5, position=position), bumped, capacity=150) == became

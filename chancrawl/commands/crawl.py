@@ -5,22 +5,36 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+from pathlib import Path
 from typing import cast
 
 from scrapy.commands import crawl
+from scrapy.crawler import Crawler
 from scrapy.exceptions import UsageError
 
 from chancrawl.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-GOOD_ENDS = ("finished", "shutdown")
+GOOD_ENDS = ("finished", "shutdown", "closespider_")
 
 # Scrapy's accounts of its own start-up; they come back with `-L DEBUG`.
-TALKATIVE = ("scrapy.addons", "scrapy.crawler", "scrapy.middleware", "scrapy.utils.log")
+TALKATIVE = ("scrapy.addons", "scrapy.middleware", "scrapy.utils.log")
+LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
 
 
 class Command(crawl.Command):
+    def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
+        super().process_options(args, opts)
+        assert self.settings is not None
+        level = str(self.settings["LOG_LEVEL"]).upper()
+        if level not in LEVELS:
+            raise UsageError(f"LOG_LEVEL is {level}; it has to be one of {', '.join(LEVELS)}")
+        self.settings.set("LOG_LEVEL", level, priority="cmdline")
+        logfile = self.settings["LOG_FILE"]
+        if logfile and not Path(logfile).absolute().parent.is_dir():
+            raise UsageError(f"there is no folder {Path(logfile).absolute().parent} for the log")
+
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         if len(args) != 1:
             raise UsageError("name one spider: scrapy crawl chan -a board=po")
@@ -28,6 +42,7 @@ class Command(crawl.Command):
         if self.settings["LOG_LEVEL"] != "DEBUG":
             for name in TALKATIVE:
                 logging.getLogger(name).setLevel(logging.WARNING)
+            logging.getLogger("scrapy.crawler").addFilter(lambda record: "Overridden settings" not in str(record.msg))
         try:
             crawler = self._create_crawler(args[0])
         except KeyError:
@@ -35,11 +50,16 @@ class Command(crawl.Command):
             raise UsageError(f"there is no spider {args[0]}; there are {spiders}") from None
         task = cast("asyncio.Task[None]", self.crawler_process.crawl(crawler, **opts.spargs))
         self.crawler_process.start()
+        self.exitcode = 0 if self._ended_well(crawler, task) else 1
+
+    def _ended_well(self, crawler: Crawler, task: asyncio.Task[None]) -> bool:
+        """Whether the crawl ended by itself or was stopped by a person, and has stored everything."""
         error = task.exception() if task.done() and not task.cancelled() else None
         if isinstance(error, UserError):
             logger.error("%s", error)
         elif error is not None:
             logger.error("The crawl ended with an error", exc_info=error)
-        stats = crawler.stats.get_stats() if error is None else {}
-        good = stats.get("finish_reason", "").startswith(("closespider_", *GOOD_ENDS))
-        self.exitcode = 0 if good and "failure" not in stats else 1
+        if error is not None:
+            return False
+        stats = crawler.stats.get_stats()
+        return stats.get("finish_reason", "").startswith(GOOD_ENDS) and "failure" not in stats

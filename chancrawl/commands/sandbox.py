@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 
 from scrapy.commands import ScrapyCommand
 
@@ -16,15 +15,11 @@ class Command(ScrapyCommand):
     requires_crawler_process = False
 
     def short_desc(self) -> str:
-        return "Serve a local 4chan to try things on, until Ctrl-C"
+        return "Serve a local 4chan until Ctrl-C: /boards.json, /po/threads.json, /po/catalog.json, /sandbox/truth"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
         add_options(parser)
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        print(
-            "Ctrl-C ends it. Try /boards.json, /po/threads.json, /po/catalog.json, /sandbox/truth under",
-            file=sys.stderr,
-        )
         self.exitcode = asyncio.run(serve(opts))

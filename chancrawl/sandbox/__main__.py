@@ -10,12 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-from aiohttp import web
-
-from chancrawl.sandbox.recorded import Recorded
-from chancrawl.sandbox.server import Clock, Server
-from chancrawl.sandbox.world import World
-
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that `python -m chancrawl.sandbox` and `scrapy sandbox` share."""
@@ -24,6 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="another number makes other boards (default 1)")
     parser.add_argument("--speed", type=float, default=1.0, help="seconds of its clock for one of ours (default 1)")
     parser.add_argument("--start", type=float, help="when its boards begin to live, seconds since 1970 (default now)")
+    parser.add_argument("--clock", type=float, help="what its clock shows at first (default --start)")
     parser.add_argument(
         "--index-seconds", type=float, default=0.0, help="rebuild index files only so often (default 0)"
     )
@@ -35,7 +30,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 async def serve(options: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM (or the end of standard input); the exit code."""
-    now = time.time()
+    # Imported here: every `scrapy` command reads the options above, and none of the others needs a server.
+    from aiohttp import web
+
+    from chancrawl.sandbox.recorded import Recorded
+    from chancrawl.sandbox.server import Clock, Server
+    from chancrawl.sandbox.world import World
+
+    start = time.time() if options.start is None else options.start
     world: World | Recorded
     if options.recorded is not None:
         if not options.recorded.is_dir():
@@ -43,17 +45,14 @@ async def serve(options: argparse.Namespace) -> int:
             return 1
         world = Recorded(options.recorded)
     else:
-        start = now if options.start is None else options.start
         world = World(options.seed, start, index_seconds=options.index_seconds)
-    runner = web.AppRunner(Server(world, Clock(now, options.speed)).app(), access_log=None)
+    runner = web.AppRunner(Server(world, Clock(options.clock or start, options.speed)).app(), access_log=None)
     await runner.setup()
     try:
         site = web.TCPSite(runner, options.host, options.port)
         await site.start()
-    except OSError as error:
-        print(
-            f"Cannot listen on {options.host}:{options.port}: {error.strerror}; give another --port.", file=sys.stderr
-        )
+    except (OSError, OverflowError) as error:
+        print(f"Cannot listen on {options.host}:{options.port} ({error}); give another --port.", file=sys.stderr)
         return 1
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()

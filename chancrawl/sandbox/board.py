@@ -82,7 +82,7 @@ class Board:
         self.archive: list[Thread] = []
         self.posts: dict[int, Post] = {}
         self.last_no = self.random.randrange(100_000, 900_000)
-        self.changed_at = start
+        self.changed_at = self.archive_changed_at = start
         self._events: list[tuple[float, int, Any, tuple[Any, ...]]] = []
         self._order = itertools.count()
         self._fill(start)
@@ -189,10 +189,12 @@ class Board:
         thread.fate, thread.archived_at, thread.closed = "archived", self.now, True
         self._touch(thread)
         self.archive.append(thread)
+        self.archive_changed_at = self.now
         self._at(self.now + self.pace.archive_seconds, self._expire, thread)
 
     def _expire(self, thread: Thread) -> None:
         self.archive.remove(thread)
+        self.archive_changed_at = self.now
         self._leave(thread, "pruned")
 
     def _leave(self, thread: Thread, fate: str) -> None:

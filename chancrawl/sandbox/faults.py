@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-KINDS = ("429", "503", "html403", "truncated", "reset", "slow", "empty", "malformed", "wrong_types")
+KINDS = ("429", "503", "html403", "truncated", "reset", "slow", "empty", "malformed", "wrong_types", "forgetful")
 
 
 @dataclass(slots=True)
@@ -74,11 +74,21 @@ def spoil(fault: Fault, body: bytes) -> bytes:
     match fault.kind:
         case "empty":
             return b"[]" if body[:1] == b"[" else b"{}"
+        case "forgetful":
+            return json.dumps(_without_last(json.loads(body))).encode()
         case "malformed":
             return body[: len(body) * 2 // 3]
         case "wrong_types":
             return json.dumps(_mistype(json.loads(body))).encode()
     return body
+
+
+def _without_last(value: Any) -> Any:
+    """An index that has lost the last threads of its pages; a thread, its last post."""
+    if isinstance(value, list):
+        return [_without_last(page) for page in value]
+    lists = {key: items[:-1] for key, items in value.items() if key in ("threads", "posts", "boards")}
+    return value | lists
 
 
 def _mistype(value: Any) -> Any:

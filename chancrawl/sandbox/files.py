@@ -19,7 +19,7 @@ def read(board: Board, file: str) -> tuple[bytes, float] | None:
         case ["catalog"]:
             return catalog_json(board), board.changed_at
         case ["archive"] if board.about.get("is_archived"):
-            return archive_json(board), board.changed_at
+            return archive_json(board), board.archive_changed_at
         case [number] if number.isdigit() and (body := page_json(board, int(number))) is not None:
             return body, board.changed_at
         case ["thread", name]:

@@ -26,9 +26,9 @@ def start_for(crawler: Crawler, settings: BaseSettings) -> None:
     Its boards live on between crawls into one CSV_FOLDER: sandbox.json there remembers when they began.
     """
     memory = Path(settings["CSV_FOLDER"]) / "sandbox.json"
-    began = _began(memory)
+    began, clock = _remembered(memory)
     command = [sys.executable, "-m", "chancrawl.sandbox", "--port", "0", "--until-eof"]
-    command += ["--start", str(began), "--speed", str(settings.getfloat("SANDBOX_SPEED"))]
+    command += ["--start", str(began), "--clock", str(clock), "--speed", str(settings.getfloat("SANDBOX_SPEED"))]
     # Its standard input ends when this process does, however it ends; and it is no business of Ctrl-C.
     process = subprocess.Popen(
         command,
@@ -47,11 +47,17 @@ def start_for(crawler: Crawler, settings: BaseSettings) -> None:
     if (settings.getpriority("DOWNLOAD_DELAY") or 0) <= SETTINGS_PRIORITIES["project"]:  # not given with -s
         settings.set("DOWNLOAD_DELAY", settings["SANDBOX_DELAY"], priority="cmdline")
 
+    def ask(what: str) -> bytes:
+        with build_opener(ProxyHandler({})).open(f"{url}/sandbox/{what}") as answer:
+            content: bytes = answer.read()
+        return content
+
     def spider_closed() -> None:
         if crawler.stats.get_value("store/rows"):
-            _remember(memory, began)
+            memory.parent.mkdir(parents=True, exist_ok=True)
+            memory.write_text(json.dumps({"began": began, "clock": json.loads(ask("clock"))["now"]}), encoding="utf-8")
         if truth := settings.get("SANDBOX_TRUTH"):
-            Path(truth).write_bytes(build_opener(ProxyHandler({})).open(f"{url}/sandbox/truth").read())
+            Path(truth).write_bytes(ask("truth"))
         assert process.stdin is not None
         process.stdin.close()
         process.wait(timeout=10)
@@ -59,13 +65,15 @@ def start_for(crawler: Crawler, settings: BaseSettings) -> None:
     crawler.signals.connect(spider_closed, signals.spider_closed, weak=False)
 
 
-def _began(file: Path) -> float:
+def _remembered(file: Path) -> tuple[float, float]:
+    """When the boards began to live, and where their clock starts now: never behind where it was."""
+    now = time.time()
+    if not file.exists():
+        return now, now
     try:
-        return float(json.loads(file.read_text(encoding="utf-8"))["began"])
+        memory = json.loads(file.read_text(encoding="utf-8"))
+        return float(memory["began"]), max(now, float(memory["clock"]))
     except (OSError, ValueError, KeyError, TypeError):
-        return time.time()
-
-
-def _remember(file: Path, began: float) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"began": began}), encoding="utf-8")
+        raise UserError(
+            f"{file} cannot be read, and without it the sandbox is another one; name another CSV_FOLDER."
+        ) from None

@@ -50,6 +50,7 @@ class Server:
         app.router.add_post("/sandbox/faults", self.add_fault)
         app.router.add_delete("/sandbox/faults", self.end_faults)
         app.router.add_post("/sandbox/step", self.step)
+        app.router.add_get("/sandbox/clock", self.get_clock)
         app.router.add_post("/sandbox/clock", self.set_clock)
         app.router.add_get("/{path:.*}", self.file)
         return app
@@ -57,17 +58,19 @@ class Server:
     # --- the API
 
     async def file(self, request: web.Request) -> web.StreamResponse:
-        at = time.monotonic()
-        response = await self._answer(request)
-        body = response.body if isinstance(response, web.Response) else None
-        self.requests.append({
-            "at": at,
+        entry: dict[str, Any] = {
+            "at": time.monotonic(),
             "peer": request.remote,
             "path": request.path,
-            "status": response.status,
             "conditional": request.headers.get("If-Modified-Since"),
-            "bytes": len(body) if isinstance(body, bytes) else 0,
-        })  # fmt: skip
+            "status": None,  # not answered yet
+            "bytes": 0,
+        }
+        self.requests.append(entry)
+        response = await self._answer(request)
+        entry["status"] = response.status
+        if isinstance(response, web.Response) and isinstance(response.body, bytes):
+            entry["bytes"] = len(response.body)
         return response
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
@@ -129,6 +132,9 @@ class Server:
         if isinstance(self.world, Recorded):
             self.world.step()
         return web.json_response({})
+
+    async def get_clock(self, request: web.Request) -> web.Response:
+        return web.json_response({"now": self.clock.now()})
 
     async def set_clock(self, request: web.Request) -> web.Response:
         self.clock.start += float((await request.json())["advance"])

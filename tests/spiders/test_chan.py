@@ -184,6 +184,31 @@ def fates(crawler: Crawler) -> dict[int, str]:
     return {int(row["no"]): row["fate"] for row in crawler.csv(f"{BOARD}/threads")}
 
 
+def test_a_deletion_alone_is_found_while_the_archive_stays_as_it_was(any_store: Crawler, sandbox: Sandbox) -> None:
+    any_store(f"-aboard={BOARD}").ok()
+    sandbox.advance(60)
+    killed = live_threads(sandbox)[3]
+    sandbox.act("delete_thread", board=BOARD, no=killed)
+    start = len(sandbox.requests())
+    any_store(f"-aboard={BOARD}").ok()
+    assert fates(any_store)[killed] == "deleted"
+    requests = {request["path"]: request["status"] for request in sandbox.requests(start)}
+    assert requests[f"/{BOARD}/archive.json"] == 304
+    assert requests[f"/{BOARD}/thread/{killed}.json"] == 404
+
+
+def test_a_thread_that_the_index_forgot_is_not_gone(any_store: Crawler, sandbox: Sandbox) -> None:
+    """The index flaps; the thread's own page has the last word."""
+    any_store(f"-aboard={BOARD}").ok()
+    sandbox.advance(60)
+    sandbox.fault("forgetful", path="threads.json", times=1)
+    made = sandbox.act("reply", board=BOARD, no=live_threads(sandbox)[4])["nos"]
+    forgotten = live_threads(sandbox)[-1]
+    any_store(f"-aboard={BOARD}").ok()
+    assert fates(any_store)[forgotten] == "live"
+    assert set(made) <= set(any_store.held(BOARD))
+
+
 def test_a_board_without_archive_prunes_from_the_end(crawler: Crawler, sandbox: Sandbox) -> None:
     crawler("-aboard=qst").ok()
     sandbox.advance(60)

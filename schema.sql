@@ -1,6 +1,6 @@
 -- chancrawl's PostgreSQL schema: the data dictionary.
 --
--- Idempotent: `scrapy initdb` and every crawl's first write apply it. All times are UTC. Columns are those of the items
+-- Idempotent: `scrapy initdb` applies it, and a crawl's first write where the tables are not there. All times are UTC. Columns are those of the items
 -- in chancrawl/items.py, in their order; the CSV files use the same names.
 
 CREATE TABLE IF NOT EXISTS boards (

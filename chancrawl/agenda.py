@@ -7,7 +7,7 @@ danger.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import formatdate, parsedate_to_datetime
 
 from chancrawl.fourchan import IndexEntry
@@ -64,15 +64,27 @@ def if_modified_since(held: Thread | None, entry: IndexEntry | None) -> str | No
     return http_date(sent.timestamp() - 1)
 
 
+def strong_validator(last_modified: str | None, date: str | None) -> str | None:
+    """The If-Modified-Since of an index file's next fetch, from the headers of this one.
+
+    A file read in the second of its last change may have changed again in that second, with the same Last-Modified
+    (RFC 9110, section 8.8.2.2). Another time then makes sure that the next fetch brings it.
+    """
+    modified, answered = http_time(last_modified), http_time(date)
+    if modified is None or answered is None or (answered - modified).total_seconds() >= 1:
+        return last_modified
+    return http_date(modified.timestamp() - 1)
+
+
 def http_time(value: str | None) -> datetime | None:
     """A Last-Modified or Date header as a time; None if there is none or it cannot be read."""
     if not value:
         return None
     try:
         time = parsedate_to_datetime(value)
-    except ValueError:
+        return time.astimezone(UTC) if time.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return time if time.tzinfo else None
 
 
 def http_date(seconds: float) -> str:

@@ -11,9 +11,6 @@ from datetime import datetime
 from chancrawl.fourchan import Page, digest
 from chancrawl.items import Deletion, Post, Thread
 
-STICKY_REPLIES = 1000
-"""A sticky with more replies than this sheds its oldest ones: they are gone from its page, and were not deleted."""
-
 
 @dataclass(slots=True)
 class Known:
@@ -93,7 +90,7 @@ def _missing(held: Held, page: Page, now: datetime, http_last_modified: str | No
         return []
     thread = page.thread
     oldest_kept = 0
-    if thread.sticky and len(page.posts) > 0.9 * STICKY_REPLIES:
+    if page.has_shed:
         oldest_kept = min(no for no in page.posts if no != thread.no)
     last_seen_at = held.thread.last_seen_at
     deletions = []

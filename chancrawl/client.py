@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,10 +63,13 @@ class ChanClient:
             if response.status == 304:
                 return Reading(None, validator, seen_at(response))
             try:
-                return Reading(self.parse(response, parse), http_last_modified(response), seen_at(response))
+                content = self.parse(response, parse)
+                strong = agenda.strong_validator(http_last_modified(response), header(response, "Date"))
+                return Reading(content, strong, seen_at(response))
             except Malformed:
                 if not retries_left:
                     raise
+                await asyncio.sleep(self.crawler.settings.getfloat("CHAN_INDEX_INTERVAL"))
         raise AssertionError("not reached")
 
     def parse(self, response: Response, parse: Parser) -> Any:
@@ -114,12 +118,15 @@ def source_of(crawler: Crawler) -> str:
     return str(crawler.settings["CHAN_API_URL"]).rstrip("/")
 
 
-def http_last_modified(response: Response) -> str | None:
-    value = response.headers.get(b"Last-Modified")
+def header(response: Response, name: str) -> str | None:
+    value = response.headers.get(name)
     return value.decode("latin-1") if value else None
+
+
+def http_last_modified(response: Response) -> str | None:
+    return header(response, "Last-Modified")
 
 
 def seen_at(response: Response) -> datetime:
     """The server's time at an answer; its payload speaks of that clock. Ours if it does not tell."""
-    date = response.headers.get(b"Date")
-    return (agenda.http_time(date.decode("latin-1")) if date else None) or datetime.now(UTC)
+    return agenda.http_time(header(response, "Date")) or datetime.now(UTC)

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import psycopg2
+from psycopg2.extensions import parse_dsn
 from scrapy.crawler import Crawler
 from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings
 from scrapy.utils.url import add_http_if_no_scheme
@@ -80,12 +82,8 @@ def check(settings: BaseSettings) -> None:
         raise UserError(f"{name} is {settings.get(name)!r}; it has to be {kind}, {lowest} or more.")
     if str(settings.get("SANDBOX")).lower() not in ("0", "1", "true", "false", "none", ""):
         raise UserError(f"SANDBOX is {settings.get('SANDBOX')!r}; it has to be 1 or 0.")
-    url = settings.get("DATABASE_URL")
-    if url and urlsplit(url).scheme not in ("postgresql", "postgres"):
-        raise UserError("DATABASE_URL is no PostgreSQL address; write postgresql://user:password@host:5432/name.")
-    api = settings.get("CHAN_API_URL") or ""
-    if urlsplit(api).scheme not in ("http", "https") or not urlsplit(api).hostname:
-        raise UserError(f"CHAN_API_URL is {api!r}; it has to be an address such as https://a.4cdn.org.")
+    _check_database(settings.get("DATABASE_URL") or "")
+    _check_api(settings.get("CHAN_API_URL") or "", settings.getfloat("DOWNLOAD_DELAY"))
     for name in ("CSV_FOLDER", "USER_AGENT"):
         if not settings.get(name):
             raise UserError(f"{name} is empty; leave it out for its default.")
@@ -97,10 +95,41 @@ def check(settings: BaseSettings) -> None:
             raise UserError(f"chancrawl.ini sets {key.upper()}, which is no setting.")
 
 
+def _check_database(url: str) -> None:
+    """UserError for an address that is none. Never with the address: it holds a password."""
+    if not url:
+        return
+    try:
+        parse_dsn(url)
+        address = urlsplit(url)
+        if address.scheme in ("postgresql", "postgres") and address.netloc.count("@") < 2 and address.port != 0:
+            return
+    except (ValueError, psycopg2.Error):
+        pass
+    raise UserError(
+        "DATABASE_URL is no PostgreSQL address; write postgresql://user:password@host:5432/name, with signs such as "
+        "@ and / in the password as %40 and %2F."
+    )
+
+
+def _check_api(url: str, delay: float) -> None:
+    try:
+        address = urlsplit(url)
+        good = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+        good = good and not address.username
+    except ValueError:
+        good = False
+    if not good:
+        raise UserError("CHAN_API_URL has to be an address such as https://a.4cdn.org, without user and password.")
+    if (address.hostname or "").endswith("4cdn.org") and delay < 1:
+        raise UserError(f"DOWNLOAD_DELAY is {delay:g}, but 4chan allows one request a second: 1 or more.")
+
+
 # The lowest value of each number; those that are whole have to be whole.
 NUMBERS: dict[str, int | float] = {
     "DOWNLOAD_DELAY": 0.0,
     "DOWNLOAD_TIMEOUT": 1.0,
+    "CONCURRENT_REQUESTS": 1,
     "BATCH_SIZE": 1,
     "BATCH_SECONDS": 0.1,
     "BACKOFF_MAX": 1.0,
@@ -131,6 +160,8 @@ def switch_on_proxies(settings: BaseSettings) -> None:
     found = proxies(settings)
     if not found:
         return
+    settings.set("ROTATING_PROXY_LIST", found, priority="cmdline")
+    settings.set("ROTATING_PROXY_LIST_PATH", None, priority="cmdline")
     middlewares: dict[Any, Any] = settings.getdict("DOWNLOADER_MIDDLEWARES")
     middlewares["chancrawl.middlewares.RotatingProxies"] = 610
     middlewares["chancrawl.middlewares.BanDetection"] = 620

@@ -72,7 +72,10 @@ class Report:
     def attention(self) -> list[str]:
         """What a person should look at; nothing is lost silently."""
         notes = {
-            "quarantine/payloads": "set aside unread in CSV_FOLDER/quarantine",
+            "quarantine/payloads": "payloads with something unreadable set aside in CSV_FOLDER/quarantine",
+            "quarantine/not_kept": "of them could not even be kept there",
+            "chan/indexes_failed": "indexes could not be fetched or read",
+            "chan/indexes_not_believed": "indexes not believed, with far fewer threads than before",
             "chan/threads_failed": "threads could not be fetched; the next run asks for them again",
             "chan/threads_vanished": "threads were not there, or no more",
             "store/not_written": "rows not written; the next run fetches them again",

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Any
+from math import isfinite
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -44,6 +45,10 @@ THREAD_KEYS = frozenset(
 )
 
 
+STICKY_REPLIES = 1000
+"""A sticky with more replies than this sheds its oldest ones: they are gone from its page, and were not deleted."""
+
+
 class Malformed(ValueError):
     """A payload is not what its address promises. Raised by the parsers here; the text says what is wrong."""
 
@@ -68,8 +73,17 @@ class Page:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the posts are as many as the opening post says (a truncated page shows fewer)."""
-        return self.thread.replies is None or len(self.posts) > self.thread.replies
+        """Whether the posts are as many as the opening post says: a truncated page, or one with odd posts, has fewer.
+
+        So may a sticky that has shed its oldest replies.
+        """
+        replies = self.thread.replies
+        return replies is None or len(self.posts) > replies or self.has_shed
+
+    @property
+    def has_shed(self) -> bool:
+        """Whether this is a sticky so long that it sheds."""
+        return self.thread.sticky and len(self.posts) > 0.9 * STICKY_REPLIES
 
 
 def loads(body: bytes) -> Any:
@@ -83,9 +97,20 @@ def loads(body: bytes) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:
-        return json.loads(body)
+        return json.loads(body, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise Malformed(f"not JSON: {error}") from None
+
+
+def _no_number(name: str) -> None:
+    raise Malformed(f"{name} is no JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise Malformed(f"{text} is out of range")
+    return number
 
 
 def dumps(value: Any) -> str:
@@ -116,7 +141,7 @@ def parse_boards(payload: Any) -> list[Board]:
         raise Malformed("boards.json without a list of boards")
     boards = []
     for raw in entries:
-        if isinstance(raw, dict) and isinstance(name := raw.get("board"), str) and name.isascii() and name.isalnum():
+        if isinstance(raw, dict) and _is_name(name := raw.get("board")):
             read = _Fields(raw)
             boards.append(
                 Board(
@@ -134,6 +159,10 @@ def parse_boards(payload: Any) -> list[Board]:
     if not boards:
         raise Malformed("boards.json without boards")
     return boards
+
+
+def _is_name(name: Any) -> TypeGuard[str]:
+    return isinstance(name, str) and name.isascii() and name.isalnum() and len(name) <= 16
 
 
 def parse_index(payload: Any) -> dict[int, IndexEntry]:

@@ -26,6 +26,7 @@ from scrapy.crawler import Crawler
 from chancrawl.changes import Held, Known
 from chancrawl.errors import UserError
 from chancrawl.items import Board, Deletion, Item, Post, Thread
+from chancrawl.middlewares import stopping
 from chancrawl.stores import first_line, store_of
 
 logger = logging.getLogger(__name__)
@@ -76,6 +77,8 @@ class Ledger:
             try:
                 result = await self._in_thread(functools.partial(function, *args, **kwargs))
             except self.store.outages as error:
+                if not self.store.is_outage(error):
+                    raise
                 await self._reconnect(connection, error)
             else:
                 self._pause = 1.0
@@ -85,7 +88,7 @@ class Ledger:
         """Wait for the store to come back, once for all who have found it out of reach in the same connection."""
         async with self._reconnecting:
             while connection == self._connections:
-                if not self.crawler.crawling:
+                if stopping(self.crawler):
                     raise UserError(f"The crawl ended while {self.store.place} was out of reach.", "store_unavailable")
                 logger.warning(
                     "%s is out of reach (%s); trying again in %.0f s, Ctrl-C ends it.",
@@ -93,7 +96,7 @@ class Ledger:
                 )  # fmt: skip
                 self.crawler.stats.inc_value("store/outages")
                 for _ in range(int(self._pause / 0.2)):  # in short steps, so that Ctrl-C is heard
-                    if self.crawler.crawling:
+                    if not stopping(self.crawler):
                         await asyncio.sleep(0.2)
                 self._pause = min(self._pause * 2, 30.0)
                 try:

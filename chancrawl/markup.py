@@ -77,6 +77,7 @@ class _Reader:
         self.closings: list[tuple[str, str]] = []  # open elements, and what to write at their ends
         self.dead: list[str] | None = None  # the text of the dead link being read
         self.found = Comment()
+        self.seen: set[Any] = set()  # the quotes and links found
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         if tag == "br":
@@ -100,7 +101,8 @@ class _Reader:
             self._link(attributes.get("href") or "", "quotelink" in classes)
         if "deadlink" in classes:
             self.dead = []
-        self.text.append(opening)
+        if opening:
+            self.text.append(opening)
         self.closings.append((tag, closing))
 
     def end(self, tag: str) -> None:
@@ -108,7 +110,8 @@ class _Reader:
             return
         while self.closings:
             opened, closing = self.closings.pop()
-            self.text.append(closing)
+            if closing:
+                self.text.append(closing)
             if opened == tag:
                 break
         if tag in _BLOCKS:
@@ -118,7 +121,8 @@ class _Reader:
             self.dead = None
 
     def data(self, text: str) -> None:
-        self.text.append(text)
+        if text:
+            self.text.append(text)
         if self.dead is not None:
             self.dead.append(text)
 
@@ -132,11 +136,8 @@ class _Reader:
                     self._add_link(match.url)
 
     def _new_line(self) -> None:
-        for part in reversed(self.text):
-            if part:
-                if not part.endswith("\n"):
-                    self.text.append("\n")
-                return
+        if self.text and not self.text[-1].endswith("\n"):
+            self.text.append("\n")
 
     def _link(self, href: str, is_quote: bool) -> None:
         quote = _quote_of(href, self.board, self.thread_no)
@@ -156,11 +157,14 @@ class _Reader:
             self._add_quote(Quote(board=board or self.board, thread_no=None, no=number, dead=True))
 
     def _add_quote(self, quote: Quote) -> None:
-        if quote not in self.found.quotes:
+        key = (quote["board"], quote["thread_no"], quote["no"], quote["dead"])
+        if key not in self.seen:
+            self.seen.add(key)
             self.found.quotes.append(quote)
 
     def _add_link(self, url: str) -> None:
-        if url not in self.found.links:
+        if url not in self.seen:
+            self.seen.add(url)
             self.found.links.append(url)
 
 

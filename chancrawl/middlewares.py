@@ -24,6 +24,12 @@ def is_ban(response: Response) -> bool:
     return response.status in (403, 408, 429) or response.status >= 500
 
 
+def stopping(crawler: Crawler) -> bool:
+    """Whether the crawl is coming to its end, by a signal or for a reason of its own. Scrapy tells it nowhere else."""
+    slot = crawler.engine._slot
+    return not crawler.crawling or slot is None or slot.closing is not None
+
+
 @dataclass(slots=True)
 class Egress:
     """How one address (ours, or a proxy's) stands with the site. Times are monotonic seconds."""
@@ -50,7 +56,7 @@ class Egress:
         self.probing = False
         if now >= self.closed_until:
             self.strikes += 1
-        pause = max(min(delay * 2.0**self.strikes, longest), retry_after)
+        pause = max(min(delay * 2.0 ** min(self.strikes, 30), longest), retry_after)
         self.closed_until = max(self.closed_until, now + pause)
         return pause
 
@@ -86,7 +92,7 @@ class BackoffMiddleware:
     async def process_request(self, request: Request) -> None:
         egress = self._egress(request)
         while (pause := egress.wait(time.monotonic())) > 0:
-            if not self.crawler.crawling:
+            if stopping(self.crawler):
                 raise IgnoreRequest("the crawl is stopping")
             await asyncio.sleep(min(pause, 0.5))  # in short steps, so that Ctrl-C is heard
 

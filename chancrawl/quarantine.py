@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 class Quarantine:
     """An extension. Each payload becomes NAME.body, to the byte, and NAME.json with its URL, time and reason.
 
-    The name begins with the day and ends with the body's SHA-256, so that one bad payload met again and again in a day
-    takes its place once.
+    The name begins with the day and ends with a hash of URL and body, so that one bad payload met again and again in a
+    day takes its place once.
     """
 
     def __init__(self, folder: Path, base_url: str, crawler: Crawler) -> None:
@@ -42,8 +42,8 @@ class Quarantine:
     def set_aside(self, path: str, body: bytes, reason: str) -> None:
         """Keep a payload that came from `path` of the API. A full disk costs the copy, not the crawl."""
         now = datetime.now(UTC)
-        name = f"{now:%Y-%m-%d}-{sha256(body).hexdigest()[:16]}"
         url = self.base_url + path
+        name = f"{now:%Y-%m-%d}-{sha256(url.encode() + body).hexdigest()[:16]}"
         self.stats.inc_value("quarantine/payloads")
         logger.warning("Set aside as %s in %s: %s: %s", name, self.folder, url, reason)
         report = {"url": url, "time": now.isoformat(timespec="seconds"), "reason": reason, "bytes": len(body)}

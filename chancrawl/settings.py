@@ -39,8 +39,8 @@ BATCH_SECONDS = configured("BATCH_SECONDS", 5)
 SANDBOX = configured("SANDBOX", False)  # 1: start one for this crawl, and read it instead of the site
 SANDBOX_SPEED = configured("SANDBOX_SPEED", 1)  # seconds of its clock for one of ours
 SANDBOX_TRUTH = configured("SANDBOX_TRUTH", None)  # a file for every post it ever made and its fate, JSON lines
-# Requests to the sandbox are this many seconds apart, unless DOWNLOAD_DELAY is given: it bothers nobody.
-SANDBOX_DELAY = 0.05
+# What a crawl of the sandbox takes these settings to be, unless they are given with -s: it bothers nobody.
+SANDBOX_PACE = {"DOWNLOAD_DELAY": 0.05, "CHAN_INDEX_INTERVAL": 0.25, "CHAN_THREAD_INTERVAL": 0.5}
 
 # --- politeness, a hard limit for each address that requests leave from
 
@@ -68,7 +68,7 @@ RETRY_HTTP_CODES = [
     524,
 ]  # 403: the CDN's page when it is too much
 RETRY_PRIORITY_ADJUST = 0  # default -1: the agenda decides what comes first
-DOWNLOAD_TIMEOUT = 30  # seconds (default 180): no file of the API takes longer, and a stop waits for what is under way
+DOWNLOAD_TIMEOUT = 15  # seconds (default 180): no file of the API takes longer, and a stop waits for what is under way
 DOWNLOAD_MAXSIZE = 64 * 1024 * 1024  # bytes (default 1 GiB): the largest file is a catalog of a few MB
 
 # --- safety

@@ -34,7 +34,10 @@ class Store(Protocol):
     """The DB-API connection of PostgreSQL, or of the SQLite ledger; None before the first `prepare` of a new folder."""
 
     outages: tuple[type[Exception], ...]
-    """Errors after which the same call is worth another try once `connect` has worked."""
+    """Errors that can mean that the store is out of reach."""
+
+    def is_outage(self, error: Exception) -> bool:
+        """Whether one of `outages` is one: the same call is worth another try once `connect` has worked."""
 
     def connect(self) -> None:
         """Connect (again), or raise one of `outages`."""
@@ -51,10 +54,23 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
+# A connection whose other end has vanished without a word is noticed within a minute.
+KEEPALIVES: dict[str, Any] = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+
+
 class PostgresStore:
     """The database of DATABASE_URL."""
 
     outages = (psycopg2.OperationalError, psycopg2.InterfaceError)
+
+    # Lost connections, shutdowns, exhausted resources, and transactions that another one got in the way of.
+    # https://www.postgresql.org/docs/current/errcodes-appendix.html
+    passing = ("08", "40", "53", "57")
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -73,14 +89,34 @@ class PostgresStore:
             ) from None
         parameters = self.connection.info.dsn_parameters
         self.place = f"the database {parameters.get('dbname')} on {parameters.get('host') or 'this machine'}"
+        self._check_privileges()
 
     def connect(self) -> None:
         self.close()
-        self.connection = psycopg2.connect(self.url, connect_timeout=10, application_name="chancrawl")
+        self.connection = psycopg2.connect(self.url, connect_timeout=10, application_name="chancrawl", **KEEPALIVES)
         with self.connection, self.connection.cursor() as cursor:
             cursor.execute("SET TIME ZONE 'UTC'")
             cursor.execute("SELECT to_regclass('post_revisions') IS NOT NULL AND to_regclass('runs') IS NOT NULL")
             self.ready = cursor.fetchone()[0]
+
+    def is_outage(self, error: Exception) -> bool:
+        code = getattr(error, "pgcode", None)
+        return code is None or code.startswith(self.passing) or bool(self.connection.closed)
+
+    def _check_privileges(self) -> None:
+        """UserError where the first write would fail."""
+        with self.connection, self.connection.cursor() as cursor:
+            if self.ready:
+                cursor.execute("SELECT has_table_privilege('posts', 'INSERT, UPDATE')")
+            else:
+                cursor.execute("SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)")
+            (allowed,) = cursor.fetchone()
+        if not allowed:
+            what = "write to the tables of chancrawl" if self.ready else "create tables"
+            raise UserError(
+                f"The user of DATABASE_URL may not {what} in {self.place}; grant it that, or name another user.",
+                reason="store_unavailable",
+            )
 
     def prepare(self) -> None:
         if not self.ready:
@@ -111,6 +147,9 @@ class CsvStore:
 
     outages: tuple[type[Exception], ...] = ()
 
+    def is_outage(self, error: Exception) -> bool:
+        return False
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.place = f"the folder {folder}"
@@ -137,11 +176,13 @@ class CsvStore:
             )
 
     def connect(self) -> None:
-        self._lock = (self.folder / "ledger.lock").open("ab")
         try:
+            self._lock = (self.folder / "ledger.lock").open("ab")
             if fcntl:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except PermissionError as error:
+            raise UserError(f"{error.filename} cannot be written to; it belongs to somebody else.") from None
+        except BlockingIOError:
             raise UserError(
                 f"Another crawl is writing to {self.folder}; wait for it, or name another CSV_FOLDER."
             ) from None

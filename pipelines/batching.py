@@ -10,8 +10,9 @@ from typing import Any, Self
 from scrapy.crawler import Crawler
 
 from chancrawl.errors import UserError
-from chancrawl.items import Item
+from chancrawl.items import Board, Deletion, Item, Post, Thread, Validator
 from chancrawl.ledger import Ledger
+from chancrawl.stores import first_line
 
 logger = logging.getLogger(__name__)
 
@@ -111,10 +112,18 @@ class BatchingPipeline:
         if isinstance(error, UserError):
             return error
         return UserError(
-            f"The crawl stops because {self.ledger.store.place} does not take its rows ({error}). "
+            f"The crawl stops because {self.ledger.store.place} does not take its rows ({first_line(error)}). "
             "What was stored before is whole; mend the cause and start again, and the rest is fetched.",
             reason="store_failed",
         )
+
+
+def by_kind(batch: Sequence[Item]) -> dict[type[Item], list[Any]]:
+    """The items of a batch by their class: data first, then the state that speaks of it."""
+    kinds: dict[type[Item], list[Any]] = {Board: [], Post: [], Deletion: [], Thread: [], Validator: []}
+    for item in batch:
+        kinds[type(item)].append(item)
+    return {kind: items for kind, items in kinds.items() if items}
 
 
 def upsert(table: str, columns: Sequence[str], key: Sequence[str], values: str, unless: str = "") -> str:

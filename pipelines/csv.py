@@ -17,7 +17,7 @@ import io
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -29,7 +29,7 @@ from chancrawl.errors import UserError
 from chancrawl.fourchan import dumps
 from chancrawl.items import Board, Deletion, Item, Post, Thread, Validator, columns
 from chancrawl.stores import CsvStore
-from pipelines.batching import BatchingPipeline, upsert
+from pipelines.batching import BatchingPipeline, by_kind, upsert
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,8 @@ class CsvPipeline(BatchingPipeline):
             _write_ledger(connection, batch)
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:  # a full disk ends it by itself
+                connection.execute("ROLLBACK")
             raise
 
     def explain(self, error: Exception) -> UserError:
@@ -163,18 +164,11 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write_ledger(connection: Any, batch: Iterable[Item]) -> None:
-    rows: dict[type[Item], list[tuple[Any, ...]]] = defaultdict(list)
-    for item in batch:
-        if isinstance(item, Post):
-            rows[Post].append(tuple(_sqlite(getattr(item, name)) for name in KNOWN_COLUMNS))
-        elif isinstance(item, Deletion):
-            times = (_sqlite(item.deleted_at), _sqlite(item.deletion_confirmed_at))
-            rows[Deletion].append((*times, item.board, item.thread_no, item.no))
-        else:
-            rows[type(item)].append(tuple(_sqlite(getattr(item, name)) for name in columns(type(item))))
-    for kind, values in rows.items():
-        connection.executemany(STATEMENTS[kind], values)
+def _write_ledger(connection: Any, batch: Sequence[Item]) -> None:
+    for kind, items in by_kind(batch).items():
+        names = PARAMETERS.get(kind) or columns(kind)
+        rows = [tuple(_sqlite(getattr(item, name)) for name in names) for item in items]
+        connection.executemany(STATEMENTS[kind], rows)
 
 
 def _upsert(table: str, names: list[str], key: list[str]) -> str:
@@ -187,6 +181,12 @@ STATEMENTS = {
     Thread: _upsert("threads", columns(Thread), ["board", "no"]),
     Board: _upsert("boards", columns(Board), ["board"]),
     Validator: _upsert("validators", columns(Validator), ["path"]),
+}
+
+
+PARAMETERS = {
+    Post: KNOWN_COLUMNS,
+    Deletion: ["deleted_at", "deletion_confirmed_at", "board", "thread_no", "no"],
 }
 
 

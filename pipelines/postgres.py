@@ -13,18 +13,22 @@ from scrapy.exceptions import NotConfigured
 
 from chancrawl.fourchan import dumps
 from chancrawl.items import Board, Deletion, Item, Post, Thread, Validator, columns
-from pipelines.batching import BatchingPipeline, latest, upsert
+from pipelines.batching import BatchingPipeline, by_kind, latest, upsert
 
 POST_COLUMNS = columns(Post)
-UPSERT_POSTS = upsert("posts", POST_COLUMNS, ["board", "no"], "%s", "WHERE posts.digest <> excluded.digest")
+UPSERT_POSTS = upsert("posts", POST_COLUMNS, ["board", "no"], "%s", "WHERE posts.digest <> excluded.digest").replace(
+    # Another crawl may have stored a version of which this one does not know.
+    "revision = excluded.revision",
+    "revision = greatest(excluded.revision, posts.revision + 1)",
+)
 
-# The version that a new one replaces, kept before it is. Another crawl may have stored the new version already: then
-# nothing is replaced.
-KEEP_REVISIONS = """
-INSERT INTO post_revisions
-SELECT posts.*, changed.replaced_at::timestamptz
+# The versions that new ones replace, kept before they are.
+KEEP_REVISIONS = f"""
+INSERT INTO post_revisions ({", ".join(POST_COLUMNS)}, replaced_at)
+SELECT {", ".join(f"posts.{name}" for name in POST_COLUMNS)}, changed.replaced_at::timestamptz
 FROM posts JOIN (VALUES %s) AS changed (board, no, digest, replaced_at) USING (board, no)
 WHERE posts.digest <> changed.digest
+FOR UPDATE OF posts
 ON CONFLICT DO NOTHING
 """
 
@@ -53,14 +57,6 @@ class PostgresPipeline(BatchingPipeline):
                 WRITERS[kind](cursor, items)
 
 
-def by_kind(batch: Sequence[Item]) -> dict[type[Item], list[Any]]:
-    """The items of a batch by their class: data first, then the state that speaks of it."""
-    kinds: dict[type[Item], list[Any]] = {Board: [], Post: [], Deletion: [], Thread: [], Validator: []}
-    for item in batch:
-        kinds[type(item)].append(item)
-    return {kind: items for kind, items in kinds.items() if items}
-
-
 def write_posts(cursor: Any, posts: list[Post]) -> None:
     # One post can be in a batch in two versions: each round writes one of each post.
     while posts:
@@ -68,9 +64,8 @@ def write_posts(cursor: Any, posts: list[Post]) -> None:
         round_ = list(first.values())[::-1]
         chosen = {id(post) for post in round_}
         posts = [post for post in posts if id(post) not in chosen]
-        changed = [(p.board, p.no, p.digest, p.last_seen_at) for p in round_ if p.revision > 1]
-        if changed:
-            execute_values(cursor, KEEP_REVISIONS, changed)
+        versions = [(post.board, post.no, post.digest, post.last_seen_at) for post in round_]
+        execute_values(cursor, KEEP_REVISIONS, versions, page_size=500)
         execute_values(cursor, UPSERT_POSTS, [_row(post) for post in round_], page_size=500)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +13,6 @@ from urllib.parse import urlsplit
 
 import scrapy
 from scrapy import Request, signals
-from scrapy.downloadermiddlewares.retry import get_retry_request
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from twisted.python.failure import Failure
@@ -75,10 +75,16 @@ class ChanSpider(scrapy.Spider):
         if yes_or_no("follow", follow):
             raise UserError("follow=1 is not there yet: repeat the crawl, every run asks only for what has changed.")
         self.outstanding = 0  # requests for threads that are not yet answered and parsed
-        self.failed: set[int] = set()  # threads of the board at hand that could not be fetched
-        self.gone: set[int] = set()  # and those answered 404
-        self.believed = True  # whether its index was
         self._answered = asyncio.Event()
+        self._begin_pass()
+
+    def _begin_pass(self) -> None:
+        """What is known of the threads of the board at hand, by number."""
+        self.read_at: dict[int, float] = {}  # when a thread was answered, in monotonic seconds
+        self.unread: dict[int, IndexEntry | None] = {}  # answered with what could not be read, to be asked once more
+        self.failed: set[int] = set()  # could not be fetched or read
+        self.gone: set[int] = set()  # answered 404
+        self.rounds_left = MALFORMED_RETRIES
 
     @property
     def source(self) -> str:
@@ -105,51 +111,49 @@ class ChanSpider(scrapy.Spider):
 
     async def _pass(self, board: Board) -> AsyncIterator[Any]:
         """The requests for one board's threads; at the end, when all are answered, the state that this adds up to."""
-        self.failed.clear()
-        self.gone.clear()
-        held = await self.ledger.threads(board.board)
+        self._begin_pass()
+        name = board.board
+        held = await self.ledger.threads(name)
         if self.only_threads:
             async for request in self._requests(board, dict.fromkeys(self.only_threads), held):
                 yield request
+            async for request in self._once_more(board):
+                yield request
             return
 
-        index = await self._read_index(fourchan.index_path(board.board), fourchan.parse_index)
-        if index.content is None:
-            logger.info("/%s/: no live thread has changed.", board.board)
-        else:
+        index = await self._read_index(fourchan.index_path(name), fourchan.parse_index)
+        if index is not None and index.content is None:
+            logger.info("/%s/: no live thread has changed.", name)
+        elif index is not None:
             live = agenda.live_threads_due(index.content, held)[: self.sample]
-            logger.info("/%s/: %d live threads, %d of them to read.", board.board, len(index.content), len(live))
+            logger.info("/%s/: %d live threads, %d of them to read.", name, len(index.content), len(live))
             async for request in self._requests(board, {entry.no: entry for entry in live}, held):
                 yield request
-        if self.sample is not None:
-            return
 
-        archive = Reading(None, None)
-        if board.has_archive and self.with_archive:
-            archive = await self._read_index(fourchan.archive_path(board.board), fourchan.parse_archive)
-        if archive.content is not None:
-            held = await self.ledger.threads(board.board)
+        archive = None
+        if board.has_archive and self.with_archive and self.sample is None:
+            archive = await self._read_index(fourchan.archive_path(name), fourchan.parse_archive)
+        if archive is not None and archive.content is not None:
+            held = await self.ledger.threads(name)
             old = agenda.archived_threads_due(archive.content, held)
-            logger.info("/%s/: %d archived threads, %d of them to read.", board.board, len(archive.content), len(old))
+            logger.info("/%s/: %d archived threads, %d of them to read.", name, len(archive.content), len(old))
             async for request in self._requests(board, dict.fromkeys(old), held):
                 yield request
 
-        await self._all_answered()
-        held = await self.ledger.threads(board.board)
-        missing: list[int] = []
-        if index.content is not None and self._is_credible(index.content, held):
-            missing = agenda.missing_threads(index.content, archive.content or (), held)
-            async for request in self._requests(board, dict.fromkeys(missing), held):
-                yield request
-            await self._all_answered()
-        for item in await self._close_pass(board, index, archive, missing):
-            yield item
+        async for request in self._once_more(board):
+            yield request
+        if self.sample is None:
+            async for request_or_item in self._close_pass(board, index, archive):
+                yield request_or_item
 
     async def _requests(
         self, board: Board, due: Mapping[int, IndexEntry | None], held: Mapping[int, Thread]
     ) -> AsyncIterator[Request]:
         """A request for each of the threads `due`, given to the engine when it has room for one."""
+        interval = self.settings.getfloat("CHAN_THREAD_INTERVAL")
         for no, entry in due.items():
+            if no in self.read_at:
+                await asyncio.sleep(max(0.0, self.read_at[no] + interval - time.monotonic()))
             while self.crawler.engine.needs_backout():  # decide late: only when there is room
                 await self.crawler.signals.wait_for(signals.scheduler_empty)
             self.outstanding += 1
@@ -160,6 +164,19 @@ class ChanSpider(scrapy.Spider):
                 errback=self.thread_failed,
                 cb_kwargs={"board": board.board, "no": no, "entry": entry},
             )
+
+    async def _once_more(self, board: Board) -> AsyncIterator[Request]:
+        """Requests, behind all others, for the threads whose pages could not be read. A torn page is whole later."""
+        await self._all_answered()
+        while self.unread and self.rounds_left:
+            self.rounds_left -= 1
+            again, self.unread = self.unread, {}
+            async for request in self._requests(board, again, await self.ledger.threads(board.board)):
+                yield request
+            await self._all_answered()
+        for no in self.unread:
+            self._fail(board.board, no, "its page cannot be read")
+        self.unread.clear()
 
     async def _all_answered(self) -> None:
         while self.outstanding:
@@ -202,78 +219,86 @@ class ChanSpider(scrapy.Spider):
                 raise UserError(f"There is no board /{name}/ on {self.source}; there are {board_list(found)}.")
         return [found[name] for name in self.board_names], items
 
-    async def _read_index(self, path: str, parse: Parser) -> Reading:
-        """An index or archive; without content if it has not changed, or cannot be had."""
+    async def _read_index(self, path: str, parse: Parser) -> Reading | None:
+        """An index or archive; None if it cannot be had or read."""
         try:
             return await self.client.read(path, parse)
         except (Malformed, Unavailable) as error:
             logger.error("%s%s cannot be read: %s", self.source, path, error)
             self.stats.inc_value("chan/indexes_failed")
-            return Reading(None, None)
+            return None
 
     async def _validators(self, path: str, reading: Reading) -> list[Item]:
-        """The state that says that what was read is stored in full."""
-        if reading.validator is None or reading.validator == await self.ledger.validator(path):
+        """The state that says that what was read is stored in full; none if it is not."""
+        if self.failed or reading.validator is None or reading.validator == await self.ledger.validator(path):
             return []
         return [Validator(path, reading.validator)]
 
     # --- the end of the pass
 
-    async def _close_pass(self, board: Board, index: Reading, archive: Reading, missing: list[int]) -> list[Item]:
+    async def _close_pass(self, board: Board, index: Reading | None, archive: Reading | None) -> AsyncIterator[Any]:
         """What became of the threads that are gone; and that the indexes are now stored in full, if they are."""
-        items: list[Item] = []
+        capacity = (board.pages or 10) * (board.per_page or 15)
         held = await self.ledger.threads(board.board)
-        if archive.content is not None:
-            items += self._archive_fates(archive, held)
-            if not self.failed:
-                items += await self._validators(fourchan.archive_path(board.board), archive)
-        if index.content is not None:
-            for no in self.gone.intersection(missing):
-                items += await self._fate(board, held[no], index)
-            if not self.failed and self.believed:
-                items += await self._validators(fourchan.index_path(board.board), index)
-        return items
+        old = sum(thread.fate == "archived" for thread in held.values())
+        listed = archive.content if archive is not None and archive.content is not None else []
+        path = fourchan.archive_path(board.board)
+        if archive is not None and archive.content is not None and self._is_believed(path, len(listed), old):
+            for item in self._archive_fates(archive, held):
+                yield item
+            for item in await self._validators(path, archive):
+                yield item
 
-    def _archive_fates(self, archive: Reading, held: dict[int, Thread]) -> list[Item]:
+        path = fourchan.index_path(board.board)
+        live = min(len(held) - old, capacity)
+        if index is None or index.content is None or not self._is_believed(path, len(index.content), live):
+            return
+        missing = agenda.missing_threads(index.content, listed, held)
+        async for request in self._requests(board, dict.fromkeys(missing), held):
+            yield request
+        async for request in self._once_more(board):
+            yield request
+        for no in self.gone.intersection(missing):
+            for item in await self._fate(held[no], index, capacity):
+                yield item
+        for item in await self._validators(path, index):
+            yield item
+
+    def _is_believed(self, path: str, listed: int, held: int) -> bool:
+        """An empty or truncated index never means that everything is gone."""
+        if 2 * listed >= held:
+            return True
+        logger.warning("%s%s lists %d threads where %d were held: not believed.", self.source, path, listed, held)
+        self.stats.inc_value("chan/indexes_not_believed")
+        return False
+
+    def _archive_fates(self, archive: Reading, held: dict[int, Thread]) -> Iterator[Item]:
         """Threads whose time in the archive is over; and those that are in it just as they were on the board (304)."""
         listed = set(archive.content)
-        items: list[Item] = []
-        for thread in held.values():
-            if thread.fate == "archived" and thread.no not in listed:
-                items.append(replace(thread, fate="pruned", gone_at=archive.at))
-            elif thread.fate == "live" and thread.no in listed and thread.no not in self.failed | self.gone:
-                items.append(replace(thread, fate="archived"))
-        return items
+        for no, thread in held.items():
+            if thread.fate == "archived" and no not in listed:
+                yield replace(thread, fate="pruned", gone_at=archive.at)
+            elif thread.fate == "live" and no in listed and no not in self.failed | self.gone:
+                yield replace(thread, fate="archived")
 
-    async def _fate(self, board: Board, thread: Thread, index: Reading) -> list[Item]:
+    async def _fate(self, thread: Thread, index: Reading, capacity: int) -> list[Item]:
         """State for a thread that neither its index nor its own page shows any more; deleted, its posts are too."""
         now = index.at or datetime.now(UTC)
         seen = (thread.last_seen_at or now).timestamp()
         bumped = sum(1 for entry in index.content.values() if (entry.last_modified or 0) > seen)
-        became = fate(thread, bumped, capacity=(board.pages or 10) * (board.per_page or 15))
+        became = fate(thread, bumped, capacity)
         items: list[Item] = []
         if became == "deleted":
-            items += deletions_of_thread(await self.ledger.thread(board.board, thread.no), now)
+            items += deletions_of_thread(await self.ledger.thread(thread.board, thread.no), now)
         return [*items, replace(thread, fate=became, gone_at=now)]
-
-    def _is_credible(self, index: dict[int, IndexEntry], held: dict[int, Thread]) -> bool:
-        """An empty or truncated index never means that everything was deleted."""
-        live = [thread for thread in held.values() if thread.fate == "live"]
-        self.believed = not live or 2 * len(index) >= len(live)
-        if self.believed:
-            return True
-        board = live[0].board
-        logger.warning("/%s/: an index of %d threads where %d were held is not believed.", board, len(index), len(live))
-        self.stats.inc_value("chan/indexes_not_believed")
-        return False
 
     # --- threads
 
     async def parse_thread(
         self, response: Response, board: str, no: int, entry: IndexEntry | None
-    ) -> AsyncIterator[Item | Request]:
-        retry = None
+    ) -> AsyncIterator[Item]:
         try:
+            self.read_at[no] = time.monotonic()
             held = await self.ledger.thread(board, no)
             if response.status == 404:
                 self.gone.add(no)
@@ -284,23 +309,23 @@ class ChanSpider(scrapy.Spider):
             else:
                 for found in self._changes(response, board, no, entry, held):
                     yield found
-        except Malformed as error:
-            assert response.request is not None
-            retry = get_retry_request(
-                response.request, spider=self, reason="malformed", max_retry_times=MALFORMED_RETRIES
-            )
-            if retry is not None:
-                yield retry
-            else:
-                self._fail(board, no, str(error))
+        except Malformed:
+            self.unread[no] = entry
+        except UserError as error:
+            self._fail(board, no, str(error))
+        except Exception as error:  # a payload that nobody has thought of must not pass for one that was stored
+            self.client.set_aside(response, f"{type(error).__name__}: {error}")
+            self._fail(board, no, f"{type(error).__name__} ({error})")
         finally:
-            if retry is None:
-                self._done()
+            self._done()
 
     def _changes(self, response: Response, board: str, no: int, entry: IndexEntry | None, held: Held) -> Iterator[Item]:
         page = self.client.parse(response, lambda payload: fourchan.parse_thread(payload, board, no))
-        if page.problems:
-            self.client.set_aside(response, "; ".join(page.problems[:10]))
+        problems = page.problems if page.is_whole else [*page.problems, "fewer posts than the opening post says"]
+        if problems:
+            self.client.set_aside(response, "; ".join(problems[:10]))
+            if self.rounds_left:
+                raise Malformed(problems[0])
         if entry is not None:
             page.thread.position = entry.position
             page.thread.last_modified = fourchan.utc(entry.last_modified)

@@ -193,6 +193,7 @@ class Crawler:
 
     def command(self, *arguments: str, spider: str = "chan") -> list[str]:
         settings = {"CHAN_API_URL": self.url, "CSV_FOLDER": str(self.folder), "DOWNLOAD_DELAY": str(self.delay)}
+        settings |= {"CHAN_INDEX_INTERVAL": "0", "CHAN_THREAD_INTERVAL": "0"}
         if self.database_url:
             settings["DATABASE_URL"] = self.database_url
         command = [sys.executable, "-m", "scrapy", "crawl", spider]

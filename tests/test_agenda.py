@@ -71,4 +71,15 @@ def test_dates_come_back(seconds: int) -> None:
 def test_no_date() -> None:
     assert agenda.http_time(None) is None
     assert agenda.http_time("yesterday") is None
+    assert agenda.http_time("Mon, 20 Nov 99999999999 00:00:00 GMT") is None
     assert agenda.http_time("Sat, 21 Nov 2026 12:00:00 -0000") is None
+
+
+def test_a_validator_of_the_second_of_the_answer_is_weak() -> None:
+    """RFC 9110, 8.8.2.2: the file may have changed again in that second."""
+    modified, later = agenda.http_date(AT), agenda.http_date(AT + 2)
+    assert agenda.strong_validator(modified, later) == modified
+    assert agenda.strong_validator(modified, modified) == agenda.http_date(AT - 1)
+    assert agenda.strong_validator(modified, None) == modified
+    assert agenda.strong_validator("yesterday", later) == "yesterday"
+    assert agenda.strong_validator(None, later) is None

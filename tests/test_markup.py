@@ -114,8 +114,15 @@ def test_plain_text_is_its_own_text(text: str) -> None:
 
 
 def test_a_hostile_comment_takes_no_time() -> None:
-    for piece in ("<", "<a ", "&", "<!--", "<![x", "<table>", "<a href='#p1'>", "https://"):
+    for piece in ("<", "<a ", "&", "<!--", "<![x", "<table>", "<p>", "<div>", "<a href='#p1'>", "https://"):
         assert isinstance(parse(piece * 20_000, "po", 5), Comment)
+    for each in (
+        '<a href="#p{0}" class="quotelink">x</a>',
+        '<a href="https://a.example/{0}">x</a>',
+        "https://a.example/{0} ",
+    ):
+        found = parse("".join(each.format(number + 1) for number in range(20_000)), "po", 5)
+        assert len(found.quotes) + len(found.links) == 20_000
 
 
 def test_unescape() -> None:

@@ -10,7 +10,19 @@ from typing import Any
 
 from aiohttp import web
 
-KINDS = ("429", "503", "html403", "truncated", "reset", "slow", "empty", "malformed", "wrong_types", "forgetful")
+KINDS = (
+    "429",
+    "503",
+    "html403",
+    "truncated",
+    "reset",
+    "slow",
+    "empty",
+    "malformed",
+    "wrong_types",
+    "forgetful",
+    "deep",
+)
 
 
 @dataclass(slots=True)
@@ -76,6 +88,8 @@ def spoil(fault: Fault, body: bytes) -> bytes:
             return b"[]" if body[:1] == b"[" else b"{}"
         case "forgetful":
             return json.dumps(_without_last(json.loads(body))).encode()
+        case "deep":
+            return body.replace(b'"no":', b'"x": ' + b"[" * 960 + b"]" * 960 + b', "no":', 1)
         case "malformed":
             return body[: len(body) * 2 // 3]
         case "wrong_types":

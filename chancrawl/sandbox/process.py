@@ -44,8 +44,9 @@ def start_for(crawler: Crawler, settings: BaseSettings) -> None:
         raise UserError("The sandbox did not start; see the lines above.")
     logger.info("Reading the sandbox at %s, not the real site.", url)
     settings.set("CHAN_API_URL", url, priority="cmdline")
-    if (settings.getpriority("DOWNLOAD_DELAY") or 0) <= SETTINGS_PRIORITIES["project"]:  # not given with -s
-        settings.set("DOWNLOAD_DELAY", settings["SANDBOX_DELAY"], priority="cmdline")
+    for name, value in settings.getdict("SANDBOX_PACE").items():
+        if (settings.getpriority(name) or 0) <= SETTINGS_PRIORITIES["project"]:  # not given with -s
+            settings.set(name, value, priority="cmdline")
 
     def ask(what: str) -> bytes:
         with build_opener(ProxyHandler({})).open(f"{url}/sandbox/{what}") as answer:

@@ -11,7 +11,8 @@ import pytest
 
 from chancrawl.items import Board, Post, Thread, Validator, columns
 from chancrawl.stores import PostgresStore
-from pipelines.postgres import WRITERS, by_kind
+from pipelines.batching import by_kind
+from pipelines.postgres import WRITERS
 from tests.conftest import ROOT, Database, environment
 from tests.pipelines.items import START, deletion, post, thread
 

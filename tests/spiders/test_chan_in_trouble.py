@@ -96,6 +96,47 @@ def test_what_cannot_be_read_is_set_aside_and_the_rest_goes_on(any_store: Crawle
     assert set(any_store.held(BOARD)) == visible
 
 
+def test_a_thread_is_not_asked_for_again_too_soon(crawler: Crawler, sandbox: Sandbox) -> None:
+    bad = live_threads(sandbox)[4]
+    sandbox.fault("malformed", path=f"/{BOARD}/thread/{bad}.json", times=2)
+    crawler(f"-aboard={BOARD}", "-sCHAN_THREAD_INTERVAL=1.5", "-aarchive=0").ok()
+    times = [request["at"] for request in sandbox.requests() if request["path"].endswith(f"{bad}.json")]
+    assert len(times) == 3 and all(later - earlier >= 1.4 for earlier, later in pairwise(times))
+
+
+def test_a_truncated_page_is_asked_for_again_and_deletes_nothing(any_store: Crawler, sandbox: Sandbox) -> None:
+    thread = next(no for no in live_threads(sandbox)[1:] if len(sandbox.thread(no)["posts"]) > 5)
+    sandbox.fault("forgetful", path=f"/thread/{thread}.json", times=1)
+    any_store(f"-aboard={BOARD}").ok()
+    assert {post["no"] for post in sandbox.thread(thread)["posts"]} <= set(any_store.held(BOARD))
+
+
+def test_an_archive_that_flaps_deletes_nothing(any_store: Crawler, sandbox: Sandbox) -> None:
+    any_store(f"-aboard={BOARD}").ok()
+    before = fates(any_store)
+    sandbox.advance(60)
+    for _ in range(2):
+        sandbox.act("fall_off", board=BOARD, no=live_threads(sandbox)[-1])
+    sandbox.fault("empty", path="archive.json")
+    run = any_store(f"-aboard={BOARD}").ok()
+    assert "not believed" in run.output
+    assert set(fates(any_store).values()) == {"live", "archived"} == set(before.values())
+    sandbox.heal()
+    any_store(f"-aboard={BOARD}").ok()
+    assert set(fates(any_store).values()) == {"live", "archived"}
+
+
+def test_a_payload_of_a_kind_nobody_thought_of(crawler: Crawler, sandbox: Sandbox) -> None:
+    bad = live_threads(sandbox)[4]
+    sandbox.fault("deep", path=f"/{BOARD}/thread/{bad}.json")
+    run = crawler(f"-aboard={BOARD}")
+    assert "Traceback" not in run.output and "1 threads could not be fetched" in run.output
+    assert not any(int(row["thread_no"]) == bad for row in crawler.csv(f"{BOARD}/posts-*"))
+    sandbox.heal()
+    crawler(f"-aboard={BOARD}").ok()
+    assert any(int(row["thread_no"]) == bad for row in crawler.csv(f"{BOARD}/posts-*"))
+
+
 def test_an_index_that_cannot_be_read_is_no_deletion(crawler: Crawler, sandbox: Sandbox) -> None:
     crawler(f"-aboard={BOARD}").ok()
     sandbox.advance(60)
@@ -136,6 +177,11 @@ def nothing_written(folder: Path) -> bool:
         (["-aboard=po", "-sUSER_AGENT="], ["USER_AGENT is empty"]),
         (["-aboard=po", "-sROTATING_PROXY_LIST=foo"], ["Proxy 1", "no port"]),
         (["-aboard=po", "-sCHAN_API_URL=a.4cdn.org"], ["CHAN_API_URL", "https://a.4cdn.org"]),
+        (["-aboard=po", "-sCHAN_API_URL=http://["], ["CHAN_API_URL"]),
+        (["-aboard=po", "-sCHAN_API_URL=http://me:secret@127.0.0.1:1"], ["CHAN_API_URL", "without user"]),
+        (["-aboard=po", "-sCHAN_API_URL=https://a.4cdn.org", "-sDOWNLOAD_DELAY=0.2"], ["one request a second"]),
+        (["-aboard=po", "-sDATABASE_URL=postgresql://u:se/cret@127.0.0.1:1/x"], ["DATABASE_URL", "%2F"]),
+        (["-aboard=po", "-sDATABASE_URL=postgresql://u:s@secret@127.0.0.1:1/x"], ["DATABASE_URL", "%40"]),
         (["-aboard=po", "-sCHAN_API_URL=http://127.0.0.1:1"], ["http://127.0.0.1:1", "cannot be reached"]),
         (["-aboard=po", "-sDATABASE_URL=mysql://x"], ["DATABASE_URL", "postgresql://"]),
         (["-aboard=po", "-sDATABASE_URL=postgresql://u:secret@127.0.0.1:1/x"], ["refused", "DATABASE_URL"]),
@@ -222,7 +268,9 @@ def test_a_silent_server_is_not_waited_for_for_ever(crawler: Crawler) -> None:
 
 def test_posts_of_the_sandbox_and_of_the_site_are_not_mixed(crawler: Crawler) -> None:
     crawler(f"-aboard={BOARD}", "-asample=1").ok()
-    crawler(f"-aboard={BOARD}", "-sCHAN_API_URL=https://a.4cdn.org").refused("not mixed", "CSV_FOLDER")
+    crawler(f"-aboard={BOARD}", "-sCHAN_API_URL=https://a.4cdn.org", "-sDOWNLOAD_DELAY=1").refused(
+        "not mixed", "CSV_FOLDER"
+    )
 
 
 def test_two_crawls_into_one_folder(crawler: Crawler, sandbox: Sandbox, wait_until: Wait) -> None:

@@ -153,7 +153,8 @@ def test_json_comes_back_the_same(value: Any) -> None:
     assert fourchan.loads(text.encode()) == value
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"posts": [', b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"posts": [', b"\xff\xfe", b"[" * 100_000,
+                                  b'{"x": NaN, "com": "\\ud83d"}', b"[1e999]", b"[Infinity]"])  # fmt: skip
 def test_no_json(body: bytes) -> None:
     with pytest.raises(Malformed):
         fourchan.loads(body)

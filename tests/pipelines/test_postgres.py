@@ -112,6 +112,14 @@ def test_a_revision_keeps_the_version_before(tables: Database) -> None:
     assert tables.rows("SELECT revision, comment_html FROM post_revisions ORDER BY 1") == [(1, "a"), (2, "b")]
 
 
+def test_a_version_of_another_crawl_is_kept_too(tables: Database) -> None:
+    write(tables, post(6, "a"))
+    write(tables, post(6, "b"))  # by a crawl that has not seen the first
+    write(tables, post(6, "c", revision=2), post(7, "x"))
+    assert tables.rows("SELECT revision, comment_html FROM posts WHERE no = 6") == [(3, "c")]
+    assert tables.rows("SELECT revision, comment_html FROM post_revisions ORDER BY 1") == [(1, "a"), (2, "b")]
+
+
 def test_writing_the_same_again_changes_nothing(tables: Database) -> None:
     items = [post(6, "a"), post(7, "b")]
     write(tables, *items)

@@ -202,6 +202,19 @@ def test_an_unknown_board_writes_nothing_to_the_database(sandbox: Sandbox, datab
     assert database.one("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
 
 
+def test_a_user_who_may_not_write_is_refused_before_the_first_request(
+    sandbox: Sandbox, database: Database, tmp_path: Path
+) -> None:
+    database.rows("DROP ROLE IF EXISTS reader")
+    database.rows("CREATE ROLE reader LOGIN")
+    url = database.url.replace("postgres:@", "reader:@")
+    Crawler(tmp_path / "data", sandbox.url, url)(f"-aboard={BOARD}").refused("may not create tables")
+    Crawler(tmp_path / "data", sandbox.url, database.url)(f"-aboard={BOARD}", "-asample=1").ok()
+    start = len(sandbox.requests())
+    Crawler(tmp_path / "data", sandbox.url, url)(f"-aboard={BOARD}").refused("may not")
+    assert sandbox.requests(start) == []
+
+
 def test_an_unknown_spider_is_named(crawler: Crawler) -> None:
     command = crawler.command("-aboard=po", spider="cham")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -287,6 +300,33 @@ def test_a_shortened_file_is_noticed(crawler: Crawler, sandbox: Sandbox) -> None
     sandbox.advance(5)
     sandbox.act("reply", board=BOARD, no=live_threads(sandbox)[2])
     crawler(f"-aboard={BOARD}").refused("shortened", str(file))
+
+
+def test_a_store_that_fails_ends_the_crawl_even_while_it_backs_off(crawler: Crawler, sandbox: Sandbox) -> None:
+    crawler(f"-aboard={BOARD}").ok()
+    (file,) = (crawler.folder / "chan" / BOARD).glob("posts-*.csv")
+    file.write_bytes(file.read_bytes()[:-200])
+    sandbox.advance(5)
+    first, second = live_threads(sandbox)[2:4]
+    for thread in (first, second):
+        sandbox.act("reply", board=BOARD, no=thread)
+    sandbox.fault("429", path=f"/thread/{min(first, second)}.json", seconds=600)
+    sandbox.fault("429", path=f"/thread/{live_threads(sandbox)[0]}.json", seconds=600)
+    run = crawler(f"-aboard={BOARD}", "-sBATCH_SECONDS=0.5", timeout=30)
+    assert run.code == 1 and "Traceback" not in run.output, run.output
+
+
+@pytest.mark.parametrize("again", ["-asample=3", "-aarchive=0"])
+def test_partial_runs_do_not_make_the_index_unbelievable(crawler: Crawler, sandbox: Sandbox, again: str) -> None:
+    for _ in range(4):
+        crawler(f"-aboard={BOARD}", again).ok()
+        for _ in range(20):
+            sandbox.advance(1)
+            sandbox.act("new_thread", board=BOARD)
+    run = crawler(f"-aboard={BOARD}").ok()
+    assert "not believed" not in run.output
+    live = {int(no) for no, fate in fates(crawler).items() if fate == "live"}
+    assert live == set(live_threads(sandbox))
 
 
 # --- ends that come early

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 import scrapy
 from scrapy import Request, signals
-from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
@@ -34,6 +33,7 @@ from chancrawl.errors import UserError
 from chancrawl.fourchan import IndexEntry, Malformed
 from chancrawl.items import Board, Item, Thread, Validator
 from chancrawl.ledger import Ledger
+from chancrawl.middlewares import stopping
 
 logger = logging.getLogger(__name__)
 
@@ -339,8 +339,11 @@ class ChanSpider(scrapy.Spider):
 
     def thread_failed(self, failure: Failure) -> None:
         request: Request = failure.request  # type: ignore[attr-defined]
-        if not isinstance(failure.value, IgnoreRequest) or self.crawler.crawling:
-            self._fail(request.cb_kwargs["board"], request.cb_kwargs["no"], failure.getErrorMessage())
+        board, no = request.cb_kwargs["board"], request.cb_kwargs["no"]
+        if stopping(self.crawler):
+            self.failed.add(no)
+        else:
+            self._fail(board, no, failure.getErrorMessage())
         self._done()
 
     def _fail(self, board: str, no: int, reason: str) -> None:

@@ -17,11 +17,17 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import psycopg2
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 FIXTURES = Path(os.environ.get("FIXTURES_DIR") or ROOT.parent / "shared" / "fixtures")
 
 csv.field_size_limit(10**9)
+
+# No deadlines: the machine may be busy. In CI the same examples every time; elsewhere new ones are looked for.
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("default", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
 @pytest.fixture(scope="session")
@@ -192,13 +198,13 @@ class Crawler:
     delay: float = 0.01
 
     def command(self, *arguments: str, spider: str = "chan") -> list[str]:
-        settings = {"CHAN_API_URL": self.url, "CSV_FOLDER": str(self.folder), "DOWNLOAD_DELAY": str(self.delay)}
-        settings |= {"CHAN_INDEX_INTERVAL": "0", "CHAN_THREAD_INTERVAL": "0"}
+        values = {"CHAN_API_URL": self.url, "CSV_FOLDER": str(self.folder), "DOWNLOAD_DELAY": str(self.delay)}
+        values |= {"CHAN_INDEX_INTERVAL": "0", "CHAN_THREAD_INTERVAL": "0"}
         if self.database_url:
-            settings["DATABASE_URL"] = self.database_url
+            values["DATABASE_URL"] = self.database_url
         command = [sys.executable, "-m", "scrapy", "crawl", spider]
         given = " ".join(arguments)
-        for name, value in settings.items():
+        for name, value in values.items():
             if f"{name}=" not in given:
                 command += ["-s", f"{name}={value}"]
         return [*command, *arguments]

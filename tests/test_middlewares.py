@@ -56,8 +56,8 @@ def test_retry_after_is_kept_where_it_asks_for_more() -> None:
     assert Egress().strike(0, 1, 60, retry_after=1) == 2
 
 
-@given(st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=40))
-def test_never_longer_than_the_longest_and_never_negative(events: list[tuple[float, bool]]) -> None:
+@given(st.lists(st.tuples(st.integers(0, 100), st.booleans()), max_size=40))
+def test_never_longer_than_the_longest_and_never_negative(events: list[tuple[int, bool]]) -> None:
     egress, now = Egress(), 0.0
     for step, refused in events:
         now += step

@@ -29,6 +29,14 @@ def changed(entry: IndexEntry, held: Thread | None) -> bool:
     return entry.last_modified not in {None if time is None else int(time.timestamp()) for time in times}
 
 
+def is_behind(thread: Thread, entry: IndexEntry) -> bool:
+    """Whether a thread's page was an older copy than the index that led to it, as caches have them."""
+    if entry.replies is None or entry.replies == thread.replies or entry.last_modified is None:
+        return False
+    read = http_time(thread.http_last_modified)
+    return read is None or read.timestamp() < entry.last_modified
+
+
 def live_threads_due(index: Mapping[int, IndexEntry], held: Mapping[int, Thread]) -> list[IndexEntry]:
     """The threads of an index to fetch, the one nearest to falling off the board first."""
     due = [entry for entry in index.values() if changed(entry, held.get(entry.no))]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from chancrawl.fourchan import Page, digest
+from chancrawl.fourchan import Page
 from chancrawl.items import Deletion, Post, Thread
 
 
@@ -63,7 +63,7 @@ def compare(held: Held, page: Page, now: datetime, http_last_modified: str | Non
     items: list[Post | Deletion | Thread] = []
     for no, raw in page.posts.items():
         known = held.posts.get(no)
-        version = digest(raw)
+        version = page.digests[no]
         if known and known.deleted_at:
             items.append(Deletion(thread.board, thread.no, no, last_seen_at=now, deleted_at=None))
         if known is None or known.digest != version:
@@ -120,7 +120,7 @@ def fate(thread: Thread, bumped: int, capacity: int) -> str:
 
     `bumped` is how many threads of today's index were made or bumped since the thread was last read: each can have
     pushed it down by one place, and nothing else can; it can have fallen off the end only if they were enough.
-    `capacity` is how many threads the board keeps.
+    `capacity` is how many threads the board keeps (or has, if it is not full: then anything may have turned over).
     """
     fell_off = thread.position is None or thread.position + bumped >= capacity
     return "pruned" if fell_off else "deleted"

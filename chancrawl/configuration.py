@@ -82,6 +82,7 @@ def check(settings: BaseSettings) -> None:
         raise UserError(f"{name} is {settings.get(name)!r}; it has to be {kind}, {lowest} or more.")
     if str(settings.get("SANDBOX")).lower() not in ("0", "1", "true", "false", "none", ""):
         raise UserError(f"SANDBOX is {settings.get('SANDBOX')!r}; it has to be 1 or 0.")
+    settings.set("SANDBOX", str(settings.get("SANDBOX")).lower() in ("1", "true"), priority="cmdline")
     _check_database(settings.get("DATABASE_URL") or "")
     _check_api(settings.get("CHAN_API_URL") or "", settings.getfloat("DOWNLOAD_DELAY"))
     for name in ("CSV_FOLDER", "USER_AGENT"):
@@ -145,7 +146,10 @@ def proxies(settings: BaseSettings) -> list[str]:
     path = settings.get("ROTATING_PROXY_LIST_PATH")
     if path and not Path(path).is_file():
         raise UserError(f"ROTATING_PROXY_LIST_PATH is {path}, but there is no such file; it holds one proxy a line.")
-    lines = Path(path).read_text(encoding="utf-8").splitlines() if path else settings.getlist("ROTATING_PROXY_LIST")
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines() if path else settings.getlist("ROTATING_PROXY_LIST")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"ROTATING_PROXY_LIST_PATH is {path}, and that file cannot be read: {error}.") from None
     found = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
     for number, proxy in enumerate(found, 1):
         with contextlib.suppress(ValueError):

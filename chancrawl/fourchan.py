@@ -69,6 +69,7 @@ class Page:
 
     thread: Thread
     posts: dict[int, Raw]
+    digests: dict[int, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -127,8 +128,16 @@ def digest(raw: Raw) -> int:
     try:
         text = orjson.dumps(version, option=orjson.OPT_SORT_KEYS)
     except TypeError:
+        if _is_deep(version):
+            raise Malformed("nested too deeply") from None
         text = json.dumps(version, sort_keys=True).encode()
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)
+
+
+def _is_deep(value: Any, levels: int = 100) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return isinstance(value, list) and (levels == 0 or any(_is_deep(inner, levels - 1) for inner in value))
 
 
 # --- whole payloads
@@ -143,6 +152,7 @@ def parse_boards(payload: Any) -> list[Board]:
     for raw in entries:
         if isinstance(raw, dict) and _is_name(name := raw.get("board")):
             read = _Fields(raw)
+            digest(raw)
             boards.append(
                 Board(
                     board=name,
@@ -202,13 +212,17 @@ def parse_thread(payload: Any, board: str, no: int) -> Page:
     if not isinstance(opening, dict) or opening.get("no") != no or opening.get("resto", 0) != 0:
         raise Malformed(f"a thread that does not begin with its opening post {no}")
     read = _Fields(opening)
-    page = Page(_thread_of(read, board, no), {}, read.problems)
+    page = Page(_thread_of(read, board, no), {}, problems=read.problems)
     for raw in posts:
         problem = _problem_of(raw, no)
         if problem:
             page.problems.append(problem)
-        else:
+            continue
+        try:
+            page.digests[raw["no"]] = digest(raw)
             page.posts[raw["no"]] = raw
+        except Malformed as error:
+            page.problems.append(f"post {raw['no']} {error}")
     if no not in page.posts:
         raise Malformed("a thread whose opening post cannot be read")
     return page

@@ -78,11 +78,20 @@ class Ledger:
                 result = await self._in_thread(functools.partial(function, *args, **kwargs))
             except self.store.outages as error:
                 if not self.store.is_outage(error):
-                    raise
+                    raise self._unusable(error) from None
                 await self._reconnect(connection, error)
+            except (psycopg2.Error, sqlite3.Error) as error:
+                raise self._unusable(error) from None
             else:
                 self._pause = 1.0
                 return result
+
+    def _unusable(self, error: Exception) -> UserError:
+        return UserError(
+            f"The crawl stops because {self.store.place} does not work ({first_line(error)}). What was stored before "
+            "is whole; mend the cause and start again, and the rest is fetched.",
+            reason="store_failed",
+        )
 
     async def _reconnect(self, connection: int, error: Exception) -> None:
         """Wait for the store to come back, once for all who have found it out of reach in the same connection."""

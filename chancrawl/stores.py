@@ -63,6 +63,13 @@ KEEPALIVES: dict[str, Any] = {
 }
 
 
+ALL_PRIVILEGES = """
+SELECT coalesce(bool_and(has_table_privilege(name, privilege)), false)
+FROM unnest(ARRAY['boards', 'threads', 'posts', 'post_revisions', 'validators', 'runs']) AS name,
+     unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS privilege
+"""
+
+
 class PostgresStore:
     """The database of DATABASE_URL."""
 
@@ -107,7 +114,7 @@ class PostgresStore:
         """UserError where the first write would fail."""
         with self.connection, self.connection.cursor() as cursor:
             if self.ready:
-                cursor.execute("SELECT has_table_privilege('posts', 'INSERT, UPDATE')")
+                cursor.execute(ALL_PRIVILEGES)
             else:
                 cursor.execute("SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)")
             (allowed,) = cursor.fetchone()

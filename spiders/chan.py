@@ -84,6 +84,7 @@ class ChanSpider(scrapy.Spider):
         self.unread: dict[int, IndexEntry | None] = {}  # answered with what could not be read, to be asked once more
         self.failed: set[int] = set()  # could not be fetched or read
         self.gone: set[int] = set()  # answered 404
+        self.behind: set[int] = set()  # answered with less than the index had shown: an older copy
         self.rounds_left = MALFORMED_RETRIES
 
     @property
@@ -100,14 +101,14 @@ class ChanSpider(scrapy.Spider):
         try:
             await self._refuse_mixed_sources()
             boards, items = await self._read_boards()
+            for item in items:
+                yield item
+            for board in boards:
+                self.stats.inc_value("chan/boards")
+                async for request_or_item in self._pass(board):
+                    yield request_or_item
         except UserError as error:
             raise error.tell(self.crawler) from None
-        for item in items:
-            yield item
-        for board in boards:
-            self.stats.inc_value("chan/boards")
-            async for request_or_item in self._pass(board):
-                yield request_or_item
 
     async def _pass(self, board: Board) -> AsyncIterator[Any]:
         """The requests for one board's threads; at the end, when all are answered, the state that this adds up to."""
@@ -230,7 +231,12 @@ class ChanSpider(scrapy.Spider):
 
     async def _validators(self, path: str, reading: Reading) -> list[Item]:
         """The state that says that what was read is stored in full; none if it is not."""
-        if self.failed or reading.validator is None or reading.validator == await self.ledger.validator(path):
+        if (
+            self.failed
+            or self.behind
+            or reading.validator is None
+            or reading.validator == await self.ledger.validator(path)
+        ):
             return []
         return [Validator(path, reading.validator)]
 
@@ -246,14 +252,15 @@ class ChanSpider(scrapy.Spider):
         if archive is not None and archive.content is not None and self._is_believed(path, len(listed), old):
             for item in self._archive_fates(archive, held):
                 yield item
-            for item in await self._validators(path, archive):
+            for item in await self._validators(path, archive) if listed else ():
                 yield item
 
         path = fourchan.index_path(board.board)
-        live = min(len(held) - old, capacity)
+        live = max(1, min(len(held) - old, capacity))
         if index is None or index.content is None or not self._is_believed(path, len(index.content), live):
             return
         missing = agenda.missing_threads(index.content, listed, held)
+        self.rounds_left = MALFORMED_RETRIES
         async for request in self._requests(board, dict.fromkeys(missing), held):
             yield request
         async for request in self._once_more(board):
@@ -286,7 +293,7 @@ class ChanSpider(scrapy.Spider):
         now = index.at or datetime.now(UTC)
         seen = (thread.last_seen_at or now).timestamp()
         bumped = sum(1 for entry in index.content.values() if (entry.last_modified or 0) > seen)
-        became = fate(thread, bumped, capacity)
+        became = fate(thread, bumped, min(capacity, len(index.content)))
         items: list[Item] = []
         if became == "deleted":
             items += deletions_of_thread(await self.ledger.thread(thread.board, thread.no), now)
@@ -306,6 +313,8 @@ class ChanSpider(scrapy.Spider):
             elif response.status == 304:
                 for item in self._unchanged(held, entry):
                     yield item
+                if held.thread is not None:
+                    self._compare_with_index(held.thread, entry)
             else:
                 for found in self._changes(response, board, no, entry, held):
                     yield found
@@ -330,6 +339,13 @@ class ChanSpider(scrapy.Spider):
             page.thread.position = entry.position
             page.thread.last_modified = fourchan.utc(entry.last_modified)
         yield from compare(held, page, seen_at(response), http_last_modified(response))
+        self._compare_with_index(replace(page.thread, http_last_modified=http_last_modified(response)), entry)
+
+    def _compare_with_index(self, thread: Thread, entry: IndexEntry | None) -> None:
+        if entry is not None and agenda.is_behind(thread, entry):
+            logger.info("/%s/ thread %d was read in an older copy than its index; the next run asks again.",
+                        thread.board, thread.no)  # fmt: skip
+            self.behind.add(thread.no)
 
     def _unchanged(self, held: Held, entry: IndexEntry | None) -> Iterator[Item]:
         """The index spoke of a change, and there is none: note the index's time, so that it is not asked again."""

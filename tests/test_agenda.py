@@ -83,3 +83,10 @@ def test_a_validator_of_the_second_of_the_answer_is_weak() -> None:
     assert agenda.strong_validator(modified, None) == modified
     assert agenda.strong_validator("yesterday", later) == "yesterday"
     assert agenda.strong_validator(None, later) is None
+
+
+def test_a_page_older_than_its_index_is_behind() -> None:
+    assert agenda.is_behind(held(replies=2, header=AT - 5), entry(replies=3))
+    assert not agenda.is_behind(held(replies=3, header=AT - 5), entry(replies=3))
+    assert not agenda.is_behind(held(replies=2), entry(replies=3)), "of the same second: a wipe"
+    assert not agenda.is_behind(held(replies=4, header=AT + 5), entry(replies=3)), "read later"

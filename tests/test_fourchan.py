@@ -116,7 +116,17 @@ def test_a_thread_that_is_none(payload: Any) -> None:
 
 def test_an_odd_post_costs_itself_and_no_other() -> None:
     good = [{"no": 5, "resto": 0, "time": 1}, {"no": 6, "resto": 5, "time": 2}]
-    odd = [{"no": "7", "resto": 5, "time": 2}, {"no": 8, "resto": 5}, {"no": 9, "resto": 4, "time": 1}, 3, {"no": -1}]
+    deep: Any = []
+    for _ in range(500):
+        deep = [deep]
+    odd = [
+        {"no": 10, "resto": 5, "time": 3, "x": deep},
+        {"no": "7", "resto": 5, "time": 2},
+        {"no": 8, "resto": 5},
+        {"no": 9, "resto": 4, "time": 1},
+        3,
+        {"no": -1},
+    ]
     page = fourchan.parse_thread({"posts": good + odd}, "po", 5)
     assert list(page.posts) == [5, 6]
     assert len(page.problems) == len(odd)

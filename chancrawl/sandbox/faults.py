@@ -89,7 +89,8 @@ def spoil(fault: Fault, body: bytes) -> bytes:
         case "forgetful":
             return json.dumps(_without_last(json.loads(body))).encode()
         case "deep":
-            return body.replace(b'"no":', b'"x": ' + b"[" * 960 + b"]" * 960 + b', "no":', 1)
+            before, no, after = body.rpartition(b'"no":')
+            return before + b'"x": ' + b"[" * 960 + b"]" * 960 + b"," + no + after
         case "malformed":
             return body[: len(body) * 2 // 3]
         case "wrong_types":

@@ -126,15 +126,24 @@ def test_an_archive_that_flaps_deletes_nothing(any_store: Crawler, sandbox: Sand
     assert set(fates(any_store).values()) == {"live", "archived"}
 
 
-def test_a_payload_of_a_kind_nobody_thought_of(crawler: Crawler, sandbox: Sandbox) -> None:
-    bad = live_threads(sandbox)[4]
-    sandbox.fault("deep", path=f"/{BOARD}/thread/{bad}.json")
-    run = crawler(f"-aboard={BOARD}")
-    assert "Traceback" not in run.output and "1 threads could not be fetched" in run.output
-    assert not any(int(row["thread_no"]) == bad for row in crawler.csv(f"{BOARD}/posts-*"))
-    sandbox.heal()
+def test_an_empty_index_at_the_first_run_is_not_believed_either(crawler: Crawler, sandbox: Sandbox) -> None:
+    sandbox.ask(f"/{BOARD}/threads.json")
+    sandbox.advance(60)
+    sandbox.fault("empty", path="threads.json", times=1)
+    run = crawler(f"-aboard={BOARD}").ok()
+    assert "not believed" in run.output
     crawler(f"-aboard={BOARD}").ok()
-    assert any(int(row["thread_no"]) == bad for row in crawler.csv(f"{BOARD}/posts-*"))
+    assert set(fates(crawler).values()) == {"live", "archived"}
+
+
+def test_a_payload_that_is_nested_deeply(crawler: Crawler, sandbox: Sandbox) -> None:
+    """One odd post costs itself, not the others of its thread."""
+    bad = next(no for no in live_threads(sandbox)[1:] if len(sandbox.thread(no)["posts"]) > 5)
+    posts = [post["no"] for post in sandbox.thread(bad)["posts"]]
+    sandbox.fault("deep", path=f"/{BOARD}/thread/{bad}.json")
+    run = crawler(f"-aboard={BOARD}").ok()
+    assert "set aside in CSV_FOLDER/quarantine" in run.output
+    assert {int(r["no"]) for r in crawler.csv(f"{BOARD}/posts-*") if int(r["thread_no"]) == bad} == set(posts[:-1])
 
 
 def test_an_index_that_cannot_be_read_is_no_deletion(crawler: Crawler, sandbox: Sandbox) -> None:

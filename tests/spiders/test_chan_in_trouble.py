@@ -29,7 +29,7 @@ def assert_polite(requests: list[dict[str, Any]], delay: float) -> None:
     assert len(times) > 10
     for count in (2, 5, 10):
         for first, last in zip(times, times[count - 1 :], strict=False):
-            assert last - first >= (count - 1) * delay - 0.1 * delay - 0.01, f"{count} requests in {last - first:.3f} s"
+            assert last - first >= (count - 1) * delay - 0.03, f"{count} requests in {last - first:.3f} s"
 
 
 def test_rate_holds_with_retries_and_indexes(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -62,7 +62,10 @@ def test_refusals_are_answered_with_longer_and_longer_pauses(tmp_path: Path, san
     times = [request["at"] for request in sandbox.requests() if "/thread/" in request["path"]]
     pauses = [later - earlier for earlier, later in pairwise(times)]
     # The request that waited for its turn when the first was refused still goes out; then one at a time.
-    assert [round(pause, 1) for pause in pauses if pause > 0.15] == [0.2, 0.4, 0.8, 1.6]
+    for expected in (0.2, 0.4, 0.8, 1.6):
+        place = next(place for place, pause in enumerate(pauses) if pause >= 0.95 * expected)
+        assert pauses[place] < 1.5 * expected + 0.1
+        pauses = pauses[place + 1 :]
 
 
 def test_retry_after_is_kept(tmp_path: Path, sandbox: Sandbox) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -47,6 +49,9 @@ THREAD_KEYS = frozenset(
 
 STICKY_REPLIES = 1000
 """A sticky with more replies than this sheds its oldest ones: they are gone from its page, and were not deleted."""
+
+
+_LONG_NUMBER = re.compile(rb"[0-9]{20}")  # above 2^64
 
 
 class Malformed(ValueError):
@@ -88,15 +93,14 @@ class Page:
 
 
 def loads(body: bytes) -> Any:
-    """JSON, with the lone surrogates that a strict parser refuses.
+    """JSON, with the lone surrogates that a strict parser refuses and the long numbers that it would round.
 
     >>> loads(b'["\\\\ud83d"]')
     ['\\ud83d']
     """
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        pass
+    if not _LONG_NUMBER.search(body):
+        with contextlib.suppress(orjson.JSONDecodeError):
+            return orjson.loads(body)
     try:
         return json.loads(body, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:

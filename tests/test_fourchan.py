@@ -163,6 +163,10 @@ def test_json_comes_back_the_same(value: Any) -> None:
     assert fourchan.loads(text.encode()) == value
 
 
+def test_long_numbers_are_not_rounded() -> None:
+    assert fourchan.loads(b"[123456789012345678901234567891]") == [123456789012345678901234567891]
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"posts": [', b"\xff\xfe", b"[" * 100_000,
                                   b'{"x": NaN, "com": "\\ud83d"}', b"[1e999]", b"[Infinity]"])  # fmt: skip
 def test_no_json(body: bytes) -> None:

@@ -53,17 +53,33 @@ def start_for(crawler: Crawler, settings: BaseSettings) -> None:
             content: bytes = answer.read()
         return content
 
+    def first_item() -> None:
+        crawler.signals.disconnect(first_item, signals.item_scraped)
+        _remember(memory, began, clock)  # now, for the crawl may be killed
+
     def spider_closed() -> None:
-        if crawler.stats.get_value("store/rows"):
-            memory.parent.mkdir(parents=True, exist_ok=True)
-            memory.write_text(json.dumps({"began": began, "clock": json.loads(ask("clock"))["now"]}), encoding="utf-8")
+        if memory.exists():
+            _remember(memory, began, json.loads(ask("clock"))["now"])
         if truth := settings.get("SANDBOX_TRUTH"):
             Path(truth).write_bytes(ask("truth"))
         assert process.stdin is not None
         process.stdin.close()
         process.wait(timeout=10)
 
+    crawler.signals.connect(first_item, signals.item_scraped, weak=False)
     crawler.signals.connect(spider_closed, signals.spider_closed, weak=False)
+
+
+def _remember(file: Path, began: float, clock: float) -> None:
+    """Write sandbox.json, whole or not at all."""
+    new = file.with_suffix(".new")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        new.write_text(json.dumps({"began": began, "clock": clock}), encoding="utf-8")
+        new.replace(file)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        logger.warning("%s could not be written: %s", file, error.strerror)
 
 
 def _remembered(file: Path) -> tuple[float, float]:

@@ -463,6 +463,10 @@ def test_the_sandbox_ends_with_its_crawl(tmp_path: Path, wait_until: Wait) -> No
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     wait_until(lambda: not Path(f"/proc/{child}").exists())
+    # Its boards live on: what was read of them before the kill is no history of edits afterwards.
+    run = crawler("-aboard=po", "-sSANDBOX=1", "-sCHAN_API_URL=http://ignored", "-sDOWNLOAD_DELAY=0.01").ok()
+    assert len(crawler.held()) == len(set(crawler.held())) > 4000
+    assert int(run.output.partition(" revision")[0].rpartition(" ")[2]) < 5
 
 
 def children(pid: int) -> list[int]:

@@ -30,3 +30,12 @@ class UserError(CloseSpider):
         logger.error("%s", self.sentence)
         crawler.stats.set_value("failure", self.sentence)
         return self
+
+
+def store_failed(place: str, why: str) -> UserError:
+    """The end of a crawl whose store, in words `place`, takes or gives no rows any more."""
+    return UserError(
+        f"The crawl stops because {place} cannot be used ({why}). What was stored before is whole; mend the cause and "
+        "start again, and the rest is fetched.",
+        reason="store_failed",
+    )

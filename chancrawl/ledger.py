@@ -7,7 +7,6 @@ never waits for a disk or a database, and a read sees every write before it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import json
 import logging
@@ -24,7 +23,7 @@ from scrapy import signals
 from scrapy.crawler import Crawler
 
 from chancrawl.changes import Held, Known
-from chancrawl.errors import UserError
+from chancrawl.errors import UserError, store_failed
 from chancrawl.items import Board, Deletion, Item, Post, Thread
 from chancrawl.middlewares import stopping
 from chancrawl.stores import first_line, store_of
@@ -78,20 +77,13 @@ class Ledger:
                 result = await self._in_thread(functools.partial(function, *args, **kwargs))
             except self.store.outages as error:
                 if not self.store.is_outage(error):
-                    raise self._unusable(error) from None
+                    raise store_failed(self.store.place, first_line(error)) from None
                 await self._reconnect(connection, error)
             except (psycopg2.Error, sqlite3.Error) as error:
-                raise self._unusable(error) from None
+                raise store_failed(self.store.place, first_line(error)) from None
             else:
                 self._pause = 1.0
                 return result
-
-    def _unusable(self, error: Exception) -> UserError:
-        return UserError(
-            f"The crawl stops because {self.store.place} does not work ({first_line(error)}). What was stored before "
-            "is whole; mend the cause and start again, and the rest is fetched.",
-            reason="store_failed",
-        )
 
     async def _reconnect(self, connection: int, error: Exception) -> None:
         """Wait for the store to come back, once for all who have found it out of reach in the same connection."""
@@ -121,8 +113,10 @@ class Ledger:
         await self._in_thread(self.store.open)
 
     async def spider_closed(self, reason: str) -> None:
-        with contextlib.suppress(UserError):
+        try:
             await self.call(self._end_run, reason)
+        except UserError as error:
+            logger.warning("The end of the run could not be noted. %s", error)
         await self._in_thread(self.store.close)
         self._thread.shutdown(wait=False)
 
@@ -142,12 +136,7 @@ class Ledger:
             return
         stats = json.dumps(self.crawler.stats.get_stats(), default=str, sort_keys=True)
         sql = "UPDATE runs SET finished_at = ?, finish_reason = ?, stats = ? WHERE run_id = ?"
-        try:
-            self.store.rows(sql, datetime.now(UTC).isoformat(), reason, stats, self.run_id)
-        except self.store.outages:
-            raise
-        except (psycopg2.Error, sqlite3.Error) as error:
-            logger.warning("The end of the run could not be noted: %s", first_line(error))
+        self.store.rows(sql, datetime.now(UTC).isoformat(), reason, stats, self.run_id)
 
     # --- what is held
 

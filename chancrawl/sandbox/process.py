@@ -54,7 +54,7 @@ def start_for(crawler: Crawler, settings: BaseSettings) -> None:
         return content
 
     def first_item() -> None:
-        crawler.signals.disconnect(first_item, signals.item_scraped)
+        crawler.signals.disconnect(first_item, signals.item_scraped, weak=False)  # as it was connected
         _remember(memory, began, clock)  # now, for the crawl may be killed
 
     def spider_closed() -> None:

@@ -1,103 +1,420 @@
-"""Which thread is worth the next request. Pure.
+"""Which request is worth most now: the agenda of a crawl that follows boards. Pure.
 
-This is the agenda of one pass over a board: whatever the index shows as changed, in the order in which it is in
-danger.
+Every request has a worth, the number of posts that would be lost without it, and a price, one request and its bytes.
+Posts are lost to moderators, who delete most of what they delete within minutes, and to the end of the board.
+
+- An index file shows `gain` new posts a second. Left alone for a time t it hides gain * t posts, each of which may be
+  deleted before it is seen: what has been put at risk since it was last read is HAZARD * gain * t^2 / 2. Asking for the
+  file with the largest such area is the index policy for polling under a budget (Whittle, Restless bandits, 1988);
+  it asks for boards in proportion to the square root of their pace. What each file gains is learned from what it
+  showed.
+- Posts that an index spoke of and did not show (more than the last five replies of a thread) wait for their thread to
+  be read; so do deletions that only the counts tell of, and threads that are gone from the index.
+- The backlog, what was there before the crawl came, comes when nothing else is worth a request; but what is about to
+  fall off the end of a board comes first.
+
+`now` is our monotonic clock, by which politeness goes; `at` is the server's, of which payloads speak. Both are seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
-from email.utils import formatdate, parsedate_to_datetime
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-from chancrawl.fourchan import IndexEntry
-from chancrawl.items import Thread
+HAZARD = 5e-4
+"""The chance that a fresh post is deleted within the next second."""
+
+WORTHWHILE = 0.006
+"""How many posts a request has to save, for each unit of its price."""
+
+BYTES_PER_REQUEST = 40_000
+"""As many bytes cost as much as one request."""
+
+FRESH = 60.0
+"""Seconds within which most of what is deleted young is deleted: how far ahead the worth of a thread looks."""
+
+DELETION = 1e-4
+"""What a second's earlier knowledge of a deletion is worth, in posts."""
+
+ARCHIVE_KEEPS = 2 * 86400.0
+"""Seconds for which an archive keeps its threads, at the least."""
+
+NEVER = -math.inf
 
 
-def changed(entry: IndexEntry, held: Thread | None) -> bool:
-    """Whether the index shows something of a thread that is not held.
+@dataclass(slots=True, frozen=True)
+class Ask:
+    """One request: an index file of a board (catalog, threads, archive, or a page by its number), or a thread."""
 
-    Counts are compared besides times because `replies` can change while `last_modified` does not. The thread's own
-    page may have been read after the index that led to it: then its header already has the time that the index shows
-    now.
+    board: str
+    what: str
+    no: int = 0
+
+    @property
+    def is_thread(self) -> bool:
+        return self.what in ("thread", "tail")
+
+
+class Clock:
+    """The server's clock, read off ours. It may run faster, and it may jump."""
+
+    def __init__(self) -> None:
+        self.speed = 1.0
+        self._first: tuple[float, float] | None = None
+        self._last = (0.0, 0.0)
+
+    def heard(self, now: float, at: float) -> None:
+        """The Date of an answer that has just come."""
+        if self._first is None or abs(at - self.at(now)) > 60 * max(self.speed, 1.0):
+            self._first = now, at
+        since, then = self._first
+        if at - then >= 20 and now > since:
+            self.speed = (at - then) / (now - since)
+        self._last = now, at
+
+    def at(self, now: float) -> float:
+        """The server's time."""
+        return self._last[1] + (now - self._last[0]) * self.speed
+
+
+@dataclass(slots=True)
+class Rate:
+    """Events a second, of late: older ones count less."""
+
+    events: float = 0.0
+    seconds: float = 0.0
+
+    MEMORY = 900.0
+
+    def count(self, events: float, seconds: float) -> None:
+        keep = math.exp(-seconds / self.MEMORY)
+        self.events = self.events * keep + events
+        self.seconds = self.seconds * keep + seconds
+
+    def __call__(self, prior: float, weight: float = 60.0) -> float:
+        """The rate, beginning with a guess that weighs as much as so many seconds of looking."""
+        return (self.events + prior * weight) / (self.seconds + weight)
+
+
+@dataclass(slots=True)
+class File:
+    """An index file of a board, and what is known of asking for it."""
+
+    what: str
+    size: float
+    share: float
+    """Part of a board's posts that the file is guessed to show before any other file does."""
+    found: Rate = field(default_factory=Rate)
+    asked_now: float = NEVER
+    in_flight: bool = False
+    failures: int = 0
+    not_before: float = NEVER
+    shown_at: float = NEVER
+    """The server's time up to which it has been seen."""
+    modified: float = 0.0
+    rebuilt_every: float = 0.0
+    """Seconds, where the server makes the file anew only so often; 0 where it is always new."""
+
+    def price(self) -> float:
+        return 1 + self.size / BYTES_PER_REQUEST
+
+
+@dataclass(slots=True)
+class Watched:
+    """A thread of an index, as far as the agenda goes."""
+
+    no: int
+    position: int = 0
+    replies: int = 0
+    missing: int = 0
+    backlog: int = 0
+    """How many of the missing were so when the thread was first seen."""
+    excess: int = 0
+    doubtful: bool = False
+    owed_at: float = 0.0
+    """Since when posts are missing or in excess."""
+    rate: float = 0.0
+    """Replies a second, of late."""
+    modified: float = 0.0
+    shown_at: float = 0.0
+    asked_now: float = NEVER
+    in_flight: bool = False
+    failures: int = 0
+    gone_at: float | None = None
+    """Since when it is in no index."""
+    is_archived: bool = False
+    has_tail: bool = False
+    not_before: float = NEVER
+
+    @property
+    def is_owed(self) -> bool:
+        return bool(self.missing or self.excess or self.doubtful or self.gone_at is not None)
+
+
+class BoardWatch:
+    """What the agenda knows of a board."""
+
+    def __init__(self, name: str, capacity: int = 150, per_page: int = 15, has_archive: bool = False) -> None:
+        self.name = name
+        self.capacity = capacity
+        self.per_page = per_page
+        self.has_archive = has_archive
+        self.pace = Rate()  # posts
+        self.births = Rate()  # threads
+        self.profile: defaultdict[int, Rate] = defaultdict(Rate)  # replies of a thread, by `place`
+        self.newest_no = 0
+        self.newest_at = 0.0
+        self.is_lagging = False
+        self.files = {
+            "catalog": File("catalog", 100_000, share=0.06),
+            "1": File("1", 15_000, share=0.9),
+            "2": File("2", 15_000, share=0.01),
+            "threads": File("threads", 5_000, share=0.003),
+        }
+        if has_archive:
+            self.files["archive"] = File("archive", 10_000, share=0.0)
+        self.threads: dict[int, Watched] = {}
+        self.owed: dict[int, Watched] = {}
+        self.archived: dict[int, None] = {}
+        self.archived_now = NEVER
+
+    def posts_a_second(self) -> float:
+        return self.pace(prior=0.01)
+
+    def threads_a_second(self) -> float:
+        return self.births(prior=0.01 * self.posts_a_second(), weight=600)
+
+    def time_left(self, thread: Watched) -> float:
+        """Seconds until a thread is gone for good, if it is not bumped."""
+        places = max(self.capacity - thread.position, 1) - 0.5
+        return places / self.threads_a_second() + (ARCHIVE_KEEPS if self.has_archive else 0.0)
+
+    def gain(self, file: File) -> float:
+        """Posts a second that a file is expected to show and no other one has shown before."""
+        return file.found(prior=file.share * self.posts_a_second(), weight=120)
+
+    def shown_at(self, what: str) -> float:
+        """Up to when a file's news are known, from itself or from the catalog, which has all of them."""
+        own = self.files[what].shown_at
+        return own if what == "archive" else max(own, self.files["catalog"].shown_at)
+
+
+def place(position: int) -> int:
+    """Positions in the bump order in classes, finer at the top.
+
+    >>> [place(position) for position in (0, 1, 4, 14, 149)]
+    [0, 1, 3, 6, 12]
     """
-    if held is None or held.fate != "live":
-        return True
-    if entry.replies is not None and entry.replies != held.replies:
-        return True
-    times = (held.last_modified, http_time(held.http_last_modified))
-    return entry.last_modified not in {None if time is None else int(time.timestamp()) for time in times}
+    return int(2 * math.log2(position / 2 + 1))
 
 
-def is_behind(thread: Thread, entry: IndexEntry) -> bool:
-    """Whether a thread's page was an older copy than the index that led to it, as caches have them."""
-    if entry.replies is None or entry.replies == thread.replies or entry.last_modified is None:
-        return False
-    read = http_time(thread.http_last_modified)
-    return read is None or read.timestamp() < entry.last_modified
+class Agenda:
+    """`next` names the request to make; `answered` and its like tell what came of it."""
 
+    def __init__(self, index_interval: float, thread_interval: float, delay: float) -> None:
+        self.index_interval = index_interval
+        self.thread_interval = thread_interval * 1.01  # a clock's grain is no excuse
+        self.delay = delay
+        self.clock = Clock()
+        self.boards: dict[str, BoardWatch] = {}
+        self._best_threads: dict[str, tuple[float, list[tuple[float, float, Watched]]]] = {}
 
-def live_threads_due(index: Mapping[int, IndexEntry], held: Mapping[int, Thread]) -> list[IndexEntry]:
-    """The threads of an index to fetch, the one nearest to falling off the board first."""
-    due = [entry for entry in index.values() if changed(entry, held.get(entry.no))]
-    return sorted(due, key=lambda entry: entry.position, reverse=True)
+    def add(self, board: BoardWatch) -> None:
+        self.boards[board.name] = board
 
+    # --- what to ask for
 
-def archived_threads_due(archive: Collection[int], held: Mapping[int, Thread]) -> list[int]:
-    """The threads of an archive to fetch, newest first: those not read since they were archived."""
-    due = [no for no in archive if no not in held or held[no].fate != "archived"]
-    return sorted(due, reverse=True)
+    def next(self, now: float) -> Ask | float:
+        """The request that is worth most now, which is then under way; or when the next one is due, after `now`."""
+        best: tuple[float, Ask] | None = None
+        soonest = now + 60.0
+        for board in self.boards.values():
+            for worth, due, ask in self._choices(board, now):
+                if due > now:
+                    soonest = min(soonest, due)
+                elif best is None or worth > best[0]:
+                    best = worth, ask
+        if best is None:
+            return soonest
+        self._mark(best[1], now)
+        return best[1]
 
+    def _choices(self, board: BoardWatch, now: float) -> Iterator[tuple[float, float, Ask]]:
+        """Worth less its price, time when due, and name of every request about a board that can be made."""
+        for file in board.files.values():
+            if not file.in_flight:
+                worth, due = self._file(board, file, now)
+                yield worth, max(due, file.not_before, file.asked_now + self.index_interval), Ask(board.name, file.what)
+        for worth, due, thread in self._threads(board, now):
+            if not thread.in_flight:
+                ready = max(due, thread.not_before, thread.asked_now + self.thread_interval)
+                yield worth, ready, Ask(board.name, self._form(thread), thread.no)
+                if ready <= now:
+                    break  # the others are worth less
+        if board.archived:
+            due = board.archived_now + self._archive_pace(board)
+            yield -1.0, due, Ask(board.name, "thread", next(iter(board.archived)))
 
-def missing_threads(index: Collection[int], archive: Collection[int], held: Mapping[int, Thread]) -> list[int]:
-    """The live threads that are in neither list. An index can err: their own pages have the last word."""
-    listed = {*index, *archive}
-    return [no for no, thread in held.items() if thread.fate == "live" and no not in listed]
+    def _file(self, board: BoardWatch, file: File, now: float) -> tuple[float, float]:
+        speed = self.clock.speed
+        at = self.clock.at(now)
+        if file.what == "archive":
+            if file.shown_at == NEVER:
+                return 0.0, now if board.files["catalog"].shown_at != NEVER else math.inf
+            return 0.0, now + (file.shown_at + 3600 - at) / speed
+        shown = board.shown_at(file.what)
+        if shown == NEVER:
+            if file.what == "catalog":
+                return math.inf, now
+            return 1e9, now if file.what == "1" and board.files["catalog"].failures else math.inf
+        gain = board.gain(file)
+        price = file.price()
+        extra = price - (board.files["1"].price() if file.what == "catalog" else 0.0)
+        ripe = shown + math.sqrt(2 * WORTHWHILE * max(extra, 0.1) / (HAZARD * gain))
+        if file.rebuilt_every:
+            ripe = max(ripe, file.modified + file.rebuilt_every)
+        worth = HAZARD * gain * (at - shown) ** 2 / 2
+        if file.what == "catalog":
+            for what in ("1", "2"):
+                worth += HAZARD * board.gain(board.files[what]) * (at - board.shown_at(what)) ** 2 / 2
+        return worth - WORTHWHILE * price, now + (ripe - at) / speed
 
+    def _threads(self, board: BoardWatch, now: float) -> list[tuple[float, float, Watched]]:
+        """A board's threads that are worth a request, the best first. Weighed anew when one was read, or in time."""
+        until, weighed = self._best_threads.get(board.name, (NEVER, []))
+        if now >= until:
+            at = self.clock.at(now)
+            threads = board.threads if board.is_lagging else board.owed
+            found = (self._thread(board, thread, at, now) for thread in threads.values())
+            weighed = sorted((choice for choice in found if choice[1] < math.inf), key=lambda choice: -choice[0])
+            self._best_threads[board.name] = now + 5 * self.delay, weighed
+        return weighed
 
-def if_modified_since(held: Thread | None, entry: IndexEntry | None) -> str | None:
-    """The If-Modified-Since of a thread's next fetch.
+    def _thread(self, board: BoardWatch, thread: Watched, at: float, now: float) -> tuple[float, float, Watched]:
+        """Worth less its price, time when due, thread."""
+        waited = max(at - thread.owed_at, 0.0)
+        size = 2_000 + 100 * (50 if self._form(thread) == "tail" else thread.replies)
+        price = 1 + size / BYTES_PER_REQUEST
+        worth = 0.0
+        due = math.inf
+        if thread.missing or thread.doubtful:
+            fresh = thread.missing - thread.backlog if thread.missing else 0.05
+            worth += HAZARD * fresh * (FRESH + waited)
+            if thread.backlog:
+                worth += max(thread.backlog * (FRESH / board.time_left(thread)) ** 2, WORTHWHILE / 2)
+            due = now
+        if thread.excess:
+            worth += DELETION * thread.excess * waited
+            due = min(due, now + (WORTHWHILE * price / (DELETION * thread.excess) - waited) / self.clock.speed)
+        if thread.gone_at is not None:
+            fell_off = thread.position >= 0.8 * board.capacity
+            gone = DELETION * (0.3 if fell_off else 3) * (at - thread.gone_at)
+            worth += gone
+            due = min(due, now + 30 * (at - thread.gone_at < 30))
+        elif board.is_lagging and thread.rate:
+            unseen = HAZARD * thread.rate * max(at - thread.shown_at, 0.0) ** 2 / 2
+            worth += unseen
+            due = min(due, now if unseen >= WORTHWHILE / 200 else math.inf)
+        return worth - WORTHWHILE * price, due, thread
 
-    To the letter what the server sent last, for it compares for equality. One exception: Last-Modified counts in
-    seconds, so a page read in the second of its last change can lack a reply and have the same time as the page that
-    has it. The index then shows another count with the same time, and only another time brings the page.
-    """
-    if held is None or held.http_last_modified is None:
-        return None
-    sent = http_time(held.http_last_modified)
-    if entry is None or sent is None or entry.replies in (None, held.replies):
-        return held.http_last_modified
-    if entry.last_modified is not None and entry.last_modified > sent.timestamp():
-        return held.http_last_modified
-    return http_date(sent.timestamp() - 1)
+    def _form(self, thread: Watched) -> str:
+        few = thread.missing <= 40 and not thread.backlog and not thread.excess
+        return "tail" if thread.has_tail and few and thread.gone_at is None else "thread"
 
+    def _archive_pace(self, board: BoardWatch) -> float:
+        """Seconds between two threads of an archive: slowly, but fast enough to be through before they expire."""
+        return min(60.0, ARCHIVE_KEEPS / 4 / len(board.archived)) / self.clock.speed
 
-def strong_validator(last_modified: str | None, date: str | None) -> str | None:
-    """The If-Modified-Since of an index file's next fetch, from the headers of this one.
+    def _mark(self, ask: Ask, now: float) -> None:
+        board = self.boards[ask.board]
+        if not ask.is_thread:
+            file = board.files[ask.what]
+            file.asked_now, file.in_flight = now, True
+            return
+        if ask.no in board.archived:
+            del board.archived[ask.no]
+            board.archived_now = now
+            return
+        thread = board.threads[ask.no]
+        thread.asked_now, thread.in_flight = now, True
 
-    A file read in the second of its last change may have changed again in that second, with the same Last-Modified
-    (RFC 9110, section 8.8.2.2). Another time then makes sure that the next fetch brings it.
-    """
-    modified, answered = http_time(last_modified), http_time(date)
-    if modified is None or answered is None or (answered - modified).total_seconds() >= 1:
-        return last_modified
-    return http_date(modified.timestamp() - 1)
+    # --- what came of it
 
+    def read(self, ask: Ask, now: float, at: float, modified: float | None, size: int | None) -> None:
+        """An index file was answered, with `size` bytes or (None) unchanged."""
+        self.clock.heard(now, at)
+        board, file = self.boards[ask.board], self.boards[ask.board].files[ask.what]
+        file.in_flight, file.failures = False, 0
+        if size is not None:
+            file.size += 0.3 * (size - file.size) if file.shown_at != NEVER else size - file.size
+        modified = at if modified is None else modified
+        lag = at - modified
+        # So long without any change means that the file is not made anew with every change.
+        is_old = lag > 2 and lag * board.posts_a_second() > 5 and file.shown_at != NEVER and ask.what != "archive"
+        if is_old and size is None:
+            file.rebuilt_every = max(file.rebuilt_every, lag + self.index_interval * self.clock.speed / 2)
+        elif file.rebuilt_every and modified > file.modified:
+            file.rebuilt_every = min(file.rebuilt_every, modified - file.modified)
+            if not is_old and file.rebuilt_every < 2 * self.index_interval * self.clock.speed:
+                file.rebuilt_every = 0.0
+        catalog = board.files["catalog"]
+        if file.rebuilt_every and catalog.rebuilt_every and ask.what in ("1", "2") and modified < catalog.modified + 2:
+            file.not_before = now + 600 / self.clock.speed  # all files are made anew at once, and the catalog has more
+        file.modified = modified
+        file.shown_at = max(file.shown_at, modified if is_old else at)
+        board.is_lagging = any(board.files[what].rebuilt_every > 0 for what in ("catalog", "1"))
+        self._best_threads.pop(board.name, None)
 
-def http_time(value: str | None) -> datetime | None:
-    """A Last-Modified or Date header as a time; None if there is none or it cannot be read."""
-    if not value:
-        return None
-    try:
-        time = parsedate_to_datetime(value)
-        return time.astimezone(UTC) if time.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
+    def gained(self, ask: Ask, posts: int, seconds: float) -> None:
+        """How many posts an index file was the first to show, in the seconds since it was last looked at."""
+        self.boards[ask.board].files[ask.what].found.count(posts, seconds)
 
+    def numbered(self, board: BoardWatch, newest_no: int, at: float) -> None:
+        """The newest number of a board tells its pace."""
+        if newest_no > board.newest_no:
+            if board.newest_no:
+                board.pace.count(newest_no - board.newest_no, max(at - board.newest_at, 0.0))
+            board.newest_no, board.newest_at = newest_no, at
+        elif at - board.newest_at > 60:
+            board.pace.count(0, at - board.newest_at)
+            board.newest_at = at
 
-def http_date(seconds: float) -> str:
-    """
-    >>> http_date(0)
-    'Thu, 01 Jan 1970 00:00:00 GMT'
-    """
-    return formatdate(seconds, usegmt=True)
+    def owe(self, board: BoardWatch, thread: Watched) -> None:
+        """Weigh a thread anew."""
+        if thread.is_owed:
+            board.owed[thread.no] = thread
+        else:
+            board.owed.pop(thread.no, None)
+        self._best_threads.pop(board.name, None)
+
+    def answered(self, ask: Ask, now: float) -> None:
+        """A thread was answered."""
+        thread = self.boards[ask.board].threads.get(ask.no)
+        if thread is not None:
+            thread.in_flight, thread.failures = False, 0
+            thread.asked_now = now
+        self._best_threads.pop(ask.board, None)
+
+    def refused(self, ask: Ask, now: float) -> None:
+        """The site did not answer, or not with a file: that says nothing of the file."""
+        target = self._target(ask)
+        if target is not None:
+            target.in_flight, target.asked_now = False, now
+        elif ask.is_thread:
+            self.boards[ask.board].archived[ask.no] = None  # behind all others
+        self._best_threads.pop(ask.board, None)
+
+    def failed(self, ask: Ask, now: float) -> None:
+        """An answer could not be used: what was asked for waits, longer each time."""
+        self.refused(ask, now)
+        target = self._target(ask)
+        if target is None:
+            return
+        target.failures += 1
+        target.not_before = now + min(self.thread_interval * 2.0 ** min(target.failures - 1, 10), 600 * self.delay)
+
+    def _target(self, ask: Ask) -> File | Watched | None:
+        board = self.boards[ask.board]
+        return board.threads.get(ask.no) if ask.is_thread else board.files[ask.what]

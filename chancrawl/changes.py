@@ -6,9 +6,9 @@ The one comparison of the project: the stores only apply what it says.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
-from chancrawl.fourchan import Page
+from chancrawl.fourchan import Page, sheds
 from chancrawl.items import Deletion, Post, Thread
 
 
@@ -25,14 +25,25 @@ class Known:
 
 @dataclass(slots=True)
 class Held:
-    """What is held of one thread. `thread` is None as long as its own page was never read."""
+    """What is held of one thread. `thread` is None as long as nothing of it was ever read."""
 
     thread: Thread | None = None
     posts: dict[int, Known] = field(default_factory=dict)
+    as_of: datetime | None = None
+    """The thread is known as it was then, by the server's clock: what shows it as it was before is an older copy."""
+    seen_at: datetime | None = None
+    """When everything held was last seen to be there."""
+    missed_in: dict[int, str] = field(default_factory=dict)
+    """The bodies in which posts were first missed; see `Look`."""
 
     @property
     def validator(self) -> str | None:
         return self.thread.http_last_modified if self.thread else None
+
+    def replies(self) -> int:
+        """How many replies are held that are not deleted, as far as is known."""
+        no = self.thread.no if self.thread else 0
+        return sum(1 for reply, known in self.posts.items() if known.deleted_at is None and reply != no)
 
     def apply(self, item: Post | Deletion | Thread) -> bool:
         """Take note of an item on its way to the store. False if it says nothing that is not held already."""
@@ -54,65 +65,159 @@ class Held:
         return True
 
 
-def compare(held: Held, page: Page, now: datetime, http_last_modified: str | None) -> list[Post | Deletion | Thread]:
-    """The items that bring `held` to what `page` shows, its state last.
+@dataclass(slots=True, frozen=True)
+class Look:
+    """When and where a page was read.
 
-    New posts, changed posts (with the next revision number), posts missed, confirmed as missing, or returned.
+    `at` is the server's time at the answer. Whatever happened until `upto`, the file's Last-Modified, is in it. `body`
+    tells one body from another: one alone does not prove a deletion. `is_own` tells a thread's own page, whose
+    Last-Modified is `validator`, from its tail and from what the index files show of it.
     """
+
+    at: datetime
+    upto: datetime | None
+    body: str
+    is_own: bool = False
+    validator: str | None = None
+
+
+@dataclass(slots=True)
+class Changes:
+    """The items that bring what is held to what a page shows, state last; and what is still owed after them."""
+
+    items: list[Post | Deletion | Thread] = field(default_factory=list)
+    missing: int = 0
+    """Replies that are there, and that the page did not show."""
+    excess: int = 0
+    """Replies that are held and no longer there; the page does not tell which."""
+    doubtful: bool = False
+    """The counts add up, but no reply shown was known before: one more can be missing, and another one gone."""
+    is_stale: bool = False
+    """The page was an older copy: it can bring posts, and says nothing of what is not on it."""
+
+    @property
+    def is_settled(self) -> bool:
+        return not (self.missing or self.excess or self.doubtful or self.is_stale)
+
+
+def compare(held: Held, page: Page, look: Look) -> Changes:
+    """New posts, changed posts (with the next revision number), posts missed, confirmed as missing, or returned."""
+    stale = not look.is_own and held.as_of is not None and look.upto is not None and look.upto < held.as_of
+    changes = Changes(is_stale=stale)
+    changes.items += _shown(held, page, look, stale)
+    if not stale:
+        if page.adds_up:
+            changes.items += _missing(held, page, look)
+        _balance(changes, held, page)
+    state = _state(held, page, look, changes)
+    if state is not None:
+        changes.items.append(state)
+    if not stale:
+        newest = max((raw["time"] for raw in page.posts.values()), default=0)
+        modified = look.upto if look.is_own else page.thread.last_modified
+        known = [modified or datetime.fromtimestamp(newest, UTC), held.as_of]
+        held.as_of = max(time for time in known if time is not None)
+        held.seen_at = look.at if changes.is_settled else held.seen_at
+    return changes
+
+
+def _shown(held: Held, page: Page, look: Look, stale: bool) -> list[Post | Deletion | Thread]:
+    """What is new in the posts that a page shows."""
     thread = page.thread
     items: list[Post | Deletion | Thread] = []
     for no, raw in page.posts.items():
         known = held.posts.get(no)
         version = page.digests[no]
+        if known and stale:
+            continue
         if known and known.deleted_at:
-            items.append(Deletion(thread.board, thread.no, no, last_seen_at=now, deleted_at=None))
+            items.append(Deletion(thread.board, thread.no, no, last_seen_at=look.at, deleted_at=None))
+            held.missed_in.pop(no, None)
         if known is None or known.digest != version:
             items.append(
                 Post(
                     board=thread.board,
                     no=no,
                     thread_no=thread.no,
-                    posted_at=datetime.fromtimestamp(raw["time"], now.tzinfo),
+                    posted_at=datetime.fromtimestamp(raw["time"], UTC),
                     revision=known.revision + 1 if known else 1,
-                    first_seen_at=known.first_seen_at if known else now,
-                    last_seen_at=now,
+                    first_seen_at=known.first_seen_at if known else look.at,
+                    last_seen_at=look.at,
                     raw=raw,
                     digest=version,
                 )
             )
-    items += _missing(held, page, now, http_last_modified)
-    items.append(_state(held.thread, thread, now, http_last_modified))
     return items
 
 
-def _missing(held: Held, page: Page, now: datetime, http_last_modified: str | None) -> list[Deletion]:
-    if held.thread is None or not page.is_whole:
+def _missing(held: Held, page: Page, look: Look) -> list[Deletion]:
+    if held.thread is None:
         return []
     thread = page.thread
-    oldest_kept = 0
-    if page.has_shed:
-        oldest_kept = min(no for no in page.posts if no != thread.no)
-    last_seen_at = held.thread.last_seen_at
+    last_seen_at = max((time for time in (held.thread.last_seen_at, held.seen_at) if time), default=None)
     deletions = []
     for no, known in held.posts.items():
-        if no in page.posts or no < oldest_kept or known.deletion_confirmed_at:
+        if no in page.posts or no < page.since or no == thread.no or known.deletion_confirmed_at:
             continue
         if known.deleted_at is None:
-            deletions.append(Deletion(thread.board, thread.no, no, last_seen_at, deleted_at=now))
-        elif http_last_modified != held.thread.http_last_modified:  # a second, different body
-            deletions.append(Deletion(thread.board, thread.no, no, None, known.deleted_at, now))
+            deletions.append(Deletion(thread.board, thread.no, no, last_seen_at, deleted_at=look.at))
+            held.missed_in[no] = look.body
+        elif look.body != held.missed_in.get(no, held.validator):  # a second, different body
+            deletions.append(Deletion(thread.board, thread.no, no, None, known.deleted_at, look.at))
+            held.missed_in.pop(no, None)
     return deletions
 
 
-def _state(held: Thread | None, thread: Thread, now: datetime, http_last_modified: str | None) -> Thread:
-    return replace(
-        thread,
-        position=thread.position if thread.position is not None or held is None else held.position,
-        last_modified=thread.last_modified if thread.last_modified or held is None else held.last_modified,
-        http_last_modified=http_last_modified,
-        first_seen_at=held.first_seen_at if held else now,
-        last_seen_at=now,
+def _balance(changes: Changes, held: Held, page: Page) -> None:
+    """Whether what is held now accounts for as many replies as the thread has."""
+    if page.thread.replies is None or not (page.since or page.omitted) or not page.adds_up:
+        return
+    if not sheds(page.thread):
+        alive = held.replies()
+        for item in changes.items:
+            if isinstance(item, Post):
+                alive += item.revision == 1 and item.no != page.thread.no
+            elif isinstance(item, Deletion) and item.deletion_confirmed_at is None:
+                alive += -1 if item.deleted_at else 1
+        changes.missing = max(0, page.thread.replies - alive)
+        changes.excess = max(0, alive - page.thread.replies)
+    known = any(no in held.posts for no in page.posts if no != page.thread.no)
+    changes.doubtful = not (changes.missing or changes.excess or known) and page.shown > 0
+
+
+def _state(held: Held, page: Page, look: Look, changes: Changes) -> Thread | None:
+    """The state of the thread after `changes`, if it is news. It is never ahead of the posts: while some are owed, the
+    counts and times stay what they were."""
+    before, thread = held.thread, page.thread
+    if look.is_own:
+        return replace(
+            thread,
+            position=thread.position if thread.position is not None or before is None else before.position,
+            last_modified=thread.last_modified if thread.last_modified or before is None else before.last_modified,
+            http_last_modified=look.validator,
+            first_seen_at=before.first_seen_at if before else look.at,
+            last_seen_at=look.at,
+        )
+    if before is None:
+        state = replace(thread, first_seen_at=look.at, last_seen_at=look.at)
+        return state if changes.is_settled else replace(state, replies=None, images=None, last_modified=None)
+    if not changes.is_settled:
+        return None
+    if thread.no in page.posts:
+        state = replace(
+            thread,
+            unique_ips=thread.unique_ips or before.unique_ips,
+            position=thread.position if thread.position is not None else before.position,
+            last_modified=thread.last_modified or before.last_modified,
+            http_last_modified=before.http_last_modified,
+            first_seen_at=before.first_seen_at,
+        )
+    else:  # a tail has no opening post to speak of
+        state = replace(before, replies=thread.replies, images=thread.images)
+    is_news = bool(changes.items) or state != replace(
+        before, position=state.position, last_modified=state.last_modified, last_seen_at=state.last_seen_at
     )
+    return replace(state, last_seen_at=look.at) if is_news else None
 
 
 def fate(thread: Thread, bumped: int, capacity: int) -> str:
@@ -132,7 +237,7 @@ def deletions_of_thread(held: Held, now: datetime) -> list[Deletion]:
         return []
     thread = held.thread
     return [
-        Deletion(thread.board, thread.no, no, thread.last_seen_at, known.deleted_at or now, now)
+        Deletion(thread.board, thread.no, no, held.seen_at or thread.last_seen_at, known.deleted_at or now, now)
         for no, known in held.posts.items()
         if not known.deletion_confirmed_at
     ]

@@ -15,7 +15,8 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import CannotResolveHostError, DownloadConnectionRefusedError
 from scrapy.http import Response
 
-from chancrawl import agenda, fourchan
+from chancrawl import conditional, fourchan
+from chancrawl.changes import Look
 from chancrawl.errors import UserError
 from chancrawl.fourchan import Malformed
 from chancrawl.ledger import Ledger
@@ -64,7 +65,7 @@ class ChanClient:
                 return Reading(None, validator, seen_at(response))
             try:
                 content = self.parse(response, parse)
-                strong = agenda.strong_validator(http_last_modified(response), header(response, "Date"))
+                strong = conditional.strong_validator(http_last_modified(response), header(response, "Date"))
                 return Reading(content, strong, seen_at(response))
             except Malformed:
                 if not retries_left:
@@ -129,4 +130,11 @@ def http_last_modified(response: Response) -> str | None:
 
 def seen_at(response: Response) -> datetime:
     """The server's time at an answer; its payload speaks of that clock. Ours if it does not tell."""
-    return agenda.http_time(header(response, "Date")) or datetime.now(UTC)
+    return conditional.http_time(header(response, "Date")) or datetime.now(UTC)
+
+
+def look_at(response: Response, is_own: bool = True) -> Look:
+    """How an answer is compared with what is held; `is_own` for a thread's own page."""
+    validator = http_last_modified(response)
+    body = f"{'' if is_own else urlsplit(response.url).path} {validator}".strip()
+    return Look(seen_at(response), conditional.http_time(validator), body, is_own, validator if is_own else None)

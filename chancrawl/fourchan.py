@@ -11,7 +11,6 @@ import base64
 import binascii
 import contextlib
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,8 +26,13 @@ from chancrawl.items import Board, Post, Raw, Thread
 BOARDS = "/boards.json"
 
 
-def index_path(board: str) -> str:
-    return f"/{board}/threads.json"
+def index_path(board: str, file: str = "threads") -> str:
+    """threads, catalog, or the number of a page.
+
+    >>> index_path("po", "1")
+    '/po/1.json'
+    """
+    return f"/{board}/{file}.json"
 
 
 def archive_path(board: str) -> str:
@@ -37,6 +41,11 @@ def archive_path(board: str) -> str:
 
 def thread_path(board: str, no: int) -> str:
     return f"/{board}/thread/{no}.json"
+
+
+def tail_path(board: str, no: int) -> str:
+    """The last `tail_size` posts of a long thread; the description does not mention it."""
+    return f"/{board}/thread/{no}-tail.json"
 
 
 # Keys that an opening post carries for its thread. They change with every reply, or differ between the thread's own
@@ -51,7 +60,7 @@ STICKY_REPLIES = 1000
 """A sticky with more replies than this sheds its oldest ones: they are gone from its page, and were not deleted."""
 
 
-_LONG_NUMBER = re.compile(rb"[0-9]{20}")  # above 2^64
+_DIGITS = bytes(ord("0") if chr(byte).isdigit() else ord(" ") for byte in range(128)) + b" " * 128
 
 
 class Malformed(ValueError):
@@ -60,36 +69,52 @@ class Malformed(ValueError):
 
 @dataclass(slots=True, frozen=True)
 class IndexEntry:
-    """A line of threads.json. `last_modified` is in seconds since 1970; `replies` was not sent before 2019."""
+    """A thread as an index file lists it: threads.json, catalog.json, or a page of the board such as 1.json.
+
+    `last_modified` is in seconds since 1970; pages have none, nor had the catalog of 2014. `replies` was not in
+    threads.json before 2019. `raw` is the thread with its opening post and last replies, where the file has them.
+    """
 
     no: int
     last_modified: int | None
     replies: int | None
     position: int
+    raw: Raw | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)
 class Page:
-    """What one reading of a thread shows: its state, and its posts as they were sent, by number."""
+    """What one reading shows of a thread: its state, and its posts as they were sent, by number.
+
+    A thread's own page shows all replies, its tail and the index files only the last ones: all from the number `since`
+    on, and `omitted` before that.
+    """
 
     thread: Thread
     posts: dict[int, Raw]
+    since: int = 0
+    omitted: int = 0
     digests: dict[int, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     @property
-    def is_whole(self) -> bool:
-        """Whether the posts are as many as the opening post says: a truncated page, or one with odd posts, has fewer.
+    def adds_up(self) -> bool:
+        """Whether the replies are as many as the opening post says: a truncated page, or one with odd posts, has fewer.
 
         So may a sticky that has shed its oldest replies.
         """
         replies = self.thread.replies
-        return replies is None or len(self.posts) > replies or self.has_shed
+        return replies is None or self.shown + self.omitted >= replies or sheds(self.thread)
 
     @property
-    def has_shed(self) -> bool:
-        """Whether this is a sticky so long that it sheds."""
-        return self.thread.sticky and len(self.posts) > 0.9 * STICKY_REPLIES
+    def shown(self) -> int:
+        """How many replies are shown."""
+        return len(self.posts) - (self.thread.no in self.posts)
+
+
+def sheds(thread: Thread) -> bool:
+    """Whether this is a sticky so long that it loses its oldest replies."""
+    return thread.sticky and (thread.replies or 0) > 0.9 * STICKY_REPLIES
 
 
 def loads(body: bytes) -> Any:
@@ -98,7 +123,7 @@ def loads(body: bytes) -> Any:
     >>> loads(b'["\\\\ud83d"]')
     ['\\ud83d']
     """
-    if not _LONG_NUMBER.search(body):
+    if b"0" * 20 not in body.translate(_DIGITS):  # no number above 2^64; faster than a regular expression
         with contextlib.suppress(orjson.JSONDecodeError):
             return orjson.loads(body)
     try:
@@ -182,7 +207,8 @@ def _is_name(name: Any) -> TypeGuard[str]:
 def parse_index(payload: Any) -> dict[int, IndexEntry]:
     """threads.json: `[{"page": 1, "threads": [{"no": 570368, "last_modified": 1546294897, "replies": 2}, …]}, …]`.
 
-    In bump order, the thread bumped last first.
+    And catalog.json, which has the whole opening post there, with `last_replies` in it. In bump order, the thread
+    bumped last first.
     """
     if not isinstance(payload, list):
         raise Malformed("an index that is no list of pages")
@@ -192,12 +218,33 @@ def parse_index(payload: Any) -> dict[int, IndexEntry]:
         if not isinstance(threads, list):
             raise Malformed("an index page without a list of threads")
         for raw in threads:
-            read = _Fields(raw if isinstance(raw, dict) else {})
-            no = read.number("no", most=markup.LARGEST_NO)
-            if not no:
-                raise Malformed("a thread without a number in the index")
-            entries[no] = IndexEntry(no, read.time("last_modified"), read.number("replies"), len(entries))
+            entry = _entry(raw, len(entries))
+            entries[entry.no] = entry
     return entries
+
+
+def parse_board_page(payload: Any, first: int = 0) -> dict[int, IndexEntry]:
+    """1.json: `{"threads": [{"posts": [opening post, …, last reply]}, …]}`; `first` is the first thread's position."""
+    threads = payload.get("threads") if isinstance(payload, dict) else None
+    if not isinstance(threads, list):
+        raise Malformed("a page without a list of threads")
+    entries: dict[int, IndexEntry] = {}
+    for raw in threads:
+        posts = raw.get("posts") if isinstance(raw, dict) else None
+        if not isinstance(posts, list) or not posts or not isinstance(posts[0], dict):
+            raise Malformed("a thread without posts on a page")
+        entry = _entry(posts[0] | {"last_replies": posts[1:]}, first + len(entries))
+        entries[entry.no] = entry
+    return entries
+
+
+def _entry(raw: Any, position: int) -> IndexEntry:
+    read = _Fields(raw if isinstance(raw, dict) else {})
+    no = read.number("no", most=markup.LARGEST_NO)
+    if not no:
+        raise Malformed("a thread without a number in the index")
+    has_posts = "time" in raw
+    return IndexEntry(no, read.time("last_modified"), read.number("replies"), position, raw if has_posts else None)
 
 
 def parse_archive(payload: Any) -> list[int]:
@@ -209,12 +256,57 @@ def parse_archive(payload: Any) -> list[int]:
 
 def parse_thread(payload: Any, board: str, no: int) -> Page:
     """thread/N.json: `{"posts": [opening post, reply, …]}`."""
+    posts = _posts_of(payload, no)
+    page = _page(board, no, posts[0], posts)
+    if no not in page.posts:
+        raise Malformed("a thread whose opening post cannot be read")
+    if sheds(page.thread) and page.shown:
+        page.since = min(reply for reply in page.posts if reply != no)
+    return page
+
+
+def parse_tail(payload: Any, board: str, no: int) -> Page:
+    """thread/N-tail.json: as a thread, with little of the opening post and without the replies up to `tail_id`."""
+    posts = _posts_of(payload, no)
+    tail_id = _Fields(posts[0]).number("tail_id", most=markup.LARGEST_NO)
+    if tail_id is None:
+        raise Malformed("a tail that does not say where it begins")
+    page = _page(board, no, posts[0], posts[1:])
+    page.since = tail_id + 1
+    page.omitted = max(0, (page.thread.replies or 0) - page.shown)
+    return page
+
+
+def glimpse(entry: IndexEntry, board: str) -> Page:
+    """What a catalog or a page of the board shows of a thread: the opening post and the last replies.
+
+    Malformed if that is not what it has. A page does not say when a thread was modified: not before its newest reply.
+    """
+    raw = entry.raw or {}
+    opening = {key: value for key, value in raw.items() if key != "last_replies"}
+    replies = raw.get("last_replies") or []
+    if not isinstance(replies, list) or opening.get("resto", 0) != 0:
+        raise Malformed(f"thread {entry.no} without its posts in the index")
+    page = _page(board, entry.no, opening, [opening, *replies])
+    page.omitted = _Fields(raw).number("omitted_posts") or 0
+    if page.omitted:
+        page.since = min((reply for reply in page.posts if reply != entry.no), default=markup.LARGEST_NO)
+    newest = max((post["time"] for post in page.posts.values()), default=None)
+    page.thread.last_modified = utc(newest if entry.last_modified is None else entry.last_modified)
+    return page
+
+
+def _posts_of(payload: Any, no: int) -> list[Any]:
     posts = payload.get("posts") if isinstance(payload, dict) else None
     if not isinstance(posts, list) or not posts:
         raise Malformed("a thread without posts")
     opening = posts[0]
     if not isinstance(opening, dict) or opening.get("no") != no or opening.get("resto", 0) != 0:
         raise Malformed(f"a thread that does not begin with its opening post {no}")
+    return posts
+
+
+def _page(board: str, no: int, opening: Raw, posts: list[Any]) -> Page:
     read = _Fields(opening)
     page = Page(_thread_of(read, board, no), {}, problems=read.problems)
     for raw in posts:
@@ -227,8 +319,6 @@ def parse_thread(payload: Any, board: str, no: int) -> Page:
             page.posts[raw["no"]] = raw
         except Malformed as error:
             page.problems.append(f"post {raw['no']} {error}")
-    if no not in page.posts:
-        raise Malformed("a thread whose opening post cannot be read")
     return page
 
 

@@ -12,7 +12,7 @@ import json
 import logging
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from scrapy import signals
 from scrapy.crawler import Crawler
 
 from chancrawl.changes import Held, Known
+from chancrawl.conditional import http_time
 from chancrawl.errors import UserError, store_failed
 from chancrawl.items import Board, Deletion, Item, Post, Thread
 from chancrawl.middlewares import stopping
@@ -48,6 +49,7 @@ class Ledger:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._held: OrderedDict[tuple[str, int], Held] = OrderedDict()  # the thread asked for last at the end
         self._uncommitted: dict[tuple[str, int], int] = {}  # items on their way to the store
+        self._newest: dict[str, int] = {}  # by board: no thread with a higher number is in the store and not in memory
         self._known_posts = 0
         self._connections = 0  # how often the store was connected to again
         self._reconnecting = asyncio.Lock()
@@ -158,19 +160,37 @@ class Ledger:
         return rows[0][0] if rows else None
 
     async def thread(self, board: str, no: int) -> Held:
-        """What is held of a thread, items on their way to the store included. The same object at every call."""
-        held = self._held.get((board, no))
-        if held is None:
-            held = Held()
-            threads = await self._select(Thread, "WHERE board = ? AND no = ?", board, no)
-            held.thread = threads[0] if threads else None
-            posts = await self.call(self.store.rows, KNOWN_POSTS, board, no)
-            held.posts = {row[0]: Known(row[1], row[2], *map(aware, row[3:])) for row in posts}
-            self._known_posts += len(held.posts)
-            held = self._held.setdefault((board, no), held)
-            self._forget()
-        self._held.move_to_end((board, no))
-        return held
+        """What is held of a thread, items on their way to the store included. The same object as long as it is used."""
+        await self.load(board, [no])
+        return self.loaded(board, no)
+
+    def loaded(self, board: str, no: int) -> Held:
+        """What is held of a thread that was loaded, before anything else is."""
+        return self._held[board, no]
+
+    async def load(self, board: str, nos: Collection[int]) -> None:
+        """Load what is held of threads."""
+        if board not in self._newest:
+            rows = await self.call(self.store.rows, "SELECT max(no) FROM threads WHERE board = ?", board)
+            self._newest[board] = (rows[0][0] if rows else 0) or 0
+        unknown = [no for no in nos if (board, no) not in self._held]
+        stored = [no for no in unknown if no <= self._newest[board]]
+        found = {no: Held() for no in unknown}
+        for start in range(0, len(stored), 500):
+            some = stored[start : start + 500]
+            where = f"WHERE board = ? AND no IN ({', '.join('?' * len(some))})"
+            for thread in await self._select(Thread, where, board, *some):
+                times = (thread.last_modified, http_time(thread.http_last_modified))
+                found[thread.no] = Held(thread, as_of=max((time for time in times if time), default=None))
+            for no, *known in await self.call(self.store.rows, known_posts(len(some)), board, *some):
+                found[no].posts[known[0]] = Known(known[1], known[2], *map(aware, known[3:]))
+        for no, held in found.items():
+            if (board, no) not in self._held:
+                self._held[board, no] = held
+                self._known_posts += len(held.posts)
+        for no in nos:
+            self._held.move_to_end((board, no))
+        self._forget(len(nos))
 
     async def sources(self) -> list[str]:
         """The addresses of the APIs that this store was filled from."""
@@ -199,14 +219,24 @@ class Ledger:
                 self._uncommitted[key] -= 1
                 if not self._uncommitted[key]:
                     del self._uncommitted[key]
+                    held = self._held.get(key)
+                    if held is not None and held.thread is not None and held.thread.fate != "live":
+                        self._drop(key)  # it will hardly be asked for again
 
-    def _forget(self) -> None:
-        """Keep memory bounded: drop what can be read again from the store."""
-        for key in list(self._held):
-            if self._known_posts <= KNOWN_POSTS_IN_MEMORY or len(self._held) <= 100:
+    def _forget(self, in_use: int) -> None:
+        """Keep memory bounded: drop what can be read again from the store, but for the threads asked for last."""
+        if self._known_posts <= KNOWN_POSTS_IN_MEMORY:
+            return
+        for key in list(self._held)[: -max(in_use, 100)]:
+            if self._known_posts <= KNOWN_POSTS_IN_MEMORY:
                 return
             if key not in self._uncommitted:
-                self._known_posts -= len(self._held.pop(key).posts)
+                self._drop(key)
+
+    def _drop(self, key: tuple[str, int]) -> None:
+        board, no = key
+        self._newest[board] = max(self._newest[board], no)
+        self._known_posts -= len(self._held.pop(key).posts)
 
     async def _select(self, item_class: type[T], where: str = "", *parameters: Any) -> list[T]:
         names = [f.name for f in fields(item_class)]  # type: ignore[arg-type]
@@ -219,10 +249,11 @@ def _thread_of(item: Post | Deletion | Thread) -> tuple[str, int]:
     return item.board, item.no if isinstance(item, Thread) else item.thread_no
 
 
-KNOWN_POSTS = """
-SELECT no, digest, revision, first_seen_at, deleted_at, deletion_confirmed_at
-FROM posts WHERE board = ? AND thread_no = ?
-"""
+def known_posts(threads: int) -> str:
+    return (
+        "SELECT thread_no, no, digest, revision, first_seen_at, deleted_at, deletion_confirmed_at FROM posts "
+        f"WHERE board = ? AND thread_no IN ({', '.join('?' * threads)})"
+    )
 
 
 def restore(item_class: type[T], row: Sequence[Any]) -> T:

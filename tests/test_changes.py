@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chancrawl import fourchan
-from chancrawl.changes import Held, compare, deletions_of_thread, fate
+from chancrawl.changes import Held, Look, compare, deletions_of_thread, fate
 from chancrawl.fourchan import Page
 from chancrawl.items import Deletion, Post, Thread
 
@@ -24,9 +24,14 @@ def page(nos: dict[int, str], replies: int | None = None, **opening: Any) -> Pag
     return fourchan.parse_thread({"posts": posts}, "po", 5)
 
 
+def own_page(minute: int, body: str = "") -> Look:
+    body = body or f"body {minute}"
+    return Look(START + timedelta(minutes=minute), None, body, is_own=True, validator=body)
+
+
 def read(held: Held, what: Page, minute: int) -> list[Any]:
     """Read a page in some minute, each in a body of its own; the items that go on to the store."""
-    items = compare(held, what, START + timedelta(minutes=minute), f"body {minute}")
+    items = compare(held, what, own_page(minute)).items
     return [item for item in items if held.apply(item)]
 
 
@@ -62,7 +67,7 @@ def test_missed_confirmed_and_taken_back() -> None:
     read(held, page({5: "a", 6: "b", 7: "c"}), 0)
     (missed, _) = read(held, page({5: "a", 7: "c"}), 1)
     assert missed == Deletion("po", 5, 6, last_seen_at=START, deleted_at=START + timedelta(minutes=1))
-    same_body = compare(held, page({5: "a", 7: "c"}), START + timedelta(minutes=2), "body 1")
+    same_body = compare(held, page({5: "a", 7: "c"}), own_page(2, "body 1")).items
     assert kinds(same_body) == []
     (confirmed, _) = read(held, page({5: "a", 7: "c"}), 3)
     assert confirmed.deleted_at == missed.deleted_at
@@ -118,7 +123,7 @@ def test_what_is_held_follows_any_history(history: list[dict[int, str]]) -> None
         assert set(held.posts) == seen
         assert {no for no, known in held.posts.items() if known.deleted_at is None} == {5, *replies}
         assert all(not known.deletion_confirmed_at or known.deleted_at for known in held.posts.values())
-        again = compare(held, page({5: "op"} | replies), START + timedelta(minutes=minute), f"body {minute}")
+        again = compare(held, page({5: "op"} | replies), own_page(minute)).items
         assert not [item for item in again if not isinstance(item, Thread)], "the same body says nothing new"
 
 

@@ -20,6 +20,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=float, help="when its boards begin to live, seconds since 1970 (default now)")
     parser.add_argument("--clock", type=float, help="what its clock shows at first (default --start)")
     parser.add_argument(
+        "--site",
+        default="small",
+        choices=("small", "fast", "four", "whole"),
+        help="which boards: seven small ones, one fast and full, four full ones, or seventy (default small)",
+    )
+    parser.add_argument(
         "--index-seconds", type=float, default=0.0, help="rebuild index files only so often (default 0)"
     )
     parser.add_argument(
@@ -35,6 +41,7 @@ async def serve(options: argparse.Namespace) -> int:
 
     from chancrawl.sandbox.recorded import Recorded
     from chancrawl.sandbox.server import Clock, Server
+    from chancrawl.sandbox.sites import SITES
     from chancrawl.sandbox.world import World
 
     start = time.time() if options.start is None else options.start
@@ -45,7 +52,9 @@ async def serve(options: argparse.Namespace) -> int:
             return 1
         world = Recorded(options.recorded)
     else:
-        world = World(options.seed, start, index_seconds=options.index_seconds)
+        world = World(options.seed, start, SITES[options.site], options.index_seconds)
+        if options.site != "small":
+            world.begin()
     runner = web.AppRunner(Server(world, Clock(options.clock or start, options.speed)).app(), access_log=None)
     await runner.setup()
     try:

@@ -10,6 +10,7 @@ import heapq
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import log
 from random import Random
 from typing import Any
 
@@ -25,6 +26,8 @@ class Pace:
     deleted: float = 0.04
     deleted_soon: float = 0.5
     """How many of the deleted posts are deleted within about a minute; the others within about an hour."""
+    replies_at_start: float = 18
+    """The mean over the threads of the board as it is found."""
     file_deleted: float = 0.006
     banned: float = 0.004
     thread_deleted: float = 0.03
@@ -222,7 +225,8 @@ class Board:
         if post.no != thread.no:
             if random.random() < pace.deleted:
                 soon = random.random() < pace.deleted_soon
-                self._at(self.now + random.expovariate(1 / (40 if soon else 1800)), self.delete, post)
+                age = random.lognormvariate(log(50), 1.1) if soon else random.expovariate(1 / 1800)
+                self._at(self.now + age, self.delete, post)
             elif random.random() < pace.wiped:
                 self._at(self.now + random.expovariate(1 / 300), self.wipe, post.address)
         if random.random() < pace.file_deleted:
@@ -238,7 +242,8 @@ class Board:
         random = self.random
         archived = self.pace.archived_at_start if self.about.get("is_archived") else 0
         threads = self.capacity + archived
-        replies = [min(int(random.lognormvariate(2.2, 1.2)), self.about["bump_limit"] + 40) for _ in range(threads)]
+        middle = log(self.pace.replies_at_start) - 1.2**2 / 2
+        replies = [min(int(random.lognormvariate(middle, 1.2)), self.about["bump_limit"] + 40) for _ in range(threads)]
         span = max(3600.0, (sum(replies) + threads) / max(self.pace.posts_a_day, 1) * 86400)
         moments: list[tuple[float, int]] = []
         for place, count in enumerate(replies):

@@ -6,58 +6,31 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from chancrawl.sandbox import files, words
-from chancrawl.sandbox.board import Board, Pace
-
-
-def about(board: str, title: str, **more: Any) -> dict[str, Any]:
-    """An entry of boards.json."""
-    return {
-        "board": board,
-        "title": title,
-        "ws_board": 1,
-        "per_page": 15,
-        "pages": 10,
-        "max_filesize": 4194304,
-        "max_webm_filesize": 3145728,
-        "max_comment_chars": 2000,
-        "max_webm_duration": 120,
-        "bump_limit": 310,
-        "image_limit": 150,
-        "cooldowns": {"threads": 600, "replies": 60, "images": 60},
-        "meta_description": f"&quot;/{board}/ - {title}&quot; is a board of the sandbox.",
-        **more,
-    }
-
-
-BOARDS = (
-    (about("po", "Papercraft &amp; Origami", is_archived=1, spoilers=1), Pace()),
-    (about("g", "Gardening", is_archived=1, code_tags=1), Pace(posts_a_day=22_000, new_thread=0.01)),
-    (
-        about("pol", "Post Office Lobby", is_archived=1, per_page=20, bump_limit=300, user_ids=1, country_flags=1,
-              board_flags=dict(words.FLAGS)),
-        Pace(posts_a_day=150_000, new_thread=0.008),
-    ),
-    (about("b", "Bakery", per_page=15, bump_limit=300, forced_anon=1), Pace(posts_a_day=90_000, new_thread=0.012)),
-    (about("int", "Interrail", is_archived=1, country_flags=1), Pace(posts_a_day=18_000, new_thread=0.01)),
-    (about("qst", "Quilting", sjis_tags=1), Pace(posts_a_day=900)),
-    (about("wsr", "Window Sill Recipes", is_archived=1, pages=2), Pace(posts_a_day=90)),
-)  # fmt: skip
+from chancrawl.sandbox import files
+from chancrawl.sandbox.board import Board
+from chancrawl.sandbox.sites import SITES, Site
 
 
 class World:
     """All boards of the sandbox, made when they are first asked for.
 
-    `index_seconds`: index files are rebuilt only so often, as they may be on the real site.
+    `index_seconds`: a board's index files are rebuilt only so often, all at once, as they may be on the real site.
     """
 
-    def __init__(self, seed: int = 1, start: float = 0.0, boards: Any = BOARDS, index_seconds: float = 0.0) -> None:
+    def __init__(
+        self, seed: int = 1, start: float = 0.0, boards: Site = SITES["small"], index_seconds: float = 0.0
+    ) -> None:
         self.seed = seed
         self.start = start
         self.index_seconds = index_seconds
         self.descriptions = {entry["board"]: (entry, pace) for entry, pace in boards}
         self.boards: dict[str, Board] = {}
-        self._built: dict[str, tuple[float, tuple[bytes, float] | None]] = {}
+        self._built: dict[str, tuple[float, dict[str, tuple[bytes, float] | None]]] = {}
+
+    def begin(self) -> None:
+        """Make all boards at once, and not only when they are first asked for."""
+        for name in self.descriptions:
+            self.board(name, self.start)
 
     def board(self, name: str, now: float) -> Board | None:
         if name not in self.descriptions:
@@ -79,11 +52,13 @@ class World:
             return None
         if not self.index_seconds or file.startswith("thread/"):
             return files.read(board, file)
-        built_at, answer = self._built.get(path, (0.0, None))
-        if now >= built_at + self.index_seconds:
-            answer = files.read(board, file)
-            self._built[path] = now, answer
-        return answer
+        tick = (now - self.start) // self.index_seconds
+        built_in, built = self._built.get(name, (-1.0, {}))
+        if tick > built_in:
+            pages = [f"{number}.json" for number in range(1, len(files.index_entries(board)) + 1)]
+            built = {file: files.read(board, file) for file in ("threads.json", "catalog.json", "archive.json", *pages)}
+            self._built[name] = tick, built
+        return built.get(file)
 
     def truth(self) -> Iterator[dict[str, Any]]:
         for board in self.boards.values():

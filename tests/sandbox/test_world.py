@@ -12,7 +12,8 @@ from chancrawl import fourchan
 from chancrawl.sandbox.board import Board, Pace
 from chancrawl.sandbox.files import body_of, read
 from chancrawl.sandbox.recorded import Recorded
-from chancrawl.sandbox.world import BOARDS, World, about
+from chancrawl.sandbox.sites import BOARDS, about
+from chancrawl.sandbox.world import World
 
 START = 1_795_000_000.0
 

@@ -1,0 +1,211 @@
+"""Staying with boards: the agenda's requests, one at a time, until somebody stops the crawl."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+from scrapy import Request
+from scrapy.http import Response
+from twisted.python.failure import Failure
+
+from chancrawl import conditional, fourchan
+from chancrawl.agenda import Agenda, Ask
+from chancrawl.client import MALFORMED_RETRIES, ChanClient, http_last_modified, look_at, seen_at
+from chancrawl.errors import UserError
+from chancrawl.fourchan import IndexEntry, Malformed
+from chancrawl.items import Board, Item
+from chancrawl.middlewares import stopping
+from chancrawl.watch import Found, Watch
+
+logger = logging.getLogger(__name__)
+
+
+class Following:
+    """Asks, reads, tells the agenda. What is decided is decided when the request can leave, not before."""
+
+    def __init__(self, client: ChanClient, boards: list[Board], with_archive: bool) -> None:
+        self.client = client
+        self.ledger = client.ledger
+        self.crawler = client.crawler
+        self.stats = client.crawler.stats
+        settings = client.crawler.settings
+        addresses = len(settings.getlist("ROTATING_PROXY_LIST")) or 1
+        self.delay = settings.getfloat("DOWNLOAD_DELAY") / addresses
+        self.most_under_way = settings.getint("CONCURRENT_REQUESTS")
+        self.agenda = Agenda(
+            settings.getfloat("CHAN_INDEX_INTERVAL"), settings.getfloat("CHAN_THREAD_INTERVAL"), max(self.delay, 0.01)
+        )
+        self.watches = {}
+        for board in boards:
+            board = board if with_archive else replace(board, has_archive=False)
+            self.watches[board.board] = Watch(board, self.agenda, self._held_of(board.board))
+        self.validators: dict[str, str] = {}  # of the files whose content is in memory
+        self.under_way = 0
+        self.news = asyncio.Event()  # an answer may make something due
+        self._reading = asyncio.Lock()  # two answers about one thread must not be compared with the same state
+
+    def _held_of(self, board: str) -> Any:
+        return lambda no: self.ledger.loaded(board, no)
+
+    async def requests(self) -> AsyncIterator[Request]:
+        for name, watch in self.watches.items():
+            watch.resume((await self.ledger.threads(name)).values())
+        logger.info("Following %d boards; Ctrl-C ends it.", len(self.watches))
+        next_departure = 0.0
+        while not stopping(self.crawler):
+            now = time.monotonic()
+            if self.under_way >= self.most_under_way:
+                await self._wait(60.0)
+            elif now < next_departure:
+                await asyncio.sleep(next_departure - now)
+            elif isinstance(ask := self.agenda.next(now), Ask):
+                self.under_way += 1
+                next_departure = max(next_departure, now - 0.1 * self.delay) + self.delay
+                yield await self._request(ask)
+            else:
+                await self._wait(ask - now)
+
+    async def _wait(self, seconds: float) -> None:
+        """Until there is news, but not longer than that, nor than a person would wait after Ctrl-C."""
+        self.news.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.news.wait(), max(min(seconds, 1.0), 0.001))
+
+    async def _request(self, ask: Ask) -> Request:
+        path = path_of(ask)
+        if ask.what == "thread":
+            held = await self.ledger.thread(ask.board, ask.no)
+            watched = self.watches[ask.board].state.threads.get(ask.no)
+            entry = None
+            if watched is not None:
+                entry = IndexEntry(ask.no, int(watched.modified), watched.replies, watched.position)
+            validator = conditional.if_modified_since(held.thread, entry)
+        else:
+            validator = self.validators.get(path)
+        # What came to nothing is weighed anew and not simply repeated.
+        return self.client.request(
+            path,
+            validator,
+            callback=self.answered,
+            errback=self.failed,
+            cb_kwargs={"ask": ask},
+            meta={"dont_retry": True},
+        )
+
+    # --- answers
+
+    async def answered(self, response: Response, ask: Ask) -> AsyncIterator[Item]:
+        now = time.monotonic()
+        try:
+            async with self._reading:
+                if ask.is_thread:
+                    await self.ledger.load(ask.board, [ask.no])
+                    items = self._thread(response, ask, now)
+                elif response.status == 404:
+                    self.agenda.failed(ask, now)
+                    items = []
+                elif response.status == 304:
+                    self.watches[ask.board].unchanged(ask, look_at(response, False), now)
+                    items = []
+                else:
+                    items = await self._index(response, ask, now)
+                for item in items:
+                    yield item
+        except Malformed:
+            self.stats.inc_value("chan/malformed")
+            self.agenda.failed(ask, now)
+        except UserError as error:
+            logger.error("%s was not read: %s", response.url, error)
+            self.agenda.failed(ask, now)
+        except Exception as error:  # a payload that nobody has thought of must not pass for one that was stored
+            self.client.set_aside(response, f"{type(error).__name__}: {error}")
+            self.agenda.failed(ask, now)
+        finally:
+            self._done()
+
+    def failed(self, failure: Failure) -> None:
+        request: Request = failure.request  # type: ignore[attr-defined]
+        ask: Ask = request.cb_kwargs["ask"]
+        if not stopping(self.crawler):
+            logger.debug("%s came to nothing: %s", request.url, failure.getErrorMessage())
+            self.stats.inc_value("chan/refused")
+        self.agenda.refused(ask, time.monotonic())
+        self._done()
+
+    def _done(self) -> None:
+        self.under_way -= 1
+        self.news.set()
+
+    async def _index(self, response: Response, ask: Ask, now: float) -> list[Item]:
+        watch = self.watches[ask.board]
+        size = int(response.headers.get("Content-Length") or len(response.body))
+        look = look_at(response, False)
+        if ask.what == "archive":
+            listed = self.client.parse(response, fourchan.parse_archive)
+            held = await self.ledger.threads(ask.board)
+            items = watch.archive(ask, listed, held, look, now, size)
+            self._remember_validator(response)
+            return items
+        if ask.what in ("catalog", "threads"):
+            entries = self.client.parse(response, fourchan.parse_index)
+        else:
+            first = (int(ask.what) - 1) * watch.state.per_page
+            entries = self.client.parse(response, lambda payload: fourchan.parse_board_page(payload, first))
+        news = watch.news(ask, entries)
+        await self.ledger.load(ask.board, news)
+        found = watch.index(ask, entries, news, look, now, size)
+        self._report(response, found)
+        if found.is_believed:
+            self._remember_validator(response)
+        else:
+            logger.warning("%s lists %d threads where %d were: not believed.",
+                           response.url, len(entries), len(watch.state.threads))  # fmt: skip
+            self.stats.inc_value("chan/indexes_not_believed")
+        return found.items
+
+    def _thread(self, response: Response, ask: Ask, now: float) -> list[Item]:
+        watch = self.watches[ask.board]
+        look = look_at(response, ask.what == "thread")
+        if response.status == 404:
+            self.validators.pop(path_of(ask), None)
+            return watch.thread_gone(ask, look, now)
+        if response.status == 304:
+            return watch.thread_unchanged(ask, look, now)
+        parse = fourchan.parse_tail if ask.what == "tail" else fourchan.parse_thread
+        page = self.client.parse(response, lambda payload: parse(payload, ask.board, ask.no))
+        if (page.problems or not page.adds_up) and watch.is_worth_another_try(ask, MALFORMED_RETRIES):
+            self.client.set_aside(response, "; ".join(page.problems[:10]) or "fewer posts than the opening post says")
+            raise Malformed("read in part")
+        found = watch.thread(ask, page, look, now)
+        self._report(response, found)
+        if ask.what == "tail":
+            self._remember_validator(response)
+        return found.items
+
+    def _report(self, response: Response, found: Found) -> None:
+        if found.problems:
+            self.client.set_aside(response, "; ".join(found.problems[:10]))
+
+    def _remember_validator(self, response: Response) -> None:
+        date = conditional.http_date(seen_at(response).timestamp())
+        validator = conditional.strong_validator(http_last_modified(response), date)
+        path = response.url.removeprefix(self.client.source)
+        if validator:
+            self.validators[path] = validator
+
+
+def path_of(ask: Ask) -> str:
+    """The address of what the agenda asks for.
+
+    >>> path_of(Ask("po", "1")), path_of(Ask("po", "tail", 570368))
+    ('/po/1.json', '/po/thread/570368-tail.json')
+    """
+    if ask.what == "thread":
+        return fourchan.thread_path(ask.board, ask.no)
+    return fourchan.tail_path(ask.board, ask.no) if ask.what == "tail" else fourchan.index_path(ask.board, ask.what)

@@ -1,0 +1,289 @@
+"""One pass over boards: what is new in their indexes, what is nearest to falling off first; then the archives."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from scrapy import Request, signals
+from scrapy.http import Response
+from twisted.python.failure import Failure
+
+from chancrawl import conditional, fourchan, passing
+from chancrawl.changes import Held, compare, deletions_of_thread, fate
+from chancrawl.client import (
+    MALFORMED_RETRIES,
+    ChanClient,
+    Parser,
+    Reading,
+    Unavailable,
+    http_last_modified,
+    look_at,
+)
+from chancrawl.errors import UserError
+from chancrawl.fourchan import IndexEntry, Malformed
+from chancrawl.items import Board, Item, Thread, Validator
+from chancrawl.middlewares import stopping
+
+logger = logging.getLogger(__name__)
+
+
+class OnePass:
+    """`only_threads` leaves out all others; `sample` is the most threads of a board."""
+
+    def __init__(
+        self, client: ChanClient, with_archive: bool, only_threads: list[int] | None, sample: int | None
+    ) -> None:
+        self.client = client
+        self.crawler = client.crawler
+        self.ledger = client.ledger
+        self.source = client.source
+        self.stats = client.crawler.stats
+        self.settings = client.crawler.settings
+        self.with_archive = with_archive
+        self.only_threads = only_threads
+        self.sample = sample
+        self.outstanding = 0  # requests for threads that are not yet answered and parsed
+        self._answered = asyncio.Event()
+        self._begin_pass()
+
+    def _begin_pass(self) -> None:
+        """What is known of the threads of the board at hand, by number."""
+        self.read_at: dict[int, float] = {}  # when a thread was answered, in monotonic seconds
+        self.unread: dict[int, IndexEntry | None] = {}  # answered with what could not be read, to be asked once more
+        self.failed: set[int] = set()  # could not be fetched or read
+        self.gone: set[int] = set()  # answered 404
+        self.behind: set[int] = set()  # answered with less than the index had shown: an older copy
+        self.rounds_left = MALFORMED_RETRIES
+
+    async def over(self, board: Board) -> AsyncIterator[Any]:
+        """The requests for one board's threads; at the end, when all are answered, the state that this adds up to."""
+        self._begin_pass()
+        name = board.board
+        held = await self.ledger.threads(name)
+        if self.only_threads:
+            async for request in self._requests(board, dict.fromkeys(self.only_threads), held):
+                yield request
+            async for request in self._once_more(board):
+                yield request
+            return
+
+        index = await self._read_index(fourchan.index_path(name), fourchan.parse_index)
+        if index is not None and index.content is None:
+            logger.info("/%s/: no live thread has changed.", name)
+        elif index is not None:
+            live = passing.live_threads_due(index.content, held)[: self.sample]
+            logger.info("/%s/: %d live threads, %d of them to read.", name, len(index.content), len(live))
+            async for request in self._requests(board, {entry.no: entry for entry in live}, held):
+                yield request
+
+        archive = None
+        if board.has_archive and self.with_archive and self.sample is None:
+            archive = await self._read_index(fourchan.archive_path(name), fourchan.parse_archive)
+        if archive is not None and archive.content is not None:
+            held = await self.ledger.threads(name)
+            old = passing.archived_threads_due(archive.content, held)
+            logger.info("/%s/: %d archived threads, %d of them to read.", name, len(archive.content), len(old))
+            async for request in self._requests(board, dict.fromkeys(old), held):
+                yield request
+
+        async for request in self._once_more(board):
+            yield request
+        if self.sample is None:
+            async for request_or_item in self._close_pass(board, index, archive):
+                yield request_or_item
+
+    async def _requests(
+        self, board: Board, due: Mapping[int, IndexEntry | None], held: Mapping[int, Thread]
+    ) -> AsyncIterator[Request]:
+        """A request for each of the threads `due`, given to the engine when it has room for one."""
+        interval = self.settings.getfloat("CHAN_THREAD_INTERVAL")
+        for no, entry in due.items():
+            if no in self.read_at:
+                await asyncio.sleep(max(0.0, self.read_at[no] + interval - time.monotonic()))
+            while self.crawler.engine.needs_backout():  # decide late: only when there is room
+                await self.crawler.signals.wait_for(signals.scheduler_empty)
+            self.outstanding += 1
+            yield self.client.request(
+                fourchan.thread_path(board.board, no),
+                conditional.if_modified_since(held.get(no), entry),
+                callback=self.parse_thread,
+                errback=self.thread_failed,
+                cb_kwargs={"board": board.board, "no": no, "entry": entry},
+            )
+
+    async def _once_more(self, board: Board) -> AsyncIterator[Request]:
+        """Requests, behind all others, for the threads whose pages could not be read. A torn page is whole later."""
+        await self._all_answered()
+        while self.unread and self.rounds_left:
+            self.rounds_left -= 1
+            again, self.unread = self.unread, {}
+            async for request in self._requests(board, again, await self.ledger.threads(board.board)):
+                yield request
+            await self._all_answered()
+        for no in self.unread:
+            self._fail(board.board, no, "its page cannot be read")
+        self.unread.clear()
+
+    async def _all_answered(self) -> None:
+        while self.outstanding:
+            self._answered.clear()
+            await self._answered.wait()
+
+    # --- indexes
+
+    async def _read_index(self, path: str, parse: Parser) -> Reading | None:
+        """An index or archive; None if it cannot be had or read."""
+        try:
+            return await self.client.read(path, parse)
+        except (Malformed, Unavailable) as error:
+            logger.error("%s%s cannot be read: %s", self.source, path, error)
+            self.stats.inc_value("chan/indexes_failed")
+            return None
+
+    async def _validators(self, path: str, reading: Reading) -> list[Item]:
+        """The state that says that what was read is stored in full; none if it is not."""
+        if (
+            self.failed
+            or self.behind
+            or reading.validator is None
+            or reading.validator == await self.ledger.validator(path)
+        ):
+            return []
+        return [Validator(path, reading.validator)]
+
+    # --- the end of the pass
+
+    async def _close_pass(self, board: Board, index: Reading | None, archive: Reading | None) -> AsyncIterator[Any]:
+        """What became of the threads that are gone; and that the indexes are now stored in full, if they are."""
+        capacity = (board.pages or 10) * (board.per_page or 15)
+        held = await self.ledger.threads(board.board)
+        old = sum(thread.fate == "archived" for thread in held.values())
+        listed = archive.content if archive is not None and archive.content is not None else []
+        path = fourchan.archive_path(board.board)
+        if archive is not None and archive.content is not None and self._is_believed(path, len(listed), old):
+            for item in self._archive_fates(archive, held):
+                yield item
+            for item in await self._validators(path, archive) if listed else ():
+                yield item
+
+        path = fourchan.index_path(board.board)
+        live = max(1, min(len(held) - old, capacity))
+        if index is None or index.content is None or not self._is_believed(path, len(index.content), live):
+            return
+        missing = passing.missing_threads(index.content, listed, held)
+        self.rounds_left = MALFORMED_RETRIES
+        async for request in self._requests(board, dict.fromkeys(missing), held):
+            yield request
+        async for request in self._once_more(board):
+            yield request
+        for no in self.gone.intersection(missing):
+            for item in await self._fate(held[no], index, capacity):
+                yield item
+        for item in await self._validators(path, index):
+            yield item
+
+    def _is_believed(self, path: str, listed: int, held: int) -> bool:
+        """An empty or truncated index never means that everything is gone."""
+        if 2 * listed >= held:
+            return True
+        logger.warning("%s%s lists %d threads where %d were held: not believed.", self.source, path, listed, held)
+        self.stats.inc_value("chan/indexes_not_believed")
+        return False
+
+    def _archive_fates(self, archive: Reading, held: dict[int, Thread]) -> Iterator[Item]:
+        """Threads whose time in the archive is over; and those that are in it just as they were on the board (304)."""
+        listed = set(archive.content)
+        for no, thread in held.items():
+            if thread.fate == "archived" and no not in listed:
+                yield replace(thread, fate="pruned", gone_at=archive.at)
+            elif thread.fate == "live" and no in listed and no not in self.failed | self.gone:
+                yield replace(thread, fate="archived")
+
+    async def _fate(self, thread: Thread, index: Reading, capacity: int) -> list[Item]:
+        """State for a thread that neither its index nor its own page shows any more; deleted, its posts are too."""
+        now = index.at or datetime.now(UTC)
+        seen = (thread.last_seen_at or now).timestamp()
+        bumped = sum(1 for entry in index.content.values() if (entry.last_modified or 0) > seen)
+        became = fate(thread, bumped, min(capacity, len(index.content)))
+        items: list[Item] = []
+        if became == "deleted":
+            items += deletions_of_thread(await self.ledger.thread(thread.board, thread.no), now)
+        return [*items, replace(thread, fate=became, gone_at=now)]
+
+    # --- threads
+
+    async def parse_thread(
+        self, response: Response, board: str, no: int, entry: IndexEntry | None
+    ) -> AsyncIterator[Item]:
+        try:
+            self.read_at[no] = time.monotonic()
+            held = await self.ledger.thread(board, no)
+            if response.status == 404:
+                self.gone.add(no)
+                self.stats.inc_value("chan/threads_vanished" if held.thread is None else "chan/threads_gone")
+            elif response.status == 304:
+                for item in self._unchanged(held, entry):
+                    yield item
+                if held.thread is not None:
+                    self._compare_with_index(held.thread, entry)
+            else:
+                for found in self._changes(response, board, no, entry, held):
+                    yield found
+        except Malformed:
+            self.unread[no] = entry
+        except UserError as error:
+            self._fail(board, no, str(error))
+        except Exception as error:  # a payload that nobody has thought of must not pass for one that was stored
+            self.client.set_aside(response, f"{type(error).__name__}: {error}")
+            self._fail(board, no, f"{type(error).__name__} ({error})")
+        finally:
+            self._done()
+
+    def _changes(self, response: Response, board: str, no: int, entry: IndexEntry | None, held: Held) -> Iterator[Item]:
+        page = self.client.parse(response, lambda payload: fourchan.parse_thread(payload, board, no))
+        problems = page.problems if page.adds_up else [*page.problems, "fewer posts than the opening post says"]
+        if problems:
+            self.client.set_aside(response, "; ".join(problems[:10]))
+            if self.rounds_left:
+                raise Malformed(problems[0])
+        if entry is not None:
+            page.thread.position = entry.position
+            page.thread.last_modified = fourchan.utc(entry.last_modified)
+        yield from compare(held, page, look_at(response)).items
+        self._compare_with_index(replace(page.thread, http_last_modified=http_last_modified(response)), entry)
+
+    def _compare_with_index(self, thread: Thread, entry: IndexEntry | None) -> None:
+        if entry is not None and conditional.is_behind(thread, entry):
+            logger.info("/%s/ thread %d was read in an older copy than its index; the next run asks again.",
+                        thread.board, thread.no)  # fmt: skip
+            self.behind.add(thread.no)
+
+    def _unchanged(self, held: Held, entry: IndexEntry | None) -> Iterator[Item]:
+        """The index spoke of a change, and there is none: note the index's time, so that it is not asked again."""
+        thread = held.thread
+        if thread is not None and entry is not None and thread.last_modified != fourchan.utc(entry.last_modified):
+            yield replace(thread, last_modified=fourchan.utc(entry.last_modified), position=entry.position)
+
+    def thread_failed(self, failure: Failure) -> None:
+        request: Request = failure.request  # type: ignore[attr-defined]
+        board, no = request.cb_kwargs["board"], request.cb_kwargs["no"]
+        if stopping(self.crawler):
+            self.failed.add(no)
+        else:
+            self._fail(board, no, failure.getErrorMessage())
+        self._done()
+
+    def _fail(self, board: str, no: int, reason: str) -> None:
+        logger.error("/%s/ thread %d could not be fetched: %s", board, no, reason)
+        self.stats.inc_value("chan/threads_failed")
+        self.failed.add(no)
+
+    def _done(self) -> None:
+        self.outstanding -= 1
+        self._answered.set()

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chancrawl import conditional, passing
+from chancrawl.fourchan import IndexEntry
+from chancrawl.items import Thread
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+AT = int(NOON.timestamp())
+
+
+def held(
+    no: int = 5, replies: int = 3, last_modified: int = AT, header: int | None = None, fate: str = "live"
+) -> Thread:
+    return Thread(
+        "po", no, replies=replies, last_modified=datetime.fromtimestamp(last_modified, UTC),
+        http_last_modified=conditional.http_date(last_modified if header is None else header), fate=fate,
+    )  # fmt: skip
+
+
+def entry(no: int = 5, last_modified: int = AT, replies: int | None = 3, position: int = 0) -> IndexEntry:
+    return IndexEntry(no, last_modified, replies, position)
+
+
+def test_what_the_index_shows_as_changed() -> None:
+    assert passing.changed(entry(), None)
+    assert not passing.changed(entry(), held())
+    assert passing.changed(entry(last_modified=AT + 1), held())
+    assert passing.changed(entry(replies=2), held()), "a wipe changes the count alone"
+    assert not passing.changed(entry(last_modified=AT + 9), held(header=AT + 9)), "read after the index that led there"
+    assert not passing.changed(entry(replies=None), held()), "before 2019 there were no counts"
+    assert passing.changed(entry(), held(fate="archived")), "it has come back"
+
+
+def test_the_end_of_the_board_comes_first() -> None:
+    index = {no: entry(no, position=place) for place, no in enumerate((9, 8, 7, 6))}
+    due = passing.live_threads_due(index, {8: held(8)})
+    assert [e.no for e in due] == [6, 7, 9]
+
+
+def test_the_newest_of_the_archive_comes_first() -> None:
+    threads = {3: held(3, fate="archived"), 4: held(4)}
+    assert passing.archived_threads_due([2, 3, 4, 9], threads) == [9, 4, 2]
+
+
+def test_what_is_missing_is_asked_for_itself() -> None:
+    threads = {3: held(3, fate="archived"), 4: held(4), 5: held(5), 6: held(6)}
+    assert passing.missing_threads([4], [5, 9], threads) == [6]
+
+
+def test_if_modified_since() -> None:
+    sent = conditional.http_date(AT)
+    assert conditional.if_modified_since(None, entry()) is None
+    assert conditional.if_modified_since(held(), None) == sent
+    assert conditional.if_modified_since(held(), entry(last_modified=AT + 5, replies=4)) == sent
+    assert conditional.if_modified_since(held(), entry(replies=4)) == conditional.http_date(AT - 1), (
+        "same second, other count"
+    )
+    oddly_written = Thread("po", 5, replies=3, http_last_modified="Saturday, 21-Nov-26 12:00:00 GMT")
+    assert conditional.if_modified_since(oddly_written, None) == oddly_written.http_last_modified, "to the letter"
+
+
+@given(st.integers(0, 2**34))
+def test_dates_come_back(seconds: int) -> None:
+    time = conditional.http_time(conditional.http_date(seconds))
+    assert time is not None and time.timestamp() == seconds
+
+
+def test_no_date() -> None:
+    assert conditional.http_time(None) is None
+    assert conditional.http_time("yesterday") is None
+    assert conditional.http_time("Mon, 20 Nov 99999999999 00:00:00 GMT") is None
+    assert conditional.http_time("Sat, 21 Nov 2026 12:00:00 -0000") is None
+
+
+def test_a_validator_of_the_second_of_the_answer_is_weak() -> None:
+    """RFC 9110, 8.8.2.2: the file may have changed again in that second."""
+    modified, later = conditional.http_date(AT), conditional.http_date(AT + 2)
+    assert conditional.strong_validator(modified, later) == modified
+    assert conditional.strong_validator(modified, modified) == conditional.http_date(AT - 1)
+    assert conditional.strong_validator(modified, None) == modified
+    assert conditional.strong_validator("yesterday", later) == "yesterday"
+    assert conditional.strong_validator(None, later) is None
+
+
+def test_a_page_older_than_its_index_is_behind() -> None:
+    assert conditional.is_behind(held(replies=2, header=AT - 5), entry(replies=3))
+    assert not conditional.is_behind(held(replies=3, header=AT - 5), entry(replies=3))
+    assert not conditional.is_behind(held(replies=2), entry(replies=3)), "of the same second: a wipe"
+    assert not conditional.is_behind(held(replies=4, header=AT + 5), entry(replies=3)), "read later"

@@ -62,16 +62,19 @@ class Clock:
 
     def __init__(self) -> None:
         self.speed = 1.0
+        self.is_measured = False
         self._first: tuple[float, float] | None = None
         self._last = (0.0, 0.0)
 
     def heard(self, now: float, at: float) -> None:
         """The Date of an answer that has just come."""
-        if self._first is None or abs(at - self.at(now)) > 60 * max(self.speed, 1.0):
+        jumped = self.is_measured and abs(at - self.at(now)) > 60 * max(self.speed, 1.0)
+        if self._first is None or jumped:
             self._first = now, at
         since, then = self._first
-        if at - then >= 20 and now > since:
+        if at - then >= 20 and now > since:  # Date counts in whole seconds
             self.speed = (at - then) / (now - since)
+            self.is_measured = True
         self._last = now, at
 
     def at(self, now: float) -> float:

@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import logging
-from typing import Self
+from typing import Any, Self
 
-from scrapy import signals
+from scrapy import Spider, signals
 from scrapy.crawler import Crawler
+from scrapy.http import Response
+from scrapy.logformatter import LogFormatter, LogFormatterResult
 from scrapy.utils.asyncio import AsyncioLoopingCall, create_looping_call
 from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
 
 from chancrawl.ledger import Ledger
 
 logger = logging.getLogger(__name__)
+
+
+class QuietItems(LogFormatter):
+    """A line for every item only where somebody reads it: to make them takes as long as to store the items."""
+
+    def scraped(  # type: ignore[override]  # Scrapy takes None from it too
+        self, item: Any, response: Response | Failure | None, spider: Spider
+    ) -> LogFormatterResult | None:
+        return super().scraped(item, response, spider) if _is_debugging(spider) else None
+
+    def dropped(  # type: ignore[override]
+        self, item: Any, exception: BaseException, response: Response | Failure | None, spider: Spider
+    ) -> LogFormatterResult | None:
+        return super().dropped(item, exception, response, spider) if _is_debugging(spider) else None
+
+
+def _is_debugging(spider: Spider) -> bool:
+    return bool(spider.settings.get("LOG_LEVEL") in ("DEBUG", "NOTSET"))
 
 
 class Report:

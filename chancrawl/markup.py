@@ -6,6 +6,7 @@ them in a post (https://www.4chan.org/faq#spoiler, …#code, …#sjis). Greentex
 
 from __future__ import annotations
 
+import functools
 import html
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,12 +55,18 @@ def parse(markup: str, board: str, thread_no: int) -> Comment:
     """
     if not markup:
         return Comment()
-    reader: Any = _Reader(board, thread_no)
-    parser = etree.HTMLParser(target=reader, encoding="utf-8", huge_tree=True)
+    reader, parser = _tools()
+    reader.begin(board, thread_no)
     parser.feed(b"<div>" + clean(markup).encode())
     parser.close()
-    found: Comment = reader.found
-    return found
+    return reader.found
+
+
+@functools.cache
+def _tools() -> tuple[_Reader, Any]:
+    """A parser and its target, used again and again: to make them takes longer than to read a comment."""
+    reader: Any = _Reader()
+    return reader, etree.HTMLParser(target=reader, encoding="utf-8", huge_tree=True)
 
 
 def unescape(text: str | None) -> str | None:
@@ -70,7 +77,10 @@ def unescape(text: str | None) -> str | None:
 class _Reader:
     """A target for lxml's parser: it sees tags and text pass by, so that no nesting is too deep for it."""
 
-    def __init__(self, board: str, thread_no: int) -> None:
+    def __init__(self) -> None:
+        self.begin("", 0)
+
+    def begin(self, board: str, thread_no: int) -> None:
         self.board = board
         self.thread_no = thread_no
         self.text: list[str] = []

@@ -116,6 +116,15 @@ class BackoffMiddleware:
         logger.info("%s: %s; no request for %.1f s", request.url, reason, pause)
 
 
+class JsonIsUtf8:
+    """Says so (RFC 8259, section 8.1) where the site does not: else Scrapy guesses, at length, from the packed body."""
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        if response.headers.get(b"Content-Type") == b"application/json":
+            response.headers[b"Content-Type"] = b"application/json; charset=utf-8"
+        return response
+
+
 def _retry_after(response: Response) -> float:
     """Seconds; a date or nonsense counts as none."""
     value = (response.headers.get(b"Retry-After") or b"").strip()

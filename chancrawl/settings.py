@@ -94,6 +94,7 @@ ITEM_PIPELINES = {
     "pipelines.csv.CsvPipeline": 300,  # without
 }
 DOWNLOADER_MIDDLEWARES = {
+    "chancrawl.middlewares.JsonIsUtf8": 600,  # before HttpCompressionMiddleware (590)
     "chancrawl.middlewares.BackoffMiddleware": 640,  # behind the proxies (610, 620), which choose the address
     "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
     "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
@@ -112,5 +113,6 @@ LOGSTATS_INTERVAL = 60  # seconds between two lines of progress (the default)
 
 LOG_LEVEL = configured("LOG_LEVEL", "INFO")  # default DEBUG: a line for every item
 LOG_VERSIONS: list[str] = []  # default: of ten packages, at every start
+LOG_FORMATTER = "chancrawl.extensions.QuietItems"  # default: makes a record for every item, whatever LOG_LEVEL says
 DEFAULT_DROPITEM_LOG_LEVEL = "DEBUG"  # default WARNING: an unchanged item is no event
 STATS_DUMP = False  # default True: Report says what matters, and the runs table keeps the rest

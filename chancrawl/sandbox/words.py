@@ -79,7 +79,9 @@ def _rarity(random: Random, board: str, thread_no: int, boards: list[str]) -> st
         random.choice(SYMBOLS),
         f'"{random.choice(NOUNS)}", she said; it&#039;s 5 &lt; 6 &amp;&amp; 7 &gt; 6',
         _exif(random),
-        random.choice(("a NUL \x00 here", "half an emoji \ud83d here", "a tab\there", "a bell \x07 here")),
+        random.choices(
+            ("a NUL \x00 here", "half an emoji \ud83d here", "a tab\there", "a bell \x07 here"), (4, 1, 9, 6)
+        )[0],
     ))  # fmt: skip
 
 

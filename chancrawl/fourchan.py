@@ -151,6 +151,14 @@ def dumps(value: Any) -> str:
         return json.dumps(value, separators=(",", ":"))
 
 
+def fingerprint(value: Any) -> int:
+    """A number that changes with a value, to be compared within one process."""
+    try:
+        return hash(orjson.dumps(value))
+    except TypeError:
+        return hash(dumps(value))
+
+
 def digest(raw: Raw) -> int:
     """64 bits that differ when a post has changed, and not when only its thread has."""
     version = {key: value for key, value in raw.items() if key not in THREAD_KEYS}

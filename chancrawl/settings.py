@@ -47,6 +47,7 @@ SANDBOX_PACE = {"DOWNLOAD_DELAY": 0.05, "CHAN_INDEX_INTERVAL": 0.25, "CHAN_THREA
 DOWNLOAD_DELAY = configured("DOWNLOAD_DELAY", 1)  # seconds (default 0): 4chan allows one request a second
 DOWNLOAD_DELAY_JITTER = 0  # default 0.5: half of the requests would come too early
 CONCURRENT_REQUESTS = 2  # default 16: one under way and one waiting, so that what is asked next is decided late
+CONCURRENT_ITEMS = 1  # default 100: items go to the store in their order, posts before the state that speaks of them
 USER_AGENT = configured(  # default: Scrapy's. Who is asking; add your address for the site's operators.
     "USER_AGENT", f"chancrawl/0.1 (Scrapy/{version('scrapy')})"
 )

@@ -297,7 +297,7 @@ class Watch:
 
 def fingerprint(entry: IndexEntry) -> int:
     """A number that changes with whatever an index shows of a thread, except its place."""
-    return hash((entry.last_modified, entry.replies, fourchan.dumps(entry.raw) if entry.raw else ""))
+    return fourchan.fingerprint([entry.last_modified, entry.replies, entry.raw])
 
 
 def pace_of(numbers: Mapping[int, int], at: float) -> tuple[int, float]:

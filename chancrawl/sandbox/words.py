@@ -80,7 +80,7 @@ def _rarity(random: Random, board: str, thread_no: int, boards: list[str]) -> st
         f'"{random.choice(NOUNS)}", she said; it&#039;s 5 &lt; 6 &amp;&amp; 7 &gt; 6',
         _exif(random),
         random.choices(
-            ("a NUL \x00 here", "half an emoji \ud83d here", "a tab\there", "a bell \x07 here"), (4, 1, 9, 6)
+            ("a NUL \x00 here", "half an emoji \ud83d here", "a tab\there", "a bell \x07 here"), (8, 1, 18, 12)
         )[0],
     ))  # fmt: skip
 

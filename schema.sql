@@ -178,6 +178,23 @@ COMMENT ON TABLE validators IS 'Index files whose content is stored in full, for
 COMMENT ON COLUMN validators.path IS 'Path of the file: /po/threads.json.';
 COMMENT ON COLUMN validators.last_modified IS 'Its Last-Modified header, to the letter.';
 
+CREATE TABLE IF NOT EXISTS board_polls (
+    board       text NOT NULL,
+    polled_at   timestamptz NOT NULL,
+    newest_no   bigint,
+    threads     integer NOT NULL,
+    looks       integer NOT NULL,
+    longest_gap double precision,
+    PRIMARY KEY (board, polled_at)
+);
+COMMENT ON TABLE board_polls IS 'When boards were watched: a row about every half minute of a crawl with follow=1. `scrapy coverage` reads it.';
+COMMENT ON COLUMN board_polls.board IS 'Board that was watched.';
+COMMENT ON COLUMN board_polls.polled_at IS 'Time of the last look that the row speaks of, by the server''s clock.';
+COMMENT ON COLUMN board_polls.newest_no IS 'Highest post number seen so far: so many numbers had been given.';
+COMMENT ON COLUMN board_polls.threads IS 'Number of live threads.';
+COMMENT ON COLUMN board_polls.looks IS 'How often an index file of the board was read since the row before.';
+COMMENT ON COLUMN board_polls.longest_gap IS 'Longest time between two of these looks, in seconds; null for the first look of a crawl: before it nobody watched.';
+
 CREATE TABLE IF NOT EXISTS runs (
     run_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     spider        text NOT NULL,

@@ -29,7 +29,7 @@ HAZARD = 5e-4
 WORTHWHILE = 0.006
 """How many posts a request has to save, for each unit of its price."""
 
-BYTES_PER_REQUEST = 40_000
+BYTES_PER_REQUEST = 25_000
 """As many bytes cost as much as one request."""
 
 FRESH = 60.0
@@ -37,6 +37,15 @@ FRESH = 60.0
 
 DELETION = 1e-4
 """What a second's earlier knowledge of a deletion is worth, in posts."""
+
+GONE = 30.0
+"""Seconds after which a thread that is in no index is asked for."""
+
+GUESS = WORTHWHILE / 200
+"""What a look at a thread has to save where the index lags behind: there the requests that it does not take are free."""
+
+STARVING = 3e-5
+"""How fast the worth of the next archived thread grows, in posts a second."""
 
 ARCHIVE_KEEPS = 2 * 86400.0
 """Seconds for which an archive keeps its threads, at the least."""
@@ -258,7 +267,8 @@ class Agenda:
                     break  # the others are worth less
         if board.archived:
             due = board.archived_now + self._archive_pace(board)
-            yield -1.0, due, Ask(board.name, "thread", next(iter(board.archived)))
+            overdue = 0.0 if board.archived_now == NEVER else (now - due) * self.clock.speed
+            yield STARVING * overdue - WORTHWHILE, due, Ask(board.name, "thread", next(iter(board.archived)))
 
     def _file(self, board: BoardWatch, file: File, now: float) -> tuple[float, float]:
         speed = self.clock.speed
@@ -306,20 +316,20 @@ class Agenda:
             fresh = thread.missing - thread.backlog if thread.missing else 0.05
             worth += HAZARD * fresh * (FRESH + waited)
             if thread.backlog:
-                worth += max(thread.backlog * (FRESH / board.time_left(thread)) ** 2, WORTHWHILE / 2)
+                danger = (FRESH / board.time_left(thread)) ** 2 * (1 + waited / FRESH)  # nothing starves for ever
+                worth += max(thread.backlog * danger, WORTHWHILE / 2)
             due = now
         if thread.excess:
             worth += DELETION * thread.excess * waited
             due = min(due, now + (WORTHWHILE * price / (DELETION * thread.excess) - waited) / self.clock.speed)
         if thread.gone_at is not None:
             fell_off = thread.position >= 0.8 * board.capacity
-            gone = DELETION * (0.3 if fell_off else 3) * (at - thread.gone_at)
-            worth += gone
-            due = min(due, now + 30 * (at - thread.gone_at < 30))
+            worth += DELETION * (0.3 if fell_off else 3) * (at - thread.gone_at)
+            due = min(due, now + max(thread.gone_at + GONE - at, 0.0) / self.clock.speed)
         elif board.is_lagging and thread.rate:
-            unseen = HAZARD * thread.rate * max(at - thread.shown_at, 0.0) ** 2 / 2
-            worth += unseen
-            due = min(due, now if unseen >= WORTHWHILE / 200 else math.inf)
+            worth += HAZARD * thread.rate * max(at - thread.shown_at, 0.0) ** 2 / 2
+            ripe = thread.shown_at + math.sqrt(2 * GUESS / (HAZARD * thread.rate))
+            due = min(due, now + max(ripe - at, 0.0) / self.clock.speed)
         return worth - WORTHWHILE * price, due, thread
 
     def _form(self, thread: Watched) -> str:

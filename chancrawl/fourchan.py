@@ -11,7 +11,6 @@ import base64
 import binascii
 import contextlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -416,32 +415,40 @@ class _Fields:
         self.problems: list[str] = []
 
     def number(self, key: str, most: int = 2**31 - 1) -> int | None:
-        value: int | None = self._read(key, lambda v: v if type(v) is int and 0 <= v <= most else None)
-        return value
+        value = self.raw.get(key)
+        if value is None or (type(value) is int and 0 <= value <= most):
+            return value
+        self._odd(key)
+        return None
 
     def time(self, key: str) -> int | None:
         """Seconds since 1970, up to the year 9999."""
         return self.number(key, most=253402300799)
 
     def flag(self, key: str) -> bool:
-        return bool(self._read(key, lambda v: v if type(v) in (int, bool) else None))
+        value = self.raw.get(key)
+        if value is None or type(value) in (int, bool):
+            return bool(value)
+        self._odd(key)
+        return False
 
     def text(self, key: str) -> str | None:
-        value = self._read(key, lambda v: v if type(v) is str else None)
-        return None if value is None else markup.clean(value)
+        value = self.raw.get(key)
+        if type(value) is str:
+            return markup.clean(value)
+        if value is not None:
+            self._odd(key)
+        return None
 
     def md5(self, key: str) -> str | None:
-        value: str | None = self._read(key, _hex_of)
-        return value
-
-    def _read(self, key: str, convert: Callable[[Any], Any]) -> Any:
         value = self.raw.get(key)
-        if value is None:
-            return None
-        converted = convert(value)
-        if converted is None:
-            self.problems.append(f"{key} is {markup.clean(repr(value))[:80]}")
-        return converted
+        packed = None if value is None else _hex_of(value)
+        if value is not None and packed is None:
+            self._odd(key)
+        return packed
+
+    def _odd(self, key: str) -> None:
+        self.problems.append(f"{key} is {markup.clean(repr(self.raw[key]))[:80]}")
 
 
 def _hex_of(packed: Any) -> str | None:

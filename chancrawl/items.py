@@ -3,8 +3,8 @@
 An item is a row: its fields are the columns of the table of schema.sql (and of the CSV file) that keeps it, in that
 order. Times are aware and in UTC. A field is None where the source said nothing.
 
-`Board`, `Thread` and `Validator` are state: what the crawl knows about the source. They travel behind the posts they
-speak of, through the same pipelines, and are committed with them, so that state is never ahead of the data.
+`Board`, `Thread`, `Validator` and `Poll` are state: what the crawl knows about the source. They travel behind the posts
+they speak of, through the same pipelines, and are committed with them, so that state is never ahead of the data.
 """
 
 from __future__ import annotations
@@ -148,7 +148,23 @@ class Validator:
     last_modified: str
 
 
-Item = Board | Thread | Post | Deletion | Validator
+@dataclass(slots=True)
+class Poll:
+    """What was seen of a board in its index files since the poll before, about half a minute ago.
+
+    `looks` is how often one was read; `longest_gap` the longest time between two of them, in seconds; None for the
+    first look of a crawl.
+    """
+
+    board: str
+    polled_at: datetime
+    newest_no: int | None
+    threads: int
+    looks: int
+    longest_gap: float | None
+
+
+Item = Board | Thread | Post | Deletion | Validator | Poll
 
 
 def columns(item_class: type[Item]) -> list[str]:

@@ -27,7 +27,7 @@ from chancrawl.conditional import http_time
 from chancrawl.errors import UserError, store_failed
 from chancrawl.items import Board, Deletion, Item, Post, Thread
 from chancrawl.middlewares import stopping
-from chancrawl.stores import first_line, store_of
+from chancrawl.stores import first_line, moment, store_of
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ class Ledger:
                 times = (thread.last_modified, http_time(thread.http_last_modified))
                 found[thread.no] = Held(thread, as_of=max((time for time in times if time), default=None))
             for no, *known in await self.call(self.store.rows, known_posts(len(some)), board, *some):
-                found[no].posts[known[0]] = Known(known[1], known[2], *map(aware, known[3:]))
+                found[no].posts[known[0]] = Known(known[1], known[2], *map(moment, known[3:]))
         for no, held in found.items():
             if (board, no) not in self._held:
                 self._held[board, no] = held
@@ -262,14 +262,10 @@ def restore(item_class: type[T], row: Sequence[Any]) -> T:
     for field, value in zip(fields(item_class), row, strict=True):  # type: ignore[arg-type]
         if value is not None:
             if "datetime" in str(field.type):
-                value = aware(value)
+                value = moment(value)
             elif "bool" in str(field.type):
                 value = bool(value)
             elif "Raw" in str(field.type) and isinstance(value, str):
                 value = json.loads(value)
         values[field.name] = value
     return item_class(**values)
-
-
-def aware(value: datetime | str | None) -> datetime | None:
-    return datetime.fromisoformat(value) if isinstance(value, str) else value

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+from collections.abc import Iterator
+from datetime import datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +18,7 @@ import psycopg2
 from scrapy.settings import BaseSettings
 
 from chancrawl.errors import UserError
-from chancrawl.items import Board, Thread, columns
+from chancrawl.items import Board, Poll, Thread, columns
 
 try:
     import fcntl
@@ -65,7 +67,7 @@ KEEPALIVES: dict[str, Any] = {
 
 ALL_PRIVILEGES = """
 SELECT coalesce(bool_and(has_table_privilege(name, privilege)), false)
-FROM unnest(ARRAY['boards', 'threads', 'posts', 'post_revisions', 'validators', 'runs']) AS name,
+FROM unnest(ARRAY['boards', 'threads', 'posts', 'post_revisions', 'validators', 'board_polls', 'runs']) AS name,
      unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS privilege
 """
 
@@ -103,7 +105,7 @@ class PostgresStore:
         self.connection = psycopg2.connect(self.url, connect_timeout=10, application_name="chancrawl", **KEEPALIVES)
         with self.connection, self.connection.cursor() as cursor:
             cursor.execute("SET TIME ZONE 'UTC'")
-            cursor.execute("SELECT to_regclass('post_revisions') IS NOT NULL AND to_regclass('runs') IS NOT NULL")
+            cursor.execute("SELECT to_regclass('board_polls') IS NOT NULL AND to_regclass('runs') IS NOT NULL")
             self.ready = cursor.fetchone()[0]
 
     def is_outage(self, error: Exception) -> bool:
@@ -143,6 +145,18 @@ class PostgresStore:
         with self.connection, self.connection.cursor() as cursor:
             cursor.execute(sql.replace("?", "%s"), parameters)
             return list(cursor.fetchall()) if cursor.description else []
+
+    def open_to_read(self) -> None:
+        self.open()
+        if not self.ready:
+            raise UserError(f"{self.place.capitalize()} has no tables of chancrawl: nothing was collected yet.")
+
+    def stream(self, sql: str, *parameters: Any) -> Iterator[Any]:
+        """The answer to a query, row by row, whatever its length."""
+        with self.connection, self.connection.cursor(name="stream") as cursor:
+            cursor.itersize = 10_000
+            cursor.execute(sql.replace("?", "%s"), parameters)
+            yield from cursor
 
     def close(self) -> None:
         if self.connection is not None:
@@ -198,6 +212,9 @@ class CsvStore:
             self.connection.execute("PRAGMA journal_mode = WAL")
             self.connection.execute("PRAGMA synchronous = FULL")
             self.connection.executescript(LEDGER_SCHEMA)
+            known = {row[1] for row in self.connection.execute("PRAGMA table_info(posts)")}
+            if "posted_at" not in known:  # a ledger of version 0.1
+                self.connection.execute("ALTER TABLE posts ADD COLUMN posted_at TEXT")
         except sqlite3.Error as error:
             raise UserError(
                 f"The ledger {self.folder / 'ledger.sqlite'} cannot be used ({first_line(error)}); put back a copy "
@@ -211,6 +228,17 @@ class CsvStore:
 
     def rows(self, sql: str, *parameters: Any) -> list[Any]:
         return [] if self.connection is None else self.connection.execute(sql, parameters).fetchall()
+
+    def open_to_read(self) -> None:
+        """While a crawl may be writing."""
+        file = self.folder / "ledger.sqlite"
+        if not file.exists():
+            raise UserError(f"There is no ledger {file}: nothing was collected yet, or CSV_FOLDER is another folder.")
+        self.connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
+
+    def stream(self, sql: str, *parameters: Any) -> Iterator[Any]:
+        """The answer to a query, row by row, whatever its length."""
+        yield from self.connection.execute(sql, parameters)
 
     def close(self) -> None:
         if self.connection is not None:
@@ -231,12 +259,22 @@ LEDGER_SCHEMA = """
 CREATE TABLE IF NOT EXISTS boards (board TEXT PRIMARY KEY, {boards});
 CREATE TABLE IF NOT EXISTS threads (board TEXT, no INTEGER, {threads}, PRIMARY KEY (board, no)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS posts (board TEXT, thread_no INTEGER, no INTEGER, digest INTEGER, revision INTEGER,
-    first_seen_at TEXT, deleted_at TEXT, deletion_confirmed_at TEXT, PRIMARY KEY (board, thread_no, no)) WITHOUT ROWID;
+    posted_at TEXT, first_seen_at TEXT, deleted_at TEXT, deletion_confirmed_at TEXT,
+    PRIMARY KEY (board, thread_no, no)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS validators (path TEXT PRIMARY KEY, last_modified TEXT);
+CREATE TABLE IF NOT EXISTS board_polls (board TEXT, polled_at TEXT, {polls}, PRIMARY KEY (board, polled_at))
+    WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, bytes INTEGER);
 CREATE TABLE IF NOT EXISTS runs (run_id INTEGER PRIMARY KEY, spider TEXT, arguments TEXT, source TEXT, started_at TEXT,
     finished_at TEXT, finish_reason TEXT, stats TEXT);
-""".format(boards=", ".join(columns(Board)[1:]), threads=", ".join(columns(Thread)[2:]))
+""".format(
+    boards=", ".join(columns(Board)[1:]), threads=", ".join(columns(Thread)[2:]), polls=", ".join(columns(Poll)[2:])
+)
+
+
+def moment(value: datetime | str | None) -> datetime | None:
+    """A time as either store gives it."""
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
 def first_line(error: BaseException) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from chancrawl import fourchan
 from chancrawl.agenda import ARCHIVE_KEEPS, NEVER, Agenda, Ask, BoardWatch, Rate, Watched, place
 from chancrawl.changes import Changes, Held, Look, compare, deletions_of_thread, fate
 from chancrawl.fourchan import IndexEntry, Malformed, Page
-from chancrawl.items import Board, Item, Post, Thread
+from chancrawl.items import Board, Item, Poll, Post, Thread
 from chancrawl.passing import archived_threads_due
+
+POLLS_EVERY = 30.0
+"""Seconds between two rows of board_polls, at the least."""
 
 
 @dataclass(slots=True)
@@ -35,6 +38,8 @@ class Watch:
         self.state = BoardWatch(board.board, capacity, board.per_page or 15, board.has_archive)
         self.newest_thread = 0
         self._births_at = 0.0
+        self._poll = Poll(board.board, datetime.fromtimestamp(0, UTC), None, 0, 0, None)  # the row that is gathering
+        self._looked_at: datetime | None = None
         self._shown: dict[str, dict[int, int]] = {}  # by file: a fingerprint of what it showed last of each thread
         agenda.add(self.state)
 
@@ -74,9 +79,10 @@ class Watch:
         self.agenda.read(ask, now, at, upto, size)
         if is_complete:
             self._tell_gone(entries, at)
+        found.items += self._look_noted(look)
         return found
 
-    def unchanged(self, ask: Ask, look: Look, now: float) -> None:
+    def unchanged(self, ask: Ask, look: Look, now: float) -> list[Item]:
         """An index file was answered 304."""
         at = look.at.timestamp()
         upto = None if look.upto is None else look.upto.timestamp()
@@ -84,6 +90,21 @@ class Watch:
         if file.shown_at != NEVER:
             self.agenda.gained(ask, 0, max(at - self.state.shown_at(ask.what), 0.0))
         self.agenda.read(ask, now, at, upto, None)
+        return self._look_noted(look)
+
+    def _look_noted(self, look: Look) -> list[Item]:
+        """A `Poll` now and then: the account of when somebody was watching."""
+        before, poll = self._looked_at, self._poll
+        self._looked_at = look.at
+        poll.looks += 1
+        if before is not None:
+            poll.longest_gap = max(poll.longest_gap or 0.0, (look.at - before).total_seconds())
+            if (look.at - poll.polled_at).total_seconds() < POLLS_EVERY:
+                return []
+        live = sum(thread.gone_at is None for thread in self.state.threads.values())
+        newest = self.state.newest_no or None
+        self._poll = Poll(self.board.board, look.at, None, 0, 0, None)
+        return [replace(poll, polled_at=look.at, newest_no=newest, threads=live)]
 
     def _still(self, entry: IndexEntry, at: float) -> None:
         """A thread is shown just as before."""

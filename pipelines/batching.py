@@ -10,7 +10,7 @@ from typing import Any, Self
 from scrapy.crawler import Crawler
 
 from chancrawl.errors import UserError, store_failed
-from chancrawl.items import Board, Deletion, Item, Post, Thread, Validator
+from chancrawl.items import Board, Deletion, Item, Poll, Post, Thread, Validator
 from chancrawl.ledger import Ledger
 from chancrawl.stores import first_line
 
@@ -117,7 +117,7 @@ class BatchingPipeline:
 
 def by_kind(batch: Sequence[Item]) -> dict[type[Item], list[Any]]:
     """The items of a batch by their class: data first, then the state that speaks of it."""
-    kinds: dict[type[Item], list[Any]] = {Board: [], Post: [], Deletion: [], Thread: [], Validator: []}
+    kinds: dict[type[Item], list[Any]] = {Board: [], Post: [], Deletion: [], Thread: [], Validator: [], Poll: []}
     for item in batch:
         kinds[type(item)].append(item)
     return {kind: items for kind, items in kinds.items() if items}

@@ -1,4 +1,4 @@
-"""Writes a folder of CSV files: chan/BOARD/posts-YYYY-MM-DD.csv, threads.csv, deletions.csv.
+"""Writes a folder of CSV files: chan/BOARD/posts-YYYY-MM-DD.csv, threads.csv, deletions.csv, polls.csv.
 
 CSV cannot replace a row, so every row is an event, appended: a version of a post (`revision` counts them), a state of a
 thread (the last row of a thread is the current one), a deletion missed, confirmed or taken back. UTF-8, RFC 4180, a
@@ -27,7 +27,7 @@ from scrapy.exceptions import NotConfigured
 
 from chancrawl.errors import UserError
 from chancrawl.fourchan import dumps
-from chancrawl.items import Board, Deletion, Item, Post, Thread, Validator, columns
+from chancrawl.items import Board, Deletion, Item, Poll, Post, Thread, Validator, columns
 from chancrawl.stores import CsvStore
 from pipelines.batching import BatchingPipeline, by_kind, upsert
 
@@ -38,9 +38,10 @@ CSV_COLUMNS = {
     Thread: columns(Thread),
     Deletion: columns(Deletion),
     Board: columns(Board),
+    Poll: columns(Poll),
 }
 
-KNOWN_COLUMNS = "board thread_no no digest revision first_seen_at deleted_at deletion_confirmed_at".split()
+KNOWN_COLUMNS = "board thread_no no digest revision posted_at first_seen_at deleted_at deletion_confirmed_at".split()
 
 
 class CsvPipeline(BatchingPipeline):
@@ -56,7 +57,10 @@ class CsvPipeline(BatchingPipeline):
         store = self.ledger.store
         assert isinstance(store, CsvStore)
         texts: dict[str, io.StringIO] = defaultdict(lambda: io.StringIO(newline=""))
+        states = {(item.board, item.no): item for item in batch if isinstance(item, Thread)}
         for item in batch:
+            if isinstance(item, Thread) and states[item.board, item.no] is not item:
+                continue  # a later one in the same batch says more
             if (path := path_of(item)) is not None:
                 csv.writer(texts[path]).writerow([text_of(getattr(item, name)) for name in CSV_COLUMNS[type(item)]])
         connection = store.connection
@@ -85,6 +89,8 @@ def path_of(item: Item) -> str | None:
             return f"chan/{item.board}/deletions.csv"
         case Board():
             return "chan/boards.csv"
+        case Poll():
+            return f"chan/{item.board}/polls.csv"
     return None
 
 
@@ -137,7 +143,7 @@ def _append(store: CsvStore, path: str, text: str) -> int:
 
 def _header(path: str) -> str:
     name = Path(path).stem
-    kind = {"threads": Thread, "deletions": Deletion, "boards": Board}.get(name, Post)
+    kind = {"threads": Thread, "deletions": Deletion, "boards": Board, "polls": Poll}.get(name, Post)
     header = io.StringIO(newline="")
     csv.writer(header).writerow(CSV_COLUMNS[kind])
     return header.getvalue()
@@ -173,6 +179,7 @@ STATEMENTS = {
     Thread: _upsert("threads", columns(Thread), ["board", "no"]),
     Board: _upsert("boards", columns(Board), ["board"]),
     Validator: _upsert("validators", columns(Validator), ["path"]),
+    Poll: _upsert("board_polls", columns(Poll), ["board", "polled_at"]),
 }
 
 

@@ -12,7 +12,7 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
 from chancrawl.fourchan import dumps
-from chancrawl.items import Board, Deletion, Item, Post, Thread, Validator, columns
+from chancrawl.items import Board, Deletion, Item, Poll, Post, Thread, Validator, columns
 from pipelines.batching import BatchingPipeline, by_kind, latest, upsert
 
 POST_COLUMNS = columns(Post)
@@ -86,6 +86,7 @@ WRITERS: dict[type[Item], Callable[[Any, list[Any]], None]] = {
     Board: lambda cursor, items: write_state(cursor, items, "boards", ["board"]),
     Thread: lambda cursor, items: write_state(cursor, items, "threads", ["board", "no"]),
     Validator: lambda cursor, items: write_state(cursor, items, "validators", ["path"]),
+    Poll: lambda cursor, items: write_state(cursor, items, "board_polls", ["board", "polled_at"]),
 }
 
 

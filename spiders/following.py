@@ -111,8 +111,7 @@ class Following:
                     self.agenda.failed(ask, now)
                     items = []
                 elif response.status == 304:
-                    self.watches[ask.board].unchanged(ask, look_at(response, False), now)
-                    items = []
+                    items = self.watches[ask.board].unchanged(ask, look_at(response, False), now)
                 else:
                     items = await self._index(response, ask, now)
                 for item in items:

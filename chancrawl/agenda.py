@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 HAZARD = 5e-4
@@ -42,7 +42,7 @@ GONE = 30.0
 """Seconds after which a thread that is in no index is asked for."""
 
 GUESS = WORTHWHILE / 200
-"""What a look at a thread has to save where the index lags behind: there the requests that it does not take are free."""
+"""What a look at a thread has to save where the index lags behind: the requests that it does not take are free."""
 
 STARVING = 3e-5
 """How fast the worth of the next archived thread grows, in posts a second."""
@@ -101,6 +101,8 @@ class Rate:
     MEMORY = 900.0
 
     def count(self, events: float, seconds: float) -> None:
+        if seconds > self.MEMORY:
+            events, seconds = events * self.MEMORY / seconds, self.MEMORY
         keep = math.exp(-seconds / self.MEMORY)
         self.events = self.events * keep + events
         self.seconds = self.seconds * keep + seconds
@@ -267,7 +269,7 @@ class Agenda:
                     break  # the others are worth less
         if board.archived:
             due = board.archived_now + self._archive_pace(board)
-            overdue = 0.0 if board.archived_now == NEVER else (now - due) * self.clock.speed
+            overdue = max(now - due, 0.0) * self.clock.speed
             yield STARVING * overdue - WORTHWHILE, due, Ask(board.name, "thread", next(iter(board.archived)))
 
     def _file(self, board: BoardWatch, file: File, now: float) -> tuple[float, float]:
@@ -316,7 +318,7 @@ class Agenda:
             fresh = thread.missing - thread.backlog if thread.missing else 0.05
             worth += HAZARD * fresh * (FRESH + waited)
             if thread.backlog:
-                danger = (FRESH / board.time_left(thread)) ** 2 * (1 + waited / FRESH)  # nothing starves for ever
+                danger = ((FRESH + waited) / board.time_left(thread)) ** 2  # nothing starves for ever
                 worth += max(thread.backlog * danger, WORTHWHILE / 2)
             due = now
         if thread.excess:
@@ -384,6 +386,11 @@ class Agenda:
         """How many posts an index file was the first to show, in the seconds since it was last looked at."""
         self.boards[ask.board].files[ask.what].found.count(posts, seconds)
 
+    def archived(self, board: BoardWatch, nos: Iterable[int], now: float) -> None:
+        """The threads of an archive that are to be read, the first to expire in front."""
+        board.archived = dict.fromkeys(nos)
+        board.archived_now = max(board.archived_now, now - self._archive_pace(board)) if board.archived else NEVER
+
     def numbered(self, board: BoardWatch, newest_no: int, at: float) -> None:
         """The newest number of a board tells its pace."""
         if newest_no > board.newest_no:
@@ -402,8 +409,9 @@ class Agenda:
             board.owed.pop(thread.no, None)
         self._best_threads.pop(board.name, None)
 
-    def answered(self, ask: Ask, now: float) -> None:
+    def answered(self, ask: Ask, now: float, at: float) -> None:
         """A thread was answered."""
+        self.clock.heard(now, at)
         thread = self.boards[ask.board].threads.get(ask.no)
         if thread is not None:
             thread.in_flight, thread.failures = False, 0

@@ -179,7 +179,7 @@ class Watch:
             self.agenda.failed(ask, now)
             return []
         due = archived_threads_due(listed, held)
-        self.state.archived = {no: None for no in reversed(due) if no not in self.state.threads}
+        self.agenda.archived(self.state, [no for no in reversed(due) if no not in self.state.threads], now)
         self.agenda.read(ask, now, look.at.timestamp(), None, size)
         return [replace(thread, fate="pruned", gone_at=look.at) for no, thread in old.items() if no not in set(listed)]
 
@@ -247,7 +247,7 @@ class Watch:
             page.thread.position = thread.position
         changes = compare(held, page, look)
         found.items = list(changes.items)
-        self.agenda.answered(ask, now)
+        self.agenda.answered(ask, now, look.at.timestamp())
         if thread is None:
             return found
         if page.thread.fate == "archived":
@@ -262,7 +262,7 @@ class Watch:
 
     def thread_unchanged(self, ask: Ask, look: Look, now: float) -> list[Item]:
         """A thread's page, or its tail, was answered 304."""
-        self.agenda.answered(ask, now)
+        self.agenda.answered(ask, now, look.at.timestamp())
         thread = self.state.threads.get(ask.no)
         held = self.held(ask.no).thread
         if thread is None or held is None:
@@ -279,7 +279,7 @@ class Watch:
 
     def thread_gone(self, ask: Ask, look: Look, now: float) -> list[Item]:
         """A thread's page was answered 404: gone, unless an index still lists it."""
-        self.agenda.answered(ask, now)
+        self.agenda.answered(ask, now, look.at.timestamp())
         thread = self.state.threads.get(ask.no)
         held = self.held(ask.no)
         if thread is not None and thread.gone_at is None:

@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chancrawl.agenda import Agenda, Ask, BoardWatch, Clock, Watched
+
+AT = 1_795_000_000.0  # the server's clock when ours shows 0
+
+
+def agenda_of(*paces: float, delay: float = 1.0, has_archive: bool = True) -> Agenda:
+    """An agenda for boards of known pace, in posts a second."""
+    agenda = Agenda(index_interval=5 * delay, thread_interval=10 * delay, delay=delay)
+    for number, pace in enumerate(paces):
+        board = BoardWatch(f"b{number}", has_archive=has_archive)
+        board.pace.count(pace * 3600, 3600)
+        agenda.add(board)
+    agenda.clock.heard(0.0, AT)
+    return agenda
+
+
+def board_of(agenda: Agenda, number: int = 0) -> BoardWatch:
+    return agenda.boards[f"b{number}"]
+
+
+def settle(agenda: Agenda, now: float = 0.0) -> None:
+    """All index files have just been read."""
+    for board in agenda.boards.values():
+        for what in board.files:
+            agenda.read(Ask(board.name, what), now, AT + now, AT + now, 15_000)
+
+
+def put(agenda: Agenda, thread: Watched, number: int = 0) -> Watched:
+    board = board_of(agenda, number)
+    board.threads[thread.no] = thread
+    agenda.owe(board, thread)
+    return thread
+
+
+def crawl(agenda: Agenda, seconds: float, random: Random | None = None) -> Iterator[tuple[float, Ask]]:
+    """Ask for what the agenda names, at most once in its delay, and answer; now and then with a failure or late."""
+    now, busy_until = 0.0, 0.0
+    late: list[tuple[float, Ask]] = []
+    while now < seconds:
+        for due, ask in [answer for answer in late if answer[0] <= now]:
+            late.remove((due, ask))
+            answer(agenda, ask, now, random)
+        if now < busy_until:
+            now = busy_until
+            continue
+        asked = agenda.next(now)
+        if isinstance(asked, Ask):
+            yield now, asked
+            busy_until = now + agenda.delay
+            late.append((now + (random.random() * 3 if random else 0.2) * agenda.delay, asked))
+            now += 0.2 * agenda.delay
+        else:
+            assert asked > now
+            now = min([asked, *(due for due, _ in late if due > now)])
+
+
+def answer(agenda: Agenda, ask: Ask, now: float, random: Random | None) -> None:
+    luck = random.random() if random else 1.0
+    if luck < 0.05:
+        agenda.failed(ask, now)
+    elif luck < 0.1:
+        agenda.refused(ask, now)
+    elif not ask.is_thread:
+        agenda.read(ask, now, AT + now, AT + now, 15_000 if luck > 0.2 else None)
+        board = agenda.boards[ask.board]
+        if random and board.threads:  # an index tells that some thread has grown
+            thread = random.choice(list(board.threads.values()))
+            thread.missing += 1
+            agenda.owe(board, thread)
+    else:
+        agenda.answered(ask, now, AT + now)
+        thread = agenda.boards[ask.board].threads[ask.no]
+        thread.missing = thread.excess = thread.backlog = 0
+        thread.gone_at = None
+        agenda.owe(agenda.boards[ask.board], thread)
+
+
+@settings(max_examples=25)
+@given(st.randoms(use_true_random=False), st.lists(st.floats(0.001, 3), min_size=1, max_size=4), st.booleans())
+def test_politeness(random: Random, paces: list[float], has_archive: bool) -> None:
+    """No file within its interval, no thread within its own, nothing while it is under way."""
+    agenda = agenda_of(*paces, has_archive=has_archive)
+    for number in range(len(paces)):
+        for no in range(1, 12):
+            put(agenda, Watched(no, position=no * 10, missing=random.randrange(9), excess=random.randrange(2)), number)
+    last: dict[tuple[str, str, int], float] = {}
+    for now, ask in crawl(agenda, 300, random):
+        key = (ask.board, "thread" if ask.is_thread else ask.what, ask.no)
+        interval = agenda.thread_interval if ask.is_thread else agenda.index_interval
+        assert now - last.get(key, -math.inf) >= interval, ask
+        last[key] = now
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.floats(0.0005, 2), min_size=1, max_size=4),
+    st.lists(st.tuples(st.integers(0, 149), st.integers(0, 50), st.integers(0, 3), st.booleans()), max_size=6),
+    st.booleans(),
+)
+def test_an_idle_agenda_names_the_next_due_time(
+    paces: list[float], threads: list[tuple[int, int, int, bool]], is_lagging: bool
+) -> None:
+    agenda = agenda_of(*paces)
+    settle(agenda)
+    for no, (position, missing, excess, is_gone) in enumerate(threads, 1):
+        thread = Watched(no, position, missing=missing, excess=excess, rate=0.01 * no, owed_at=AT, shown_at=AT)
+        thread.asked_now = 0.0
+        thread.gone_at = AT if is_gone else None
+        put(agenda, thread)
+    board_of(agenda).is_lagging = is_lagging
+    now = 1.0
+    for _ in range(1000):
+        due = agenda.next(now)
+        if isinstance(due, Ask):
+            return
+        assert now < due <= now + 60
+        assert not isinstance(agenda.next(now + (due - now) * 0.9), Ask), "not before it is due"
+        now = due + 1e-6
+    raise AssertionError("nothing is ever due")
+
+
+def test_nothing_starves() -> None:
+    """More to poll than there are requests: what waits comes in its turn."""
+    agenda = agenda_of(*[0.5] * 10)
+    put(agenda, Watched(1, position=3, missing=1, owed_at=AT))
+    put(agenda, Watched(2, position=3, excess=1, owed_at=AT), 1)
+    put(agenda, Watched(3, position=3, gone_at=AT), 2)
+    put(agenda, Watched(4, position=3, doubtful=True, owed_at=AT), 3)
+    put(agenda, Watched(5, position=148, missing=90, backlog=90, owed_at=AT), 4)
+    put(agenda, Watched(6, position=3, missing=90, backlog=90, owed_at=AT), 5)
+    agenda.archived(board_of(agenda, 6), [7], 0.0)
+    first: dict[int, float] = {}
+    polls: Counter[str] = Counter()
+    for now, ask in crawl(agenda, 3600):
+        polls[ask.board] += not ask.is_thread
+        if ask.is_thread:
+            first.setdefault(ask.no, now)
+        if ask.no == 7:
+            board_of(agenda, 6).threads[7] = Watched(7)  # so that `answer` finds it
+    assert first.keys() == {1, 2, 3, 4, 5, 6, 7}
+    assert first[1] < 60, "what is fresh does not wait"
+    assert min(polls.values()) > 200
+
+
+def test_boards_are_asked_for_in_proportion_to_the_root_of_their_pace() -> None:
+    agenda = agenda_of(*[1.6] * 6, *[0.1] * 6)
+    asks = Counter(ask.board for _, ask in crawl(agenda, 3000))
+    fast, slow = (sum(asks[f"b{number}"] for number in numbers) for numbers in (range(6), range(6, 12)))
+    assert 2.8 < fast / slow < 5.0  # 4
+
+
+def test_a_slow_board_costs_little() -> None:
+    asks = [ask for _, ask in crawl(agenda_of(0.001), 3600)]
+    assert 10 < len(asks) < 60
+
+
+def test_urgent_work_is_not_queued_behind_the_backlog() -> None:
+    agenda = agenda_of(1.7)
+    settle(agenda)
+    for no in range(1, 150):
+        put(agenda, Watched(no, position=no, missing=100, backlog=100, owed_at=AT))
+    put(agenda, Watched(150, position=2, missing=2, owed_at=AT + 4))
+    asks = [ask for _, ask in crawl(agenda, 60)]
+    assert asks[0].no == 150
+    assert sum(ask.what == "1" or ask.what == "catalog" for ask in asks) >= 8, "as often as without a backlog"
+
+
+def test_the_end_of_a_board_without_archive_comes_first() -> None:
+    agenda = agenda_of(1.0, has_archive=False)
+    settle(agenda)
+    for no, position in ((1, 20), (2, 149), (3, 100)):
+        put(agenda, Watched(no, position=position, missing=50, backlog=50, owed_at=AT))
+    assert [ask.no for _, ask in crawl(agenda, 4) if ask.is_thread] == [2, 3, 1]
+
+
+def test_the_tail_of_a_long_thread_is_enough_for_a_few_posts() -> None:
+    agenda = agenda_of(1.0)
+    settle(agenda)
+    thread = put(agenda, Watched(1, replies=300, missing=3, has_tail=True, owed_at=AT))
+    assert agenda.next(0.0) == Ask("b0", "tail", 1)
+    agenda.answered(Ask("b0", "tail", 1), 1.0, AT + 1)
+    thread.excess = 1
+    agenda.owe(board_of(agenda), thread)
+    thread.owed_at = AT - 1000
+    assert next(ask for _, ask in crawl(agenda, 30) if ask.is_thread).what == "thread", (
+        "which one is gone, only it tells"
+    )
+
+
+def test_an_index_that_is_rebuilt_seldom_is_asked_for_then() -> None:
+    agenda = agenda_of(1.7)
+    settle(agenda)
+    put(agenda, Watched(1, position=0, rate=0.07, shown_at=AT))
+    asked: Counter[str] = Counter()
+    now = 0.0
+    for now, ask in crawl_of_lagging(agenda, 1800):
+        asked[ask.what] += 1
+    assert now > 1700
+    assert 55 <= asked["catalog"] <= 90, "about once in half a minute"
+    assert asked["1"] < 40 and asked["thread"] > 50, "the rest goes to threads"
+    assert board_of(agenda).files["catalog"].rebuilt_every == pytest.approx(30, abs=6)
+
+
+def crawl_of_lagging(agenda: Agenda, seconds: float) -> Iterator[tuple[float, Ask]]:
+    """Index files are made anew every 30 seconds; their Last-Modified shows it."""
+    now = 0.0
+    shown: dict[str, float] = {}
+    while now < seconds:
+        ask = agenda.next(now)
+        if not isinstance(ask, Ask):
+            now = ask
+            continue
+        yield now, ask
+        now += 1
+        built = AT + now // 30 * 30
+        if ask.is_thread:
+            agenda.answered(ask, now, AT + now)
+            board_of(agenda).threads[1].shown_at = AT + now
+        else:
+            agenda.read(ask, now, AT + now, built, None if shown.get(ask.what) == built else 15_000)
+            shown[ask.what] = built
+
+
+def test_the_servers_clock() -> None:
+    clock = Clock()
+    for now in range(0, 100, 7):
+        clock.heard(now, math.floor(AT + 10 * now))
+    assert clock.speed == pytest.approx(10, rel=0.02)
+    assert clock.at(110) == pytest.approx(AT + 1100, abs=3)
+    clock.heard(111, AT + 5000)  # it was set
+    clock.heard(112, AT + 5010)
+    assert clock.speed == pytest.approx(10, rel=0.02) and clock.at(113) == pytest.approx(AT + 5020, abs=3)
+
+
+def test_a_file_that_cannot_be_had_waits_longer_each_time() -> None:
+    agenda = agenda_of(1.0)
+    pauses = []
+    now = 0.0
+    for _ in range(5):
+        ask = agenda.next(now)
+        while not isinstance(ask, Ask) or ask.what != "catalog":
+            if isinstance(ask, Ask):
+                agenda.refused(ask, now)
+                now += 1
+            else:
+                now = ask
+            ask = agenda.next(now)
+        agenda.failed(ask, now)
+        pauses.append(board_of(agenda).files["catalog"].not_before - now)
+    assert pauses == sorted(pauses) and pauses[-1] > 8 * pauses[0]

@@ -51,12 +51,12 @@ CREATE TABLE IF NOT EXISTS threads (
     PRIMARY KEY (board, no)
 );
 CREATE INDEX IF NOT EXISTS threads_live ON threads (board) WHERE fate = 'live';
-COMMENT ON TABLE threads IS 'Every thread read, with its state when it was read last and what became of it.';
+COMMENT ON TABLE threads IS 'Every thread seen, with its state when it was last seen whole, and what became of it.';
 COMMENT ON COLUMN threads.board IS 'Board of the thread.';
 COMMENT ON COLUMN threads.no IS 'Number of the thread: that of its opening post.';
 COMMENT ON COLUMN threads.subject IS 'Subject of the opening post.';
 COMMENT ON COLUMN threads.semantic_url IS 'The readable part of the thread''s address.';
-COMMENT ON COLUMN threads.replies IS 'Number of replies, as the site counts them.';
+COMMENT ON COLUMN threads.replies IS 'Number of replies, as the site counts them; null while not all of them were seen.';
 COMMENT ON COLUMN threads.images IS 'Number of replies with an image, as the site counts them.';
 COMMENT ON COLUMN threads.unique_ips IS 'Number of posters, where the site tells it.';
 COMMENT ON COLUMN threads.sticky IS 'Whether the thread is pinned to the top of its board.';
@@ -66,11 +66,11 @@ COMMENT ON COLUMN threads.image_limit_reached IS 'Whether the thread takes no mo
 COMMENT ON COLUMN threads.archived_at IS 'When the site archived the thread.';
 COMMENT ON COLUMN threads.tail_size IS 'Posts in the thread''s short form (thread/N-tail.json), where there is one.';
 COMMENT ON COLUMN threads.position IS 'Place in the bump order when the thread was read, from 0 at the top.';
-COMMENT ON COLUMN threads.last_modified IS 'Time of the last change according to the index that led to the last reading.';
-COMMENT ON COLUMN threads.http_last_modified IS 'Last-Modified header of the last reading, to the letter: the next request repeats it.';
+COMMENT ON COLUMN threads.last_modified IS 'Time of the last change, according to the index (a page of the board tells only the time of the newest reply).';
+COMMENT ON COLUMN threads.http_last_modified IS 'Last-Modified header of the last reading of its own page, to the letter: the next request repeats it. Null if an index file showed all of it.';
 COMMENT ON COLUMN threads.fate IS 'live; archived; pruned (fell off the end of the board, or left the archive); deleted.';
 COMMENT ON COLUMN threads.first_seen_at IS 'When the thread was first read.';
-COMMENT ON COLUMN threads.last_seen_at IS 'When the thread was last read: until then every post without deleted_at was there.';
+COMMENT ON COLUMN threads.last_seen_at IS 'When a change in the thread was last seen, or its own page was last read: until then every post without deleted_at was there.';
 COMMENT ON COLUMN threads.gone_at IS 'When the thread was found to be gone from the board and from its archive.';
 
 CREATE TABLE IF NOT EXISTS posts (

@@ -203,10 +203,8 @@ def test_an_index_that_is_rebuilt_seldom_is_asked_for_then() -> None:
     settle(agenda)
     put(agenda, Watched(1, position=0, rate=0.07, shown_at=AT))
     asked: Counter[str] = Counter()
-    now = 0.0
-    for now, ask in crawl_of_lagging(agenda, 1800):
+    for _, ask in crawl_of_lagging(agenda, 1800):
         asked[ask.what] += 1
-    assert now > 1700
     assert 55 <= asked["catalog"] <= 90, "about once in half a minute"
     assert asked["1"] < 40 and asked["thread"] > 50, "the rest goes to threads"
     assert board_of(agenda).files["catalog"].rebuilt_every == pytest.approx(30, abs=6)

@@ -23,7 +23,7 @@ def test_every_setting_of_ours_is_described() -> None:
 
 
 def test_every_argument_is_described() -> None:
-    arguments = [name for name in inspect.signature(ChanSpider).parameters if name not in ("unknown", "follow")]
+    arguments = [name for name in inspect.signature(ChanSpider).parameters if name != "unknown"]
     for name in arguments:
         assert f"`{name}`" in COLLECTING
         assert name in (ChanSpider.__doc__ or "")

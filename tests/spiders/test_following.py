@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -74,7 +75,7 @@ def check_politeness(requests: list[dict[str, Any]], delay: float) -> None:
     """Never two requests within the delay, nor two of a thread within its interval; never a file twice in full."""
     requests = [request for request in requests if not request["path"].startswith("/sandbox")]
     times = [request["at"] for request in requests]
-    gaps = sorted(after - before for before, after in zip(times, times[1:], strict=False))
+    gaps = sorted(after - before for before, after in pairwise(times))
     assert gaps[len(gaps) // 20] >= 0.9 * delay, gaps[
         :20
     ]  # the sandbox itself may be late to note one, and even it out
@@ -148,7 +149,7 @@ def test_what_becomes_of_posts_and_threads(follower: Crawler, lively: Sandbox, w
 
 
 def test_killed_again_and_again(follower: Crawler, lively: Sandbox, wait_until: WaitUntil) -> None:
-    """kill -9 at twenty random instants: what was acknowledged stays, nothing is there twice, coverage tells the gaps."""
+    """kill -9 at twenty random instants: what was acknowledged stays, nothing is there twice, coverage tells gaps."""
     random = Random(7)
     acknowledged: set[int] = set()
     for _ in range(20):

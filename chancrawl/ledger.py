@@ -171,7 +171,7 @@ class Ledger:
     async def load(self, board: str, nos: Collection[int]) -> None:
         """Load what is held of threads."""
         if board not in self._newest:
-            rows = await self.call(self.store.rows, "SELECT max(no) FROM threads WHERE board = ?", board)
+            rows = await self.call(self.store.rows, "SELECT max(thread_no) FROM posts WHERE board = ?", board)
             self._newest[board] = (rows[0][0] if rows else 0) or 0
         unknown = [no for no in nos if (board, no) not in self._held]
         stored = [no for no in unknown if no <= self._newest[board]]

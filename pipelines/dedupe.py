@@ -7,7 +7,7 @@ from typing import Self
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
 
-from chancrawl.items import Item, Post
+from chancrawl.items import Item, Post, Thread
 from chancrawl.ledger import Ledger
 
 
@@ -29,5 +29,7 @@ class DedupePipeline:
             raise DropItem(f"{kind} unchanged")
         if isinstance(item, Post) and item.revision > 1:
             kind = "revision"
+        elif isinstance(item, Thread) and item.first_seen_at != item.last_seen_at:
+            kind = "thread/changed"  # not a new one
         self.stats.inc_value(f"items/{kind}")
         return item

@@ -172,7 +172,7 @@ class Following:
         watch = self.watches[ask.board]
         look = look_at(response, ask.what == "thread")
         if response.status == 404:
-            self.validators.pop(path_of(ask), None)
+            self.validators.pop(fourchan.tail_path(ask.board, ask.no), None)
             return watch.thread_gone(ask, look, now)
         if response.status == 304:
             return watch.thread_unchanged(ask, look, now)
@@ -185,6 +185,8 @@ class Following:
         self._report(response, found)
         if ask.what == "tail":
             self._remember_validator(response)
+        elif ask.no not in watch.state.threads:  # it has gone to the archive
+            self.validators.pop(fourchan.tail_path(ask.board, ask.no), None)
         return found.items
 
     def _report(self, response: Response, found: Found) -> None:

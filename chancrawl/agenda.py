@@ -47,6 +47,9 @@ GUESS = WORTHWHILE / 200
 STARVING = 3e-5
 """How fast the worth of the next archived thread grows, in posts a second."""
 
+PROOF_HOLDS = 600.0
+"""Seconds after which it is tried again how often the index files are made anew, and whether all at once."""
+
 ARCHIVE_KEEPS = 2 * 86400.0
 """Seconds for which an archive keeps its threads, at the least."""
 
@@ -75,16 +78,19 @@ class Clock:
         self._first: tuple[float, float] | None = None
         self._last = (0.0, 0.0)
 
-    def heard(self, now: float, at: float) -> None:
-        """The Date of an answer that has just come."""
-        jumped = self.is_measured and abs(at - self.at(now)) > 60 * max(self.speed, 1.0)
-        if self._first is None or jumped:
+    def heard(self, now: float, at: float) -> float:
+        """The Date of an answer that has just come; by how many seconds the clock has jumped."""
+        jump = at - self.at(now) if self._first is not None else 0.0
+        if abs(jump) <= 60 * max(self.speed, 1.0) or not self.is_measured:
+            jump = 0.0
+        if self._first is None or jump:
             self._first = now, at
         since, then = self._first
         if at - then >= 20 and now > since:  # Date counts in whole seconds
             self.speed = (at - then) / (now - since)
             self.is_measured = True
         self._last = now, at
+        return jump
 
     def at(self, now: float) -> float:
         """The server's time."""
@@ -128,6 +134,9 @@ class File:
     shown_at: float = NEVER
     """The server's time up to which it has been seen."""
     modified: float = 0.0
+    unchanged_at: float = NEVER
+    """When it was answered 304 last, by the server's clock."""
+    proven_at: float = NEVER
     rebuilt_every: float = 0.0
     """Seconds, where the server makes the file anew only so often; 0 where it is always new."""
 
@@ -152,6 +161,8 @@ class Watched:
     rate: float = 0.0
     """Replies a second, of late."""
     modified: float = 0.0
+    placed_at: float = 0.0
+    """The time of which `position` tells: that of the index's Last-Modified."""
     shown_at: float = 0.0
     asked_now: float = NEVER
     in_flight: bool = False
@@ -159,6 +170,7 @@ class Watched:
     gone_at: float | None = None
     """Since when it is in no index."""
     is_archived: bool = False
+    """The archive lists it."""
     has_tail: bool = False
     not_before: float = NEVER
 
@@ -191,6 +203,7 @@ class BoardWatch:
             self.files["archive"] = File("archive", 10_000, share=0.0)
         self.threads: dict[int, Watched] = {}
         self.owed: dict[int, Watched] = {}
+        self.forgotten: dict[int, float] = {}  # threads that are gone, and when they were asked for
         self.archived: dict[int, None] = {}
         self.archived_now = NEVER
 
@@ -208,6 +221,18 @@ class BoardWatch:
     def gain(self, file: File) -> float:
         """Posts a second that a file is expected to show and no other one has shown before."""
         return file.found(prior=file.share * self.posts_a_second(), weight=120)
+
+    def shift(self, seconds: float) -> None:
+        """The server's clock has jumped: what was so long ago by our clock is as long ago as before."""
+        self.newest_at += seconds
+        for file in self.files.values():
+            file.shown_at += seconds
+            file.modified += seconds
+            file.unchanged_at += seconds
+        for thread in self.threads.values():
+            thread.owed_at += seconds
+            thread.shown_at += seconds
+            thread.gone_at = None if thread.gone_at is None else thread.gone_at + seconds
 
     def shown_at(self, what: str) -> float:
         """Up to when a file's news are known, from itself or from the catalog, which has all of them."""
@@ -294,7 +319,7 @@ class Agenda:
         if file.what == "catalog":
             for what in ("1", "2"):
                 worth += HAZARD * board.gain(board.files[what]) * (at - board.shown_at(what)) ** 2 / 2
-        return worth - WORTHWHILE * price, now + (ripe - at) / speed
+        return worth - WORTHWHILE * price, now + min((ripe - at) / speed, 3600.0)
 
     def _threads(self, board: BoardWatch, now: float) -> list[tuple[float, float, Watched]]:
         """A board's threads that are worth a request, the best first. Weighed anew when one was read, or in time."""
@@ -351,36 +376,67 @@ class Agenda:
         if ask.no in board.archived:
             del board.archived[ask.no]
             board.archived_now = now
-            return
-        thread = board.threads[ask.no]
-        thread.asked_now, thread.in_flight = now, True
+        thread = board.threads.get(ask.no)
+        if thread is not None:
+            thread.asked_now, thread.in_flight = now, True
 
     # --- what came of it
 
-    def read(self, ask: Ask, now: float, at: float, modified: float | None, size: int | None) -> None:
-        """An index file was answered, with `size` bytes or (None) unchanged."""
-        self.clock.heard(now, at)
+    def heard(self, now: float, at: float) -> None:
+        """The server's time at an answer."""
+        jump = self.clock.heard(now, at)
+        if jump:
+            for board in self.boards.values():
+                board.shift(jump)
+
+    def read(
+        self,
+        ask: Ask,
+        now: float,
+        at: float,
+        modified: float | None,
+        size: int | None,
+        oldest_news: float | None = None,
+    ) -> None:
+        """An index file was answered, with `size` bytes or (None) unchanged.
+
+        `oldest_news` is the time of the first change since the file's last version, for all that it tells.
+        """
+        self.heard(now, at)
         board, file = self.boards[ask.board], self.boards[ask.board].files[ask.what]
         file.in_flight, file.failures = False, 0
-        if size is not None:
-            file.size += 0.3 * (size - file.size) if file.shown_at != NEVER else size - file.size
         modified = at if modified is None else modified
-        lag = at - modified
-        # So long without any change means that the file is not made anew with every change.
-        is_old = lag > 2 and lag * board.posts_a_second() > 5 and file.shown_at != NEVER and ask.what != "archive"
-        if is_old and size is None:
-            file.rebuilt_every = max(file.rebuilt_every, lag + self.index_interval * self.clock.speed / 2)
-        elif file.rebuilt_every and modified > file.modified:
-            file.rebuilt_every = min(file.rebuilt_every, modified - file.modified)
-            if not is_old and file.rebuilt_every < 2 * self.index_interval * self.clock.speed:
-                file.rebuilt_every = 0.0
+        if size is None:
+            file.unchanged_at = at
+            if file.rebuilt_every:
+                file.rebuilt_every = max(file.rebuilt_every, at - modified + self.index_interval * self.clock.speed / 2)
+        else:
+            file.size += 0.3 * (size - file.size) if file.shown_at != NEVER else size - file.size
+            self._learn_rebuilding(file, modified, oldest_news)
         catalog = board.files["catalog"]
-        if file.rebuilt_every and catalog.rebuilt_every and ask.what in ("1", "2") and modified < catalog.modified + 2:
-            file.not_before = now + 600 / self.clock.speed  # all files are made anew at once, and the catalog has more
+        if catalog.rebuilt_every and ask.what in ("1", "2") and modified < catalog.modified + 2:
+            file.not_before = now + PROOF_HOLDS / self.clock.speed  # all are made anew at once; the catalog has more
         file.modified = modified
-        file.shown_at = max(file.shown_at, modified if is_old else at)
+        file.shown_at = max(file.shown_at, modified if file.rebuilt_every else at)
         board.is_lagging = any(board.files[what].rebuilt_every > 0 for what in ("catalog", "1"))
         self._best_threads.pop(board.name, None)
+
+    def _learn_rebuilding(self, file: File, modified: float, oldest_news: float | None) -> None:
+        """How often a file is made anew.
+
+        If it was unchanged at a time when there already was something new, it is not made anew with every change.
+        """
+        age = modified - file.modified
+        if file.shown_at == NEVER or age <= 0:
+            return
+        if file.unchanged_at > file.modified and oldest_news is not None:
+            lagged = oldest_news < file.unchanged_at - 2
+            file.rebuilt_every = min(file.rebuilt_every or age, age) if lagged else 0.0
+            file.proven_at = modified
+        elif file.rebuilt_every:
+            file.rebuilt_every = min(file.rebuilt_every, age)
+            if modified - file.proven_at > PROOF_HOLDS:
+                file.rebuilt_every *= 0.95  # a little too early: then its answer proves it again, or not
 
     def gained(self, ask: Ask, posts: int, seconds: float) -> None:
         """How many posts an index file was the first to show, in the seconds since it was last looked at."""
@@ -411,11 +467,10 @@ class Agenda:
 
     def answered(self, ask: Ask, now: float, at: float) -> None:
         """A thread was answered."""
-        self.clock.heard(now, at)
+        self.heard(now, at)
         thread = self.boards[ask.board].threads.get(ask.no)
         if thread is not None:
-            thread.in_flight, thread.failures = False, 0
-            thread.asked_now = now
+            thread.in_flight, thread.asked_now = False, now
         self._best_threads.pop(ask.board, None)
 
     def refused(self, ask: Ask, now: float) -> None:

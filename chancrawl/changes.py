@@ -6,9 +6,9 @@ The one comparison of the project: the stores only apply what it says.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from chancrawl.fourchan import Page, sheds
+from chancrawl.fourchan import STICKY_REPLIES, Page, sheds
 from chancrawl.items import Deletion, Post, Thread
 
 
@@ -35,14 +35,15 @@ class Held:
     """When everything held was last seen to be there."""
     missed_in: dict[int, str] = field(default_factory=dict)
     """The bodies in which posts were first missed; see `Look`."""
+    unaccounted: int = 0
+    """How many replies more the thread's own page said than it showed, for ever: some cannot be read, or were shed."""
 
     @property
     def validator(self) -> str | None:
         return self.thread.http_last_modified if self.thread else None
 
-    def replies(self) -> int:
-        """How many replies are held that are not deleted, as far as is known."""
-        no = self.thread.no if self.thread else 0
+    def replies(self, no: int) -> int:
+        """How many replies of thread `no` are held that are not deleted, as far as is known."""
         return sum(1 for reply, known in self.posts.items() if known.deleted_at is None and reply != no)
 
     def apply(self, item: Post | Deletion | Thread) -> bool:
@@ -91,7 +92,8 @@ class Changes:
     excess: int = 0
     """Replies that are held and no longer there; the page does not tell which."""
     doubtful: bool = False
-    """The counts add up, but no reply shown was known before: one more can be missing, and another one gone."""
+    """The counts add up, but no reply shown was known before (one more can be missing, and another one gone), or the
+    thread was modified in a way that does not show."""
     is_stale: bool = False
     """The page was an older copy: it can bring posts, and says nothing of what is not on it."""
 
@@ -100,25 +102,32 @@ class Changes:
         return not (self.missing or self.excess or self.doubtful or self.is_stale)
 
 
-def compare(held: Held, page: Page, look: Look) -> Changes:
-    """New posts, changed posts (with the next revision number), posts missed, confirmed as missing, or returned."""
-    stale = not look.is_own and held.as_of is not None and look.upto is not None and look.upto < held.as_of
+def compare(held: Held, page: Page, look: Look, believe: bool = False) -> Changes:
+    """New posts, changed posts (with the next revision number), posts missed, confirmed as missing, or returned.
+
+    An older copy is recognised by its Last-Modified; `believe` takes it for what there is now.
+    """
+    stale = not believe and held.as_of is not None and look.upto is not None and look.upto < held.as_of
     changes = Changes(is_stale=stale)
     changes.items += _shown(held, page, look, stale)
     if not stale:
         if page.adds_up:
             changes.items += _missing(held, page, look)
-        _balance(changes, held, page)
-    state = _state(held, page, look, changes)
+        _balance(changes, held, page, look)
+    state = None if stale and held.thread else _state(held, page, look, changes)
     if state is not None:
         changes.items.append(state)
     if not stale:
-        newest = max((raw["time"] for raw in page.posts.values()), default=0)
-        modified = look.upto if look.is_own else page.thread.last_modified
-        known = [modified or datetime.fromtimestamp(newest, UTC), held.as_of]
-        held.as_of = max(time for time in known if time is not None)
+        held.as_of = max(time for time in (_modified(page, look), held.as_of) if time is not None)
         held.seen_at = look.at if changes.is_settled else held.seen_at
     return changes
+
+
+def _modified(page: Page, look: Look) -> datetime:
+    """When the thread was modified last, for all that a page tells; never later than now."""
+    modified = look.upto if look.is_own else page.thread.last_modified
+    newest = max((raw["time"] for raw in page.posts.values()), default=0)
+    return min(modified or datetime.fromtimestamp(newest, UTC), look.at)
 
 
 def _shown(held: Held, page: Page, look: Look, stale: bool) -> list[Post | Deletion | Thread]:
@@ -154,35 +163,48 @@ def _missing(held: Held, page: Page, look: Look) -> list[Deletion]:
     if held.thread is None:
         return []
     thread = page.thread
+    since = page.since
+    if len(held.posts) > 0.9 * STICKY_REPLIES:  # a sticky, now or before: its oldest replies were not deleted
+        since = max(since, min((no for no in page.posts if no != thread.no), default=since))
     last_seen_at = max((time for time in (held.thread.last_seen_at, held.seen_at) if time), default=None)
     deletions = []
     for no, known in held.posts.items():
-        if no in page.posts or no < page.since or no == thread.no or known.deletion_confirmed_at:
+        if no in page.posts or no < since or no == thread.no or known.deletion_confirmed_at:
             continue
+        missed_in = held.missed_in.setdefault(no, (look.is_own and held.validator) or look.body)
         if known.deleted_at is None:
             deletions.append(Deletion(thread.board, thread.no, no, last_seen_at, deleted_at=look.at))
             held.missed_in[no] = look.body
-        elif look.body != held.missed_in.get(no, held.validator):  # a second, different body
+        elif look.body != missed_in:  # a second, different body
             deletions.append(Deletion(thread.board, thread.no, no, None, known.deleted_at, look.at))
-            held.missed_in.pop(no, None)
+            del held.missed_in[no]
     return deletions
 
 
-def _balance(changes: Changes, held: Held, page: Page) -> None:
+def _balance(changes: Changes, held: Held, page: Page, look: Look) -> None:
     """Whether what is held now accounts for as many replies as the thread has."""
-    if page.thread.replies is None or not (page.since or page.omitted) or not page.adds_up:
+    thread = page.thread
+    if thread.replies is None:
+        changes.doubtful = not look.is_own
         return
-    if not sheds(page.thread):
-        alive = held.replies()
-        for item in changes.items:
-            if isinstance(item, Post):
-                alive += item.revision == 1 and item.no != page.thread.no
-            elif isinstance(item, Deletion) and item.deletion_confirmed_at is None:
-                alive += -1 if item.deleted_at else 1
-        changes.missing = max(0, page.thread.replies - alive)
-        changes.excess = max(0, alive - page.thread.replies)
-    known = any(no in held.posts for no in page.posts if no != page.thread.no)
-    changes.doubtful = not (changes.missing or changes.excess or known) and page.shown > 0
+    alive = held.replies(thread.no)
+    for item in changes.items:
+        if isinstance(item, Post):
+            alive += item.revision == 1 and item.no != thread.no
+        elif isinstance(item, Deletion) and item.deletion_confirmed_at is None:
+            alive += -1 if item.deleted_at else 1
+    if look.is_own:  # it has the last word
+        held.unaccounted = thread.replies - alive
+        return
+    balance = thread.replies - held.unaccounted - alive
+    if not page.adds_up:
+        changes.missing = max(1, balance)
+    elif not sheds(thread):
+        changes.missing, changes.excess = max(0, balance), max(0, -balance)
+    known = not page.since or any(no in held.posts for no in page.posts if no != thread.no)
+    # Modified since, and nothing to see: a reply that is not shown has changed. (The two times can differ a little.)
+    silent = held.as_of is not None and not changes.items and _modified(page, look) > held.as_of + timedelta(seconds=3)
+    changes.doubtful = not (changes.missing or changes.excess) and (silent or (not known and page.shown > 0))
 
 
 def _state(held: Held, page: Page, look: Look, changes: Changes) -> Thread | None:
@@ -200,7 +222,11 @@ def _state(held: Held, page: Page, look: Look, changes: Changes) -> Thread | Non
         )
     if before is None:
         state = replace(thread, first_seen_at=look.at, last_seen_at=look.at)
-        return state if changes.is_settled else replace(state, replies=None, images=None, last_modified=None)
+        return (
+            state
+            if changes.is_settled and not page.since
+            else replace(state, replies=None, images=None, last_modified=None)
+        )
     if not changes.is_settled:
         return None
     if thread.no in page.posts:
@@ -208,7 +234,8 @@ def _state(held: Held, page: Page, look: Look, changes: Changes) -> Thread | Non
             thread,
             unique_ips=thread.unique_ips or before.unique_ips,
             position=thread.position if thread.position is not None else before.position,
-            last_modified=thread.last_modified or before.last_modified,
+            # What may have changed among the replies that were not shown is still to be asked for.
+            last_modified=before.last_modified if page.since else thread.last_modified or before.last_modified,
             http_last_modified=before.http_last_modified,
             first_seen_at=before.first_seen_at,
         )

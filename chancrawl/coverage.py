@@ -16,6 +16,10 @@ UNWATCHED = timedelta(minutes=10)
 """Between two looks at a board that are further apart than this, nobody was watching."""
 
 
+IMPLAUSIBLE = 10_000_000
+"""So many numbers are never missing at once: a number so far ahead is none."""
+
+
 @dataclass(slots=True, frozen=True)
 class HeldPost:
     no: int
@@ -84,7 +88,7 @@ def account(posts: Iterable[HeldPost], looks: Sequence[Look]) -> Coverage:
     for post in posts:
         if last is None and (began or post.first_seen_at) > post.posted_at:
             continue  # nobody knew the board's newest number when looking at it first
-        if last is not None and post.no <= last:
+        if last is not None and not last < post.no < last + IMPLAUSIBLE:
             continue
         hour = hour_of(post.posted_at)
         if last is not None and post.no > last + 1:

@@ -103,7 +103,9 @@ class Page:
         So may a sticky that has shed its oldest replies.
         """
         replies = self.thread.replies
-        return replies is None or self.shown + self.omitted >= replies or sheds(self.thread)
+        if replies is None:
+            return not self.since  # an index that does not say how many there are shows some of them
+        return self.shown + self.omitted >= replies or sheds(self.thread)
 
     @property
     def shown(self) -> int:
@@ -155,7 +157,9 @@ def fingerprint(value: Any) -> int:
     try:
         return hash(orjson.dumps(value))
     except TypeError:
-        return hash(dumps(value))
+        with contextlib.suppress(RecursionError):
+            return hash(dumps(value))
+    return 0
 
 
 def digest(raw: Raw) -> int:
@@ -211,11 +215,11 @@ def _is_name(name: Any) -> TypeGuard[str]:
     return isinstance(name, str) and name.isascii() and name.isalnum() and len(name) <= 16
 
 
-def parse_index(payload: Any) -> dict[int, IndexEntry]:
+def parse_index(payload: Any, problems: list[str] | None = None) -> dict[int, IndexEntry]:
     """threads.json: `[{"page": 1, "threads": [{"no": 570368, "last_modified": 1546294897, "replies": 2}, …]}, …]`.
 
     And catalog.json, which has the whole opening post there, with `last_replies` in it. In bump order, the thread
-    bumped last first.
+    bumped last first. Odd entries are Malformed, or left out and named in `problems`.
     """
     if not isinstance(payload, list):
         raise Malformed("an index that is no list of pages")
@@ -225,12 +229,11 @@ def parse_index(payload: Any) -> dict[int, IndexEntry]:
         if not isinstance(threads, list):
             raise Malformed("an index page without a list of threads")
         for raw in threads:
-            entry = _entry(raw, len(entries))
-            entries[entry.no] = entry
+            _add_entry(entries, raw, 0, problems)
     return entries
 
 
-def parse_board_page(payload: Any, first: int = 0) -> dict[int, IndexEntry]:
+def parse_board_page(payload: Any, first: int = 0, problems: list[str] | None = None) -> dict[int, IndexEntry]:
     """1.json: `{"threads": [{"posts": [opening post, …, last reply]}, …]}`; `first` is the first thread's position."""
     threads = payload.get("threads") if isinstance(payload, dict) else None
     if not isinstance(threads, list):
@@ -238,20 +241,22 @@ def parse_board_page(payload: Any, first: int = 0) -> dict[int, IndexEntry]:
     entries: dict[int, IndexEntry] = {}
     for raw in threads:
         posts = raw.get("posts") if isinstance(raw, dict) else None
-        if not isinstance(posts, list) or not posts or not isinstance(posts[0], dict):
-            raise Malformed("a thread without posts on a page")
-        entry = _entry(posts[0] | {"last_replies": posts[1:]}, first + len(entries))
-        entries[entry.no] = entry
+        if isinstance(posts, list) and posts and isinstance(posts[0], dict):
+            raw = posts[0] | {"last_replies": posts[1:]}
+        _add_entry(entries, raw, first, problems)
     return entries
 
 
-def _entry(raw: Any, position: int) -> IndexEntry:
+def _add_entry(entries: dict[int, IndexEntry], raw: Any, first: int, problems: list[str] | None) -> None:
     read = _Fields(raw if isinstance(raw, dict) else {})
     no = read.number("no", most=markup.LARGEST_NO)
     if not no:
-        raise Malformed("a thread without a number in the index")
-    has_posts = "time" in raw
-    return IndexEntry(no, read.time("last_modified"), read.number("replies"), position, raw if has_posts else None)
+        if problems is None:
+            raise Malformed("a thread without a number in the index")
+        problems.append("a thread without a number in the index")
+        return
+    shown = raw if "time" in raw else None
+    entries[no] = IndexEntry(no, read.time("last_modified"), read.number("replies"), first + len(entries), shown)
 
 
 def parse_archive(payload: Any) -> list[int]:
@@ -296,7 +301,7 @@ def glimpse(entry: IndexEntry, board: str) -> Page:
         raise Malformed(f"thread {entry.no} without its posts in the index")
     page = _page(board, entry.no, opening, [opening, *replies])
     page.omitted = _Fields(raw).number("omitted_posts") or 0
-    if page.omitted:
+    if page.shown != page.thread.replies:
         page.since = min((reply for reply in page.posts if reply != entry.no), default=markup.LARGEST_NO)
     newest = max((post["time"] for post in page.posts.values()), default=None)
     page.thread.last_modified = utc(newest if entry.last_modified is None else entry.last_modified)

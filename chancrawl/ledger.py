@@ -173,9 +173,15 @@ class Ledger:
         if board not in self._newest:
             rows = await self.call(self.store.rows, "SELECT max(thread_no) FROM posts WHERE board = ?", board)
             self._newest[board] = (rows[0][0] if rows else 0) or 0
-        unknown = [no for no in nos if (board, no) not in self._held]
-        stored = [no for no in unknown if no <= self._newest[board]]
-        found = {no: Held() for no in unknown}
+        while unknown := [no for no in nos if (board, no) not in self._held]:  # one can be dropped meanwhile
+            await self._load(board, unknown)
+        for no in nos:
+            self._held.move_to_end((board, no))
+        self._forget(len(nos))
+
+    async def _load(self, board: str, nos: Collection[int]) -> None:
+        found = {no: Held() for no in nos}
+        stored = [no for no in nos if no <= self._newest[board]]
         for start in range(0, len(stored), 500):
             some = stored[start : start + 500]
             where = f"WHERE board = ? AND no IN ({', '.join('?' * len(some))})"
@@ -188,9 +194,6 @@ class Ledger:
             if (board, no) not in self._held:
                 self._held[board, no] = held
                 self._known_posts += len(held.posts)
-        for no in nos:
-            self._held.move_to_end((board, no))
-        self._forget(len(nos))
 
     async def sources(self) -> list[str]:
         """The addresses of the APIs that this store was filled from."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -12,6 +12,18 @@ from chancrawl.changes import Changes, Held, Look, compare, deletions_of_thread,
 from chancrawl.fourchan import IndexEntry, Malformed, Page
 from chancrawl.items import Board, Item, Poll, Post, Thread
 from chancrawl.passing import archived_threads_due
+
+DISBELIEF = 600.0
+"""Seconds for which an index with far fewer threads than before is not believed."""
+
+FORGOTTEN = 600.0
+"""Seconds for which an index that still lists a thread that is gone is taken for an older copy."""
+
+IMPLAUSIBLE = 10_000_000
+"""So far ahead of the others no number of a board is."""
+
+PATIENCE = 3
+"""After so many readings that leave something owed, it is not there."""
 
 POLLS_EVERY = 30.0
 """Seconds between two rows of board_polls, at the least."""
@@ -40,6 +52,7 @@ class Watch:
         self._births_at = 0.0
         self._poll = Poll(board.board, datetime.fromtimestamp(0, UTC), None, 0, 0, None)  # the row that is gathering
         self._looked_at: datetime | None = None
+        self._disbelieved: dict[str, datetime] = {}  # bodies with far too few threads
         self._shown: dict[str, dict[int, int]] = {}  # by file: a fingerprint of what it showed last of each thread
         agenda.add(self.state)
 
@@ -51,36 +64,54 @@ class Watch:
         return [no for no, e in entries.items() if no not in self.state.threads or shown.get(no) != fingerprint(e)]
 
     def index(
-        self, ask: Ask, entries: Mapping[int, IndexEntry], news: Collection[int], look: Look, now: float, size: int
+        self,
+        ask: Ask,
+        entries: Mapping[int, IndexEntry],
+        news: Collection[int],
+        look: Look,
+        now: float,
+        size: int,
+        problems: Sequence[str] = (),
     ) -> Found:
-        """Of threads.json, the catalog or a page; `news` are the threads to look at."""
-        found = Found()
+        """Of threads.json, the catalog or a page; `news` are the threads to look at, `problems` entries left out."""
+        found = Found(problems=list(problems))
         state, at = self.state, look.at.timestamp()
         is_complete = ask.what in ("catalog", "threads")
         is_first = state.shown_at(ask.what) == NEVER
-        if is_complete and 2 * len(entries) < min(len(state.threads), state.capacity):
-            found.is_believed = False
-            self.agenda.failed(ask, now)
-            return found
+        before = state.files[ask.what].modified
+        upto = None if look.upto is None else look.upto.timestamp()
         seen: list[tuple[int, Changes, Page | None]] = []
         shown = self._shown.setdefault(ask.what, {})
         for entry in entries.values():
+            if entry.no in state.forgotten:
+                continue  # an older copy: it is gone
             if entry.no not in news:
-                self._still(entry, at)
+                self._still(entry, at, upto)
                 continue
             try:
                 seen.append((entry.position, *self._look(entry, look, found)))
                 shown[entry.no] = fingerprint(entry)
             except Malformed as error:
                 found.problems.append(f"thread {entry.no}: {error}")
-        self._tell_gain(ask, seen, at, is_first)
+        self._tell_gain(ask, entries, seen, at, is_first)
         self._tell_births(entries, at)
-        upto = None if look.upto is None else look.upto.timestamp()
-        self.agenda.read(ask, now, at, upto, size)
-        if is_complete:
-            self._tell_gone(entries, at)
+        self.agenda.read(ask, now, at, upto, size, oldest_news(seen, before))
+        if is_complete and not problems:
+            found.is_believed = self._is_believed(entries, look)
+            if found.is_believed:
+                self._tell_gone(entries, at)
         found.items += self._look_noted(look)
         return found
+
+    def _is_believed(self, entries: Collection[int], look: Look) -> bool:
+        """An empty or truncated index does not mean that everything is gone, unless it stays so for long."""
+        live = sum(thread.gone_at is None for thread in self.state.threads.values())
+        if 2 * len(entries) >= min(live, self.state.capacity):
+            self._disbelieved.clear()
+            return True
+        self._disbelieved[look.body] = look.at
+        first = min(self._disbelieved.values())
+        return len(self._disbelieved) >= 3 and (look.at - first).total_seconds() >= DISBELIEF
 
     def unchanged(self, ask: Ask, look: Look, now: float) -> list[Item]:
         """An index file was answered 304."""
@@ -99,17 +130,17 @@ class Watch:
         poll.looks += 1
         if before is not None:
             poll.longest_gap = max(poll.longest_gap or 0.0, (look.at - before).total_seconds())
-            if (look.at - poll.polled_at).total_seconds() < POLLS_EVERY:
+            if abs((look.at - poll.polled_at).total_seconds()) < POLLS_EVERY:
                 return []
         live = sum(thread.gone_at is None for thread in self.state.threads.values())
         newest = self.state.newest_no or None
         self._poll = Poll(self.board.board, look.at, None, 0, 0, None)
         return [replace(poll, polled_at=look.at, newest_no=newest, threads=live)]
 
-    def _still(self, entry: IndexEntry, at: float) -> None:
+    def _still(self, entry: IndexEntry, at: float, upto: float | None) -> None:
         """A thread is shown just as before."""
         thread = self.state.threads[entry.no]
-        thread.position, thread.shown_at = entry.position, at
+        thread.position, thread.placed_at, thread.shown_at = entry.position, at if upto is None else upto, at
         if thread.gone_at is not None:
             thread.gone_at = None
             self.agenda.owe(self.state, thread)
@@ -126,12 +157,12 @@ class Watch:
             found.items += changes.items
         thread = self.state.threads.get(entry.no)
         if thread is None:
-            thread = self.state.threads[entry.no] = Watched(entry.no)
+            thread = self.state.threads[entry.no] = Watched(entry.no, shown_at=look.at.timestamp())
             thread.backlog = changes.missing
         elif entry.replies is not None and not changes.is_stale:
             grown = max(entry.replies - thread.replies, 0)
             self.state.profile[place(thread.position)].count(grown, max(look.at.timestamp() - thread.shown_at, 0.0))
-        thread.position = entry.position
+        thread.position, thread.placed_at = entry.position, (look.upto or look.at).timestamp()
         thread.replies = entry.replies or thread.replies
         thread.gone_at = None
         thread.modified = float(entry.last_modified or 0)
@@ -151,8 +182,8 @@ class Watch:
         if held.thread is None:
             changes.missing = 1 + (entry.replies or 0)
         elif entry.replies is not None and not changes.is_stale and not fourchan.sheds(held.thread):
-            changes.missing = max(0, entry.replies - held.replies())
-            changes.excess = max(0, held.replies() - entry.replies)
+            balance = entry.replies - held.unaccounted - held.replies(entry.no)
+            changes.missing, changes.excess = max(0, balance), max(0, -balance)
         return changes
 
     def _owe(self, thread: Watched, changes: Changes, look: Look, is_read: bool = False) -> None:
@@ -167,6 +198,8 @@ class Watch:
             thread.missing, thread.excess = changes.missing, changes.excess
             thread.doubtful = changes.doubtful or (thread.doubtful and not is_read)
             thread.shown_at = at
+            if is_read and changes.is_settled:
+                thread.failures = 0
         thread.backlog = min(thread.backlog, thread.missing)
         self.agenda.owe(self.state, thread)
 
@@ -179,23 +212,34 @@ class Watch:
             self.agenda.failed(ask, now)
             return []
         due = archived_threads_due(listed, held)
+        for no in listed:
+            if no in self.state.threads:
+                self.state.threads[no].is_archived = True
         self.agenda.archived(self.state, [no for no in reversed(due) if no not in self.state.threads], now)
         self.agenda.read(ask, now, look.at.timestamp(), None, size)
         return [replace(thread, fate="pruned", gone_at=look.at) for no, thread in old.items() if no not in set(listed)]
 
     # --- what the agenda learns from an index
 
-    def _tell_gain(self, ask: Ask, seen: Iterable[tuple[int, Changes, Page | None]], at: float, is_first: bool) -> None:
+    def _tell_gain(
+        self,
+        ask: Ask,
+        entries: Mapping[int, IndexEntry],
+        seen: Iterable[tuple[int, Changes, Page | None]],
+        at: float,
+        is_first: bool,
+    ) -> None:
         """How many posts each part of the board had that no other file had shown before."""
         state = self.state
         parts = {"1": 0, "2": 0, "catalog": 0, "threads": 0}
         numbers: dict[int, int] = {}
+        limit = sorted(entries)[len(entries) // 2] + IMPLAUSIBLE if entries else 0
         for position, changes, page in seen:
             new = sum(isinstance(item, Post) and item.revision == 1 for item in changes.items)
             if page is None:
                 parts["threads"] += changes.missing + changes.excess
                 continue
-            numbers |= {no: raw["time"] for no, raw in page.posts.items()}
+            numbers |= {no: raw["time"] for no, raw in page.posts.items() if no < limit}
             parts["1" if position < state.per_page else "2" if position < 2 * state.per_page else "catalog"] += new
         parts["catalog"] += parts["2"]
         for what in ("catalog", "1", "2") if ask.what == "catalog" else (ask.what,):
@@ -209,7 +253,7 @@ class Watch:
 
     def _tell_births(self, entries: Mapping[int, IndexEntry], at: float) -> None:
         newest = max(entries, default=0)
-        if newest > self.newest_thread:
+        if self.newest_thread < newest < self.newest_thread + IMPLAUSIBLE or not self.newest_thread:
             if self.newest_thread:
                 born = sum(no > self.newest_thread for no in entries)
                 self.state.births.count(born, max(at - self._births_at, 0.0))
@@ -230,13 +274,14 @@ class Watch:
         """Threads that were live when the crawl ended; those that the first index does not have are gone."""
         for thread in threads:
             if thread.fate == "live":
-                watched = self.state.threads[thread.no] = Watched(thread.no, replies=thread.replies or 0)
-                watched.position = thread.position or 0
+                seen = (thread.last_seen_at or thread.first_seen_at or datetime.fromtimestamp(0, UTC)).timestamp()
+                watched = Watched(thread.no, thread.position or 0, thread.replies or 0, placed_at=seen, shown_at=seen)
+                self.state.threads[thread.no] = watched
 
-    def is_worth_another_try(self, ask: Ask, most: int) -> bool:
+    def is_worth_another_try(self, ask: Ask) -> bool:
         """Whether a thread read only in part is to be asked for again: a torn page is whole later."""
         thread = self.state.threads.get(ask.no)
-        return thread is not None and thread.failures < most
+        return thread is not None and thread.failures < PATIENCE
 
     def thread(self, ask: Ask, page: Page, look: Look, now: float) -> Found:
         """Of a thread's own page, or its tail."""
@@ -245,7 +290,7 @@ class Watch:
         thread = self.state.threads.get(ask.no)
         if thread is not None:
             page.thread.position = thread.position
-        changes = compare(held, page, look)
+        changes = compare(held, page, look, believe=not self.is_worth_another_try(ask))
         found.items = list(changes.items)
         self.agenda.answered(ask, now, look.at.timestamp())
         if thread is None:
@@ -254,26 +299,32 @@ class Watch:
             self._forget(ask.no)
             return found
         thread.replies = page.thread.replies or thread.replies
-        thread.gone_at = None
         if ask.what == "tail":
             thread.has_tail = changes.is_settled  # else the whole page has to tell
         self._owe(thread, changes, look, is_read=True)
+        if thread.is_owed:  # an older copy, or gone from the index and not from its place
+            self.agenda.failed(ask, now)
         return found
 
     def thread_unchanged(self, ask: Ask, look: Look, now: float) -> list[Item]:
         """A thread's page, or its tail, was answered 304."""
         self.agenda.answered(ask, now, look.at.timestamp())
         thread = self.state.threads.get(ask.no)
-        held = self.held(ask.no).thread
-        if thread is None or held is None:
-            return [] if held is None or held.fate == "archived" else [replace(held, fate="archived")]
-        if thread.gone_at is not None and held.archived_at is not None:
+        held = self.held(ask.no)
+        if held.thread is None:
+            return []
+        if thread is None or (thread.gone_at is not None and (thread.is_archived or held.thread.archived_at)):
             self._forget(ask.no)
-            return [replace(held, fate="archived")]
-        if thread.is_owed:  # the copy is older than the index that spoke of news
-            self.agenda.failed(ask, now)
-        thread.gone_at = None
+            return [] if held.thread.fate == "archived" else [replace(held.thread, fate="archived")]
         thread.shown_at = look.at.timestamp()
+        if thread.is_owed:
+            if ask.what == "thread" and thread.gone_at is None and thread.failures >= PATIENCE:
+                held.unaccounted += thread.missing - thread.excess  # the page says that there is no more
+                thread.missing = thread.backlog = thread.excess = 0
+                thread.doubtful = False
+            else:  # a copy older than the index that spoke of news, or gone from the index and not from its place
+                thread.has_tail = thread.has_tail and ask.what != "tail"
+                self.agenda.failed(ask, now)
         self.agenda.owe(self.state, thread)
         return []
 
@@ -283,37 +334,49 @@ class Watch:
         thread = self.state.threads.get(ask.no)
         held = self.held(ask.no)
         if thread is not None and thread.gone_at is None:
-            if ask.what == "tail":
-                thread.has_tail = False
-            else:
-                self.agenda.failed(ask, now)
+            thread.has_tail = thread.has_tail and ask.what != "tail"
+            self.agenda.failed(ask, now)
             return []
         self._forget(ask.no)
         if held.thread is None or held.thread.fate in ("pruned", "deleted"):
             return []
-        items: list[Item] = []
-        if thread is None or held.thread.fate == "archived":
-            became = "pruned"  # it was in the archive
-        else:
-            became = self._fate(replace(held.thread, position=thread.position), held, look.at)
-        if became == "deleted":
-            items += deletions_of_thread(held, look.at)
-        last_seen_at = held.seen_at or held.thread.last_seen_at
-        return [*items, replace(held.thread, fate=became, gone_at=look.at, last_seen_at=last_seen_at)]
+        seen_at = [time for time in (held.seen_at, held.thread.last_seen_at) if time is not None]
+        became = "pruned"  # it was in the archive
+        if thread is not None and not thread.is_archived and held.thread.fate != "archived":
+            became = self._fate(thread, look.at.timestamp())
+            seen_at.append(datetime.fromtimestamp(thread.shown_at, UTC))
+        items: list[Item] = list(deletions_of_thread(held, look.at)) if became == "deleted" else []
+        state = replace(held.thread, fate=became, gone_at=look.at, last_seen_at=max(seen_at))
+        return [*items, state]
 
-    def _fate(self, thread: Thread, held: Held, at: datetime) -> str:
-        seen = (held.seen_at or thread.last_seen_at or at).timestamp()
-        if self.state.has_archive and at.timestamp() - seen < ARCHIVE_KEEPS / 2:
+    def _fate(self, thread: Watched, at: float) -> str:
+        """Pruned or deleted; see `changes.fate`."""
+        if self.state.has_archive and at - thread.shown_at < ARCHIVE_KEEPS / 2:
             return "deleted"  # had it fallen off, it would be in the archive
-        bumped = sum(other.modified > seen for other in self.state.threads.values())
-        return fate(thread, bumped, min(self.state.capacity, len(self.state.threads)))
+        bumped = sum(other.modified >= thread.placed_at for other in self.state.threads.values())
+        state = Thread(self.board.board, thread.no, position=thread.position)
+        return fate(state, bumped, min(self.state.capacity, len(self.state.threads)))
 
     def _forget(self, no: int) -> None:
         thread = self.state.threads.pop(no, None)
         if thread is not None:
+            oldest = thread.asked_now - FORGOTTEN / self.agenda.clock.speed
+            self.state.forgotten = {n: asked for n, asked in self.state.forgotten.items() if asked > oldest}
+            self.state.forgotten[no] = thread.asked_now
             thread.missing = thread.excess = 0
             thread.doubtful, thread.gone_at = False, None
             self.agenda.owe(self.state, thread)
+
+
+def oldest_news(seen: Iterable[tuple[int, Changes, Page | None]], after: float) -> float | None:
+    """The time of the first new post since a file's last version."""
+    times = (
+        item.posted_at.timestamp()
+        for _, changes, _ in seen
+        for item in changes.items
+        if isinstance(item, Post) and item.revision == 1
+    )
+    return min((time for time in times if time > after), default=None)
 
 
 def fingerprint(entry: IndexEntry) -> int:

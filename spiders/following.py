@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from chancrawl import conditional, fourchan
 from chancrawl.agenda import Agenda, Ask
-from chancrawl.client import MALFORMED_RETRIES, ChanClient, http_last_modified, look_at, seen_at
+from chancrawl.client import ChanClient, http_last_modified, look_at, seen_at
 from chancrawl.errors import UserError
 from chancrawl.fourchan import IndexEntry, Malformed
 from chancrawl.items import Board, Item
@@ -151,14 +151,15 @@ class Following:
             items = watch.archive(ask, listed, held, look, now, size)
             self._remember_validator(response)
             return items
+        problems: list[str] = []
         if ask.what in ("catalog", "threads"):
-            entries = self.client.parse(response, fourchan.parse_index)
+            entries = self.client.parse(response, lambda payload: fourchan.parse_index(payload, problems))
         else:
             first = (int(ask.what) - 1) * watch.state.per_page
-            entries = self.client.parse(response, lambda payload: fourchan.parse_board_page(payload, first))
+            entries = self.client.parse(response, lambda payload: fourchan.parse_board_page(payload, first, problems))
         news = watch.news(ask, entries)
         await self.ledger.load(ask.board, news)
-        found = watch.index(ask, entries, news, look, now, size)
+        found = watch.index(ask, entries, set(news), look, now, size, problems)
         self._report(response, found)
         if found.is_believed:
             self._remember_validator(response)
@@ -178,7 +179,7 @@ class Following:
             return watch.thread_unchanged(ask, look, now)
         parse = fourchan.parse_tail if ask.what == "tail" else fourchan.parse_thread
         page = self.client.parse(response, lambda payload: parse(payload, ask.board, ask.no))
-        if (page.problems or not page.adds_up) and watch.is_worth_another_try(ask, MALFORMED_RETRIES):
+        if (page.problems or not page.adds_up) and watch.is_worth_another_try(ask):
             self.client.set_aside(response, "; ".join(page.problems[:10]) or "fewer posts than the opening post says")
             raise Malformed("read in part")
         found = watch.thread(ask, page, look, now)

@@ -158,8 +158,8 @@ class Watched:
     doubtful: bool = False
     owed_at: float = 0.0
     """Since when posts are missing or in excess."""
-    rate: float = 0.0
-    """Replies a second, of late."""
+    recent: Rate = field(default_factory=Rate)
+    """Its last replies, and the seconds in which they came."""
     modified: float = 0.0
     placed_at: float = 0.0
     """The time of which `position` tells: that of the index's Last-Modified."""
@@ -189,7 +189,7 @@ class BoardWatch:
         self.has_archive = has_archive
         self.pace = Rate()  # posts
         self.births = Rate()  # threads
-        self.profile: defaultdict[int, Rate] = defaultdict(Rate)  # replies of a thread, by `place`
+        self.profile: defaultdict[int, Rate] = defaultdict(Rate)  # replies of a thread, by `quiet`
         self.newest_no = 0
         self.newest_at = 0.0
         self.is_lagging = False
@@ -218,6 +218,18 @@ class BoardWatch:
         places = max(self.capacity - thread.position, 1) - 0.5
         return places / self.threads_a_second() + (ARCHIVE_KEEPS if self.has_archive else 0.0)
 
+    def quiet(self, thread: Watched, at: float) -> int:
+        """How long a thread has been quiet, in classes: by how many posts were made on the board since its last reply.
+
+        Halfway through the time since it was looked at last, so that this counts all of that time.
+        """
+        posts = max((thread.shown_at + at) / 2 - thread.modified, 0.0) * self.posts_a_second()
+        return int(2 * math.log2(posts / 2 + 1))
+
+    def rate(self, thread: Watched, at: float) -> float:
+        """Replies a second that a thread may have had since it was looked at last."""
+        return thread.recent(prior=self.profile[self.quiet(thread, at)](prior=0.0))
+
     def gain(self, file: File) -> float:
         """Posts a second that a file is expected to show and no other one has shown before."""
         return file.found(prior=file.share * self.posts_a_second(), weight=120)
@@ -238,15 +250,6 @@ class BoardWatch:
         """Up to when a file's news are known, from itself or from the catalog, which has all of them."""
         own = self.files[what].shown_at
         return own if what == "archive" else max(own, self.files["catalog"].shown_at)
-
-
-def place(position: int) -> int:
-    """Positions in the bump order in classes, finer at the top.
-
-    >>> [place(position) for position in (0, 1, 4, 14, 149)]
-    [0, 1, 3, 6, 12]
-    """
-    return int(2 * math.log2(position / 2 + 1))
 
 
 class Agenda:
@@ -353,9 +356,9 @@ class Agenda:
             fell_off = thread.position >= 0.8 * board.capacity
             worth += DELETION * (0.3 if fell_off else 3) * (at - thread.gone_at)
             due = min(due, now + max(thread.gone_at + GONE - at, 0.0) / self.clock.speed)
-        elif board.is_lagging and thread.rate:
-            worth += HAZARD * thread.rate * max(at - thread.shown_at, 0.0) ** 2 / 2
-            ripe = thread.shown_at + math.sqrt(2 * GUESS / (HAZARD * thread.rate))
+        elif board.is_lagging and (rate := board.rate(thread, at)) > 0:
+            worth += HAZARD * rate * max(at - thread.shown_at, 0.0) ** 2 / 2
+            ripe = thread.shown_at + math.sqrt(2 * GUESS / (HAZARD * rate))
             due = min(due, now + max(ripe - at, 0.0) / self.clock.speed)
         return worth - WORTHWHILE * price, due, thread
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from chancrawl import fourchan
-from chancrawl.agenda import ARCHIVE_KEEPS, NEVER, Agenda, Ask, BoardWatch, Rate, Watched, place
+from chancrawl.agenda import ARCHIVE_KEEPS, NEVER, Agenda, Ask, BoardWatch, Rate, Watched
 from chancrawl.changes import Changes, Held, Look, compare, deletions_of_thread, fate
 from chancrawl.fourchan import IndexEntry, Malformed, Page
 from chancrawl.items import Board, Item, Poll, Post, Thread
@@ -160,8 +160,7 @@ class Watch:
             thread = self.state.threads[entry.no] = Watched(entry.no, shown_at=look.at.timestamp())
             thread.backlog = changes.missing
         elif entry.replies is not None and not changes.is_stale:
-            grown = max(entry.replies - thread.replies, 0)
-            self.state.profile[place(thread.position)].count(grown, max(look.at.timestamp() - thread.shown_at, 0.0))
+            self._tell_growth(thread, entry.replies, look.at.timestamp())
         thread.position, thread.placed_at = entry.position, (look.upto or look.at).timestamp()
         thread.replies = entry.replies or thread.replies
         thread.gone_at = None
@@ -170,11 +169,20 @@ class Watch:
             if page.thread.last_modified is not None:
                 thread.modified = page.thread.last_modified.timestamp()
             thread.has_tail = bool(page.thread.tail_size)
-            times = [raw["time"] for no, raw in page.posts.items() if no != entry.no]
-            seconds = max(look.at.timestamp() - min(times), 1.0) if times else 0.0
-            thread.rate = Rate(len(times), seconds)(prior=self.state.profile[place(entry.position)](0.0))
+            self._tell_rate(thread, page, look.at.timestamp())
         self._owe(thread, changes, look)
         return changes, page
+
+    def _tell_growth(self, thread: Watched, replies: int, at: float) -> None:
+        """How many replies came since the last look, for threads that had been quiet for as long as this one."""
+        seconds = max(at - thread.shown_at, 0.0)
+        self.state.profile[self.state.quiet(thread, at)].count(max(replies - thread.replies, 0), seconds)
+
+    def _tell_rate(self, thread: Watched, page: Page, at: float) -> None:
+        times = sorted(raw["time"] for no, raw in page.posts.items() if no != thread.no)[-5:]
+        if times:
+            thread.modified = max(thread.modified, float(times[-1]))
+            thread.recent = Rate(len(times), max(at - times[0], 1.0))
 
     def _count(self, entry: IndexEntry, held: Held, look: Look) -> Changes:
         """threads.json tells how many replies there are, not which."""
@@ -298,7 +306,10 @@ class Watch:
         if page.thread.fate == "archived":
             self._forget(ask.no)
             return found
-        thread.replies = page.thread.replies or thread.replies
+        if page.thread.replies is not None and not changes.is_stale:
+            self._tell_growth(thread, page.thread.replies, look.at.timestamp())
+            thread.replies = page.thread.replies
+            self._tell_rate(thread, page, look.at.timestamp())
         if ask.what == "tail":
             thread.has_tail = changes.is_settled  # else the whole page has to tell
         self._owe(thread, changes, look, is_read=True)

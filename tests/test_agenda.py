@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chancrawl.agenda import Agenda, Ask, BoardWatch, Clock, Watched
+from chancrawl.agenda import Agenda, Ask, BoardWatch, Clock, Rate, Watched
 
 AT = 1_795_000_000.0  # the server's clock when ours shows 0
 
@@ -114,7 +114,7 @@ def test_an_idle_agenda_names_the_next_due_time(
     agenda = agenda_of(*paces)
     settle(agenda)
     for no, (position, missing, excess, is_gone) in enumerate(threads, 1):
-        thread = Watched(no, position, missing=missing, excess=excess, rate=0.01 * no, owed_at=AT, shown_at=AT)
+        thread = Watched(no, position, missing=missing, excess=excess, modified=AT - no, owed_at=AT, shown_at=AT)
         thread.asked_now = 0.0
         thread.gone_at = AT if is_gone else None
         put(agenda, thread)
@@ -201,7 +201,7 @@ def test_the_tail_of_a_long_thread_is_enough_for_a_few_posts() -> None:
 def test_an_index_that_is_rebuilt_seldom_is_asked_for_then() -> None:
     agenda = agenda_of(1.7)
     settle(agenda)
-    put(agenda, Watched(1, position=0, rate=0.07, shown_at=AT))
+    put(agenda, Watched(1, position=0, recent=Rate(5, 70), shown_at=AT, modified=AT))
     asked: Counter[str] = Counter()
     for _, ask in crawl_of_lagging(agenda, 1800):
         asked[ask.what] += 1

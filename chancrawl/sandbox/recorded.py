@@ -77,7 +77,7 @@ class Recorded:
     def _archive(entries: list[tuple[float, dict[str, Any]]]) -> list[int]:
         return sorted(opening["no"] for _, opening in entries)
 
-    def truth(self) -> Iterator[dict[str, Any]]:
+    def truth(self, now: float) -> Iterator[dict[str, Any]]:
         for board, no in sorted(self.shown):
             yield {"board": board, "no": no, "shown": True}
 

@@ -103,7 +103,7 @@ class Server:
     # --- what only a sandbox tells
 
     async def truth(self, request: web.Request) -> web.Response:
-        lines = (json.dumps(post) + "\n" for post in self.world.truth())
+        lines = (json.dumps(post) + "\n" for post in self.world.truth(self.clock.now()))
         return web.Response(text="".join(lines), content_type="application/jsonl")
 
     async def get_requests(self, request: web.Request) -> web.Response:

@@ -60,8 +60,9 @@ class World:
             self._built[name] = tick, built
         return built.get(file)
 
-    def truth(self) -> Iterator[dict[str, Any]]:
+    def truth(self, now: float) -> Iterator[dict[str, Any]]:
         for board in self.boards.values():
+            board.advance(now)
             yield from board.truth()
 
     # --- moderation by hand, for tests and for the curious

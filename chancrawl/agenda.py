@@ -19,18 +19,16 @@ Posts are lost to moderators, who delete most of what they delete within minutes
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from chancrawl.known import ARCHIVE_KEEPS, BYTES_PER_REQUEST, NEVER, BoardWatch, Clock, File, Watched
 
 HAZARD = 5e-4
 """The chance that a fresh post is deleted within the next second."""
 
 WORTHWHILE = 0.006
 """How many posts a request has to save, for each unit of its price."""
-
-BYTES_PER_REQUEST = 25_000
-"""As many bytes cost as much as one request."""
 
 FRESH = 60.0
 """Seconds within which most of what is deleted young is deleted: how far ahead the worth of a thread looks."""
@@ -50,11 +48,6 @@ STARVING = 3e-5
 PROOF_HOLDS = 600.0
 """Seconds after which it is tried again how often the index files are made anew, and whether all at once."""
 
-ARCHIVE_KEEPS = 2 * 86400.0
-"""Seconds for which an archive keeps its threads, at the least."""
-
-NEVER = -math.inf
-
 
 @dataclass(slots=True, frozen=True)
 class Ask:
@@ -67,189 +60,6 @@ class Ask:
     @property
     def is_thread(self) -> bool:
         return self.what in ("thread", "tail")
-
-
-class Clock:
-    """The server's clock, read off ours. It may run faster, and it may jump."""
-
-    def __init__(self) -> None:
-        self.speed = 1.0
-        self.is_measured = False
-        self._first: tuple[float, float] | None = None
-        self._last = (0.0, 0.0)
-
-    def heard(self, now: float, at: float) -> float:
-        """The Date of an answer that has just come; by how many seconds the clock has jumped."""
-        jump = at - self.at(now) if self._first is not None else 0.0
-        if abs(jump) <= 60 * max(self.speed, 1.0) or not self.is_measured:
-            jump = 0.0
-        if self._first is None or jump:
-            self._first = now, at
-        since, then = self._first
-        if at - then >= 20 and now > since:  # Date counts in whole seconds
-            self.speed = (at - then) / (now - since)
-            self.is_measured = True
-        self._last = now, at
-        return jump
-
-    def at(self, now: float) -> float:
-        """The server's time."""
-        return self._last[1] + (now - self._last[0]) * self.speed
-
-
-@dataclass(slots=True)
-class Rate:
-    """Events a second, of late: older ones count less."""
-
-    events: float = 0.0
-    seconds: float = 0.0
-
-    MEMORY = 900.0
-
-    def count(self, events: float, seconds: float) -> None:
-        if seconds > self.MEMORY:
-            events, seconds = events * self.MEMORY / seconds, self.MEMORY
-        keep = math.exp(-seconds / self.MEMORY)
-        self.events = self.events * keep + events
-        self.seconds = self.seconds * keep + seconds
-
-    def __call__(self, prior: float, weight: float = 60.0) -> float:
-        """The rate, beginning with a guess that weighs as much as so many seconds of looking."""
-        return (self.events + prior * weight) / (self.seconds + weight)
-
-
-@dataclass(slots=True)
-class File:
-    """An index file of a board, and what is known of asking for it."""
-
-    what: str
-    size: float
-    share: float
-    """Part of a board's posts that the file is guessed to show before any other file does."""
-    found: Rate = field(default_factory=Rate)
-    asked_now: float = NEVER
-    in_flight: bool = False
-    failures: int = 0
-    not_before: float = NEVER
-    shown_at: float = NEVER
-    """The server's time up to which it has been seen."""
-    modified: float = 0.0
-    unchanged_at: float = NEVER
-    """When it was answered 304 last, by the server's clock."""
-    proven_at: float = NEVER
-    rebuilt_every: float = 0.0
-    """Seconds, where the server makes the file anew only so often; 0 where it is always new."""
-
-    def price(self) -> float:
-        return 1 + self.size / BYTES_PER_REQUEST
-
-
-@dataclass(slots=True)
-class Watched:
-    """A thread of an index, as far as the agenda goes."""
-
-    no: int
-    position: int = 0
-    replies: int = 0
-    missing: int = 0
-    backlog: int = 0
-    """How many of the missing were so when the thread was first seen."""
-    excess: int = 0
-    doubtful: bool = False
-    owed_at: float = 0.0
-    """Since when posts are missing or in excess."""
-    recent: Rate = field(default_factory=Rate)
-    """Its last replies, and the seconds in which they came."""
-    modified: float = 0.0
-    placed_at: float = 0.0
-    """The time of which `position` tells: that of the index's Last-Modified."""
-    shown_at: float = 0.0
-    asked_now: float = NEVER
-    in_flight: bool = False
-    failures: int = 0
-    gone_at: float | None = None
-    """Since when it is in no index."""
-    is_archived: bool = False
-    """The archive lists it."""
-    has_tail: bool = False
-    not_before: float = NEVER
-
-    @property
-    def is_owed(self) -> bool:
-        return bool(self.missing or self.excess or self.doubtful or self.gone_at is not None)
-
-
-class BoardWatch:
-    """What the agenda knows of a board."""
-
-    def __init__(self, name: str, capacity: int = 150, per_page: int = 15, has_archive: bool = False) -> None:
-        self.name = name
-        self.capacity = capacity
-        self.per_page = per_page
-        self.has_archive = has_archive
-        self.pace = Rate()  # posts
-        self.births = Rate()  # threads
-        self.profile: defaultdict[int, Rate] = defaultdict(Rate)  # replies of a thread, by `quiet`
-        self.newest_no = 0
-        self.newest_at = 0.0
-        self.is_lagging = False
-        self.files = {
-            "catalog": File("catalog", 100_000, share=0.06),
-            "1": File("1", 15_000, share=0.9),
-            "2": File("2", 15_000, share=0.01),
-            "threads": File("threads", 5_000, share=0.003),
-        }
-        if has_archive:
-            self.files["archive"] = File("archive", 10_000, share=0.0)
-        self.threads: dict[int, Watched] = {}
-        self.owed: dict[int, Watched] = {}
-        self.forgotten: dict[int, float] = {}  # threads that are gone, and when they were asked for
-        self.archived: dict[int, None] = {}
-        self.archived_now = NEVER
-
-    def posts_a_second(self) -> float:
-        return self.pace(prior=0.01)
-
-    def threads_a_second(self) -> float:
-        return self.births(prior=0.01 * self.posts_a_second(), weight=600)
-
-    def time_left(self, thread: Watched) -> float:
-        """Seconds until a thread is gone for good, if it is not bumped."""
-        places = max(self.capacity - thread.position, 1) - 0.5
-        return places / self.threads_a_second() + (ARCHIVE_KEEPS if self.has_archive else 0.0)
-
-    def quiet(self, thread: Watched, at: float) -> int:
-        """How long a thread has been quiet, in classes: by how many posts were made on the board since its last reply.
-
-        Halfway through the time since it was looked at last, so that this counts all of that time.
-        """
-        posts = max((thread.shown_at + at) / 2 - thread.modified, 0.0) * self.posts_a_second()
-        return int(2 * math.log2(posts / 2 + 1))
-
-    def rate(self, thread: Watched, at: float) -> float:
-        """Replies a second that a thread may have had since it was looked at last."""
-        return thread.recent(prior=self.profile[self.quiet(thread, at)](prior=0.0))
-
-    def gain(self, file: File) -> float:
-        """Posts a second that a file is expected to show and no other one has shown before."""
-        return file.found(prior=file.share * self.posts_a_second(), weight=120)
-
-    def shift(self, seconds: float) -> None:
-        """The server's clock has jumped: what was so long ago by our clock is as long ago as before."""
-        self.newest_at += seconds
-        for file in self.files.values():
-            file.shown_at += seconds
-            file.modified += seconds
-            file.unchanged_at += seconds
-        for thread in self.threads.values():
-            thread.owed_at += seconds
-            thread.shown_at += seconds
-            thread.gone_at = None if thread.gone_at is None else thread.gone_at + seconds
-
-    def shown_at(self, what: str) -> float:
-        """Up to when a file's news are known, from itself or from the catalog, which has all of them."""
-        own = self.files[what].shown_at
-        return own if what == "archive" else max(own, self.files["catalog"].shown_at)
 
 
 class Agenda:

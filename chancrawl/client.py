@@ -15,11 +15,11 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import CannotResolveHostError, DownloadConnectionRefusedError
 from scrapy.http import Response
 
-from chancrawl import conditional, fourchan
+from chancrawl import conditional
 from chancrawl.changes import Look
 from chancrawl.errors import UserError
-from chancrawl.fourchan import Malformed
 from chancrawl.ledger import Ledger
+from chancrawl.payload import Malformed, loads
 from chancrawl.quarantine import Quarantine
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class ChanClient:
     def parse(self, response: Response, parse: Parser) -> Any:
         """The content of an answer; Malformed, and the answer set aside, if it has none."""
         try:
-            return parse(fourchan.loads(response.body))
+            return parse(loads(response.body))
         except Malformed as error:
             self.set_aside(response, str(error))
             raise

@@ -7,20 +7,13 @@ passed over, named in `problems`, and stays in `raw`.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import contextlib
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import blake2b
-from math import isfinite
 from typing import Any, TypeGuard
-
-import orjson
 
 from chancrawl import markup
 from chancrawl.items import Board, Post, Raw, Thread
+from chancrawl.payload import Fields, Malformed, digest
 
 BOARDS = "/boards.json"
 
@@ -47,23 +40,8 @@ def tail_path(board: str, no: int) -> str:
     return f"/{board}/thread/{no}-tail.json"
 
 
-# Keys that an opening post carries for its thread. They change with every reply, or differ between the thread's own
-# page and the index pages, and make no new version of the post. `now` repeats `time` in New York's time.
-THREAD_KEYS = frozenset(
-    "replies images unique_ips bumplimit imagelimit sticky closed archived archived_on tail_size tail_id semantic_url "
-    "last_modified omitted_posts omitted_images last_replies custom_spoiler sticky_cap now".split()
-)
-
-
 STICKY_REPLIES = 1000
 """A sticky with more replies than this sheds its oldest ones: they are gone from its page, and were not deleted."""
-
-
-_DIGITS = bytes(ord("0") if chr(byte).isdigit() else ord(" ") for byte in range(128)) + b" " * 128
-
-
-class Malformed(ValueError):
-    """A payload is not what its address promises. Raised by the parsers here; the text says what is wrong."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -118,68 +96,6 @@ def sheds(thread: Thread) -> bool:
     return thread.sticky and (thread.replies or 0) > 0.9 * STICKY_REPLIES
 
 
-def loads(body: bytes) -> Any:
-    """JSON, with the lone surrogates that a strict parser refuses and the long numbers that it would round.
-
-    >>> loads(b'["\\\\ud83d"]')
-    ['\\ud83d']
-    """
-    if b"0" * 20 not in body.translate(_DIGITS):  # no number above 2^64; faster than a regular expression
-        with contextlib.suppress(orjson.JSONDecodeError):
-            return orjson.loads(body)
-    try:
-        return json.loads(body, parse_constant=_no_number, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        raise Malformed(f"not JSON: {error}") from None
-
-
-def _no_number(name: str) -> None:
-    raise Malformed(f"{name} is no JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not isfinite(number):
-        raise Malformed(f"{text} is out of range")
-    return number
-
-
-def dumps(value: Any) -> str:
-    """Compact JSON that reads back to the same value, lone surrogates included (they are escaped)."""
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:
-        return json.dumps(value, separators=(",", ":"))
-
-
-def fingerprint(value: Any) -> int:
-    """A number that changes with a value, to be compared within one process."""
-    try:
-        return hash(orjson.dumps(value))
-    except TypeError:
-        with contextlib.suppress(RecursionError):
-            return hash(dumps(value))
-    return 0
-
-
-def digest(raw: Raw) -> int:
-    """64 bits that differ when a post has changed, and not when only its thread has."""
-    version = {key: value for key, value in raw.items() if key not in THREAD_KEYS}
-    try:
-        text = orjson.dumps(version, option=orjson.OPT_SORT_KEYS)
-    except TypeError:
-        if _is_deep(version):
-            raise Malformed("nested too deeply") from None
-        text = json.dumps(version, sort_keys=True).encode()
-    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)
-
-
-def _is_deep(value: Any, levels: int = 100) -> bool:
-    if isinstance(value, dict):
-        value = list(value.values())
-    return isinstance(value, list) and (levels == 0 or any(_is_deep(inner, levels - 1) for inner in value))
-
-
 # --- whole payloads
 
 
@@ -191,7 +107,7 @@ def parse_boards(payload: Any) -> list[Board]:
     boards = []
     for raw in entries:
         if isinstance(raw, dict) and _is_name(name := raw.get("board")):
-            read = _Fields(raw)
+            read = Fields(raw)
             digest(raw)
             boards.append(
                 Board(
@@ -248,7 +164,7 @@ def parse_board_page(payload: Any, first: int = 0, problems: list[str] | None = 
 
 
 def _add_entry(entries: dict[int, IndexEntry], raw: Any, first: int, problems: list[str] | None) -> None:
-    read = _Fields(raw if isinstance(raw, dict) else {})
+    read = Fields(raw if isinstance(raw, dict) else {})
     no = read.number("no", most=markup.LARGEST_NO)
     if not no:
         if problems is None:
@@ -280,7 +196,7 @@ def parse_thread(payload: Any, board: str, no: int) -> Page:
 def parse_tail(payload: Any, board: str, no: int) -> Page:
     """thread/N-tail.json: as a thread, with little of the opening post and without the replies up to `tail_id`."""
     posts = _posts_of(payload, no)
-    tail_id = _Fields(posts[0]).number("tail_id", most=markup.LARGEST_NO)
+    tail_id = Fields(posts[0]).number("tail_id", most=markup.LARGEST_NO)
     if tail_id is None:
         raise Malformed("a tail that does not say where it begins")
     page = _page(board, no, posts[0], posts[1:])
@@ -300,7 +216,7 @@ def glimpse(entry: IndexEntry, board: str) -> Page:
     if not isinstance(replies, list) or opening.get("resto", 0) != 0:
         raise Malformed(f"thread {entry.no} without its posts in the index")
     page = _page(board, entry.no, opening, [opening, *replies])
-    page.omitted = _Fields(raw).number("omitted_posts") or 0
+    page.omitted = Fields(raw).number("omitted_posts") or 0
     if page.shown != page.thread.replies:
         page.since = min((reply for reply in page.posts if reply != entry.no), default=markup.LARGEST_NO)
     newest = max((post["time"] for post in page.posts.values()), default=None)
@@ -319,7 +235,7 @@ def _posts_of(payload: Any, no: int) -> list[Any]:
 
 
 def _page(board: str, no: int, opening: Raw, posts: list[Any]) -> Page:
-    read = _Fields(opening)
+    read = Fields(opening)
     page = Page(_thread_of(read, board, no), {}, problems=read.problems)
     for raw in posts:
         problem = _problem_of(raw, no)
@@ -337,7 +253,7 @@ def _page(board: str, no: int, opening: Raw, posts: list[Any]) -> Page:
 def _problem_of(raw: Any, thread_no: int) -> str | None:
     if not isinstance(raw, dict):
         return "a post that is no object"
-    read = _Fields(raw)
+    read = Fields(raw)
     no = read.number("no", most=markup.LARGEST_NO)
     if not no:
         return "a post without a number"
@@ -348,7 +264,7 @@ def _problem_of(raw: Any, thread_no: int) -> str | None:
     return None
 
 
-def _thread_of(read: _Fields, board: str, no: int) -> Thread:
+def _thread_of(read: Fields, board: str, no: int) -> Thread:
     archived_on = read.time("archived_on")
     return Thread(
         board=board,
@@ -373,7 +289,7 @@ def _thread_of(read: _Fields, board: str, no: int) -> Thread:
 
 def describe(post: Post) -> list[str]:
     """Fill every column of `post` that follows from its `raw`; return what in it could not be read."""
-    read = _Fields(post.raw)
+    read = Fields(post.raw)
     post.name = markup.unescape(read.text("name"))
     post.tripcode = read.text("trip")
     post.poster_id = read.text("id")
@@ -410,60 +326,3 @@ def describe(post: Post) -> list[str]:
 def utc(seconds: int | None) -> datetime | None:
     """Seconds since 1970 as an aware time."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-class _Fields:
-    """Reads typed values out of an untrusted object, and remembers what was of another type."""
-
-    def __init__(self, raw: Raw) -> None:
-        self.raw = raw
-        self.problems: list[str] = []
-
-    def number(self, key: str, most: int = 2**31 - 1) -> int | None:
-        value = self.raw.get(key)
-        if value is None or (type(value) is int and 0 <= value <= most):
-            return value
-        self._odd(key)
-        return None
-
-    def time(self, key: str) -> int | None:
-        """Seconds since 1970, up to the year 9999."""
-        return self.number(key, most=253402300799)
-
-    def flag(self, key: str) -> bool:
-        value = self.raw.get(key)
-        if value is None or type(value) in (int, bool):
-            return bool(value)
-        self._odd(key)
-        return False
-
-    def text(self, key: str) -> str | None:
-        value = self.raw.get(key)
-        if type(value) is str:
-            return markup.clean(value)
-        if value is not None:
-            self._odd(key)
-        return None
-
-    def md5(self, key: str) -> str | None:
-        value = self.raw.get(key)
-        packed = None if value is None else _hex_of(value)
-        if value is not None and packed is None:
-            self._odd(key)
-        return packed
-
-    def _odd(self, key: str) -> None:
-        self.problems.append(f"{key} is {markup.clean(repr(self.raw[key]))[:80]}")
-
-
-def _hex_of(packed: Any) -> str | None:
-    """The md5 as it is sent, 16 bytes in base64, as 32 hexadecimal digits.
-
-    >>> _hex_of("uZUeZeB14FVR+Mc2ScHvVA==")
-    'b9951e65e075e05551f8c73649c1ef54'
-    """
-    try:
-        digest_bytes = base64.b64decode(packed, validate=True)
-    except (TypeError, ValueError, binascii.Error):
-        return None
-    return digest_bytes.hex() if len(digest_bytes) == 16 else None

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from chancrawl import fourchan
-from chancrawl.agenda import ARCHIVE_KEEPS, NEVER, Agenda, Ask, BoardWatch, Rate, Watched
+from chancrawl.agenda import Agenda, Ask
 from chancrawl.changes import Changes, Held, Look, compare, deletions_of_thread, fate
-from chancrawl.fourchan import IndexEntry, Malformed, Page
+from chancrawl.fourchan import IndexEntry, Page
 from chancrawl.items import Board, Item, Poll, Post, Thread
+from chancrawl.known import ARCHIVE_KEEPS, NEVER, BoardWatch, Rate, Watched, pace_of
 from chancrawl.passing import archived_threads_due
+from chancrawl.payload import Malformed, fingerprint
 
 DISBELIEF = 600.0
 """Seconds for which an index with far fewer threads than before is not believed."""
@@ -61,7 +63,7 @@ class Watch:
     def news(self, ask: Ask, entries: Mapping[int, IndexEntry]) -> list[int]:
         """The threads of which a file shows something that it did not show before, apart from their places."""
         shown = self._shown.get(ask.what, {})
-        return [no for no, e in entries.items() if no not in self.state.threads or shown.get(no) != fingerprint(e)]
+        return [no for no, e in entries.items() if no not in self.state.threads or shown.get(no) != look_of(e)]
 
     def index(
         self,
@@ -90,7 +92,7 @@ class Watch:
                 continue
             try:
                 seen.append((entry.position, *self._look(entry, look, found)))
-                shown[entry.no] = fingerprint(entry)
+                shown[entry.no] = look_of(entry)
             except Malformed as error:
                 found.problems.append(f"thread {entry.no}: {error}")
         self._tell_gain(ask, entries, seen, at, is_first)
@@ -390,16 +392,6 @@ def oldest_news(seen: Iterable[tuple[int, Changes, Page | None]], after: float) 
     return min((time for time in times if time > after), default=None)
 
 
-def fingerprint(entry: IndexEntry) -> int:
+def look_of(entry: IndexEntry) -> int:
     """A number that changes with whatever an index shows of a thread, except its place."""
-    return fourchan.fingerprint([entry.last_modified, entry.replies, entry.raw])
-
-
-def pace_of(numbers: Mapping[int, int], at: float) -> tuple[int, float]:
-    """How many posts were made in how many seconds of late, from the numbers and times of some of them."""
-    newest = max(numbers)
-    recent = {no: time for no, time in numbers.items() if at - 600 <= time <= at}
-    first = min(recent or {newest: numbers[newest]})
-    if first == newest:
-        first = max((no for no in numbers if no != newest), default=newest)
-    return newest - first, max(at - numbers[first], 1.0)
+    return fingerprint([entry.last_modified, entry.replies, entry.raw])

@@ -26,8 +26,8 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
 from chancrawl.errors import UserError
-from chancrawl.fourchan import dumps
 from chancrawl.items import Board, Deletion, Item, Poll, Post, Thread, Validator, columns
+from chancrawl.payload import dumps
 from chancrawl.stores import CsvStore
 from pipelines.batching import BatchingPipeline, by_kind, upsert
 

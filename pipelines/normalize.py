@@ -8,6 +8,7 @@ from scrapy.crawler import Crawler
 
 from chancrawl import fourchan
 from chancrawl.items import Item, Post
+from chancrawl.payload import dumps
 from chancrawl.quarantine import Quarantine
 
 
@@ -26,5 +27,5 @@ class NormalizePipeline:
             problems = fourchan.describe(item)
             if problems:
                 path = fourchan.thread_path(item.board, item.thread_no)
-                self.quarantine.set_aside(path, fourchan.dumps(item.raw).encode(), "; ".join(problems))
+                self.quarantine.set_aside(path, dumps(item.raw).encode(), "; ".join(problems))
         return item

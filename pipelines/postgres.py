@@ -11,8 +11,8 @@ from psycopg2.extras import Json, execute_values
 from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
-from chancrawl.fourchan import dumps
 from chancrawl.items import Board, Deletion, Item, Poll, Post, Thread, Validator, columns
+from chancrawl.payload import dumps
 from pipelines.batching import BatchingPipeline, by_kind, latest, upsert
 
 POST_COLUMNS = columns(Post)

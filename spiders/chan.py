@@ -13,9 +13,9 @@ from chancrawl import fourchan
 from chancrawl.arguments import number, numbers, reject_unknown, yes_or_no
 from chancrawl.client import ChanClient, Unavailable, source_of
 from chancrawl.errors import UserError
-from chancrawl.fourchan import Malformed
 from chancrawl.items import Board, Item, Validator
 from chancrawl.ledger import Ledger
+from chancrawl.payload import Malformed
 from spiders.following import Following
 from spiders.one_pass import OnePass
 

@@ -18,9 +18,10 @@ from chancrawl import conditional, fourchan
 from chancrawl.agenda import Agenda, Ask
 from chancrawl.client import ChanClient, http_last_modified, look_at, seen_at
 from chancrawl.errors import UserError
-from chancrawl.fourchan import IndexEntry, Malformed
+from chancrawl.fourchan import IndexEntry
 from chancrawl.items import Board, Item
 from chancrawl.middlewares import stopping
+from chancrawl.payload import Malformed
 from chancrawl.watch import Found, Watch
 
 logger = logging.getLogger(__name__)

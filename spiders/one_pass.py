@@ -26,9 +26,10 @@ from chancrawl.client import (
     look_at,
 )
 from chancrawl.errors import UserError
-from chancrawl.fourchan import IndexEntry, Malformed
+from chancrawl.fourchan import IndexEntry
 from chancrawl.items import Board, Item, Thread, Validator
 from chancrawl.middlewares import stopping
+from chancrawl.payload import Malformed
 
 logger = logging.getLogger(__name__)
 

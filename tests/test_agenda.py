@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chancrawl.agenda import Agenda, Ask, BoardWatch, Clock, Rate, Watched
+from chancrawl.agenda import Agenda, Ask
+from chancrawl.known import BoardWatch, Clock, Rate, Watched
 
 AT = 1_795_000_000.0  # the server's clock when ours shows 0
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chancrawl import fourchan
-from chancrawl.fourchan import THREAD_KEYS, Malformed
 from chancrawl.items import Post
+from chancrawl.payload import THREAD_KEYS, Malformed, digest, dumps, loads
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -97,12 +97,12 @@ def test_recorded_boards(fixtures: Path, name: str) -> None:
 
 def test_a_version_is_what_the_post_itself_says() -> None:
     raw = {"no": 5, "resto": 0, "time": 1, "com": "x", "replies": 3, "images": 1, "tail_size": 50}
-    version = fourchan.digest(raw)
-    assert fourchan.digest(raw | {"replies": 4, "closed": 1, "archived": 1, "archived_on": 9}) == version
-    assert fourchan.digest(dict(reversed(raw.items()))) == version
-    assert fourchan.digest(raw | {"com": "y"}) != version
-    assert fourchan.digest(raw | {"filedeleted": 1}) != version
-    assert fourchan.digest(raw | {"a_key_of_tomorrow": 1}) != version
+    version = digest(raw)
+    assert digest(raw | {"replies": 4, "closed": 1, "archived": 1, "archived_on": 9}) == version
+    assert digest(dict(reversed(raw.items()))) == version
+    assert digest(raw | {"com": "y"}) != version
+    assert digest(raw | {"filedeleted": 1}) != version
+    assert digest(raw | {"a_key_of_tomorrow": 1}) != version
 
 
 @pytest.mark.parametrize(
@@ -146,29 +146,53 @@ def test_any_posts_after_a_good_one(posts: list[Any]) -> None:
     page = fourchan.parse_thread({"posts": [opening, *posts]}, "po", 5)
     assert 5 in page.posts
     for raw in page.posts.values():
-        fourchan.digest(raw)
+        digest(raw)
         item = post(raw)
         fourchan.describe(item)
-        assert json.loads(fourchan.dumps(item.raw)) == raw
-        fourchan.dumps(item.raw).encode()
+        assert json.loads(dumps(item.raw)) == raw
+        dumps(item.raw).encode()
         for text in (item.name, item.comment_html, item.comment_text, item.file_name, item.capcode):
             assert text is None or ("\x00" not in text and text.encode() is not None)
 
 
 @given(JSON)
 def test_json_comes_back_the_same(value: Any) -> None:
-    text = fourchan.dumps(value)
+    text = dumps(value)
     assert json.loads(text) == value
     assert "\x00" not in text and text.encode() is not None
-    assert fourchan.loads(text.encode()) == value
+    assert loads(text.encode()) == value
 
 
 def test_long_numbers_are_not_rounded() -> None:
-    assert fourchan.loads(b"[123456789012345678901234567891]") == [123456789012345678901234567891]
+    assert loads(b"[123456789012345678901234567891]") == [123456789012345678901234567891]
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"posts": [', b"\xff\xfe", b"[" * 100_000,
                                   b'{"x": NaN, "com": "\\ud83d"}', b"[1e999]", b"[Infinity]"])  # fmt: skip
 def test_no_json(body: bytes) -> None:
     with pytest.raises(Malformed):
-        fourchan.loads(body)
+        loads(body)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "g.catalog.2014-05-02T185559",
+        "g.catalog.2014-05-02T185742",
+        "po.catalog.2025-10",
+        "g.1.2014-05-02",
+        "int.1.2018-03",
+    ],
+)
+def test_recorded_index_files_show_posts(fixtures: Path, name: str) -> None:
+    payload = loads((fixtures / "fourchan" / f"{name}.json").read_bytes())
+    board = name.partition(".")[0]
+    problems: list[str] = []
+    parse = fourchan.parse_index if "catalog" in name else fourchan.parse_board_page
+    entries = parse(payload, problems=problems)
+    assert not problems and len(entries) >= 15
+    for entry in entries.values():
+        page = fourchan.glimpse(entry, board)
+        assert page.adds_up and not page.problems
+        assert entry.no in page.posts and page.shown <= 5
+        assert (page.since == 0) == (page.shown == entry.replies)

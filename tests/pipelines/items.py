@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from chancrawl import fourchan
 from chancrawl.items import Deletion, Post, Thread
+from chancrawl.payload import digest
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -19,7 +20,7 @@ def post(no: int, com: str, revision: int = 1) -> Post:
     raw = {"no": no, "resto": 5, "time": time, "com": com}
     seen = START + timedelta(minutes=revision - 1)
     item = Post("po", no, 5, datetime.fromtimestamp(time, UTC), revision=revision, first_seen_at=START,
-                last_seen_at=seen, raw=raw, digest=fourchan.digest(raw))  # fmt: skip
+                last_seen_at=seen, raw=raw, digest=digest(raw))  # fmt: skip
     assert fourchan.describe(item) == []
     return item
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chancrawl import fourchan
+from chancrawl.payload import digest
 from chancrawl.sandbox.board import Board, Pace
 from chancrawl.sandbox.files import body_of, read
 from chancrawl.sandbox.recorded import Recorded
@@ -83,7 +84,7 @@ def test_the_files_agree_with_each_other(seconds: int) -> None:
             assert thread["omitted_posts"] == thread["replies"] - len(thread["last_replies"])
             assert list(whole.posts)[1:][-5:] == [reply["no"] for reply in thread["last_replies"]]
             assert all(whole.posts[reply["no"]] == reply for reply in thread["last_replies"])
-            assert fourchan.digest(thread) == fourchan.digest(whole.posts[thread["no"]]), "the same version everywhere"
+            assert digest(thread) == digest(whole.posts[thread["no"]]), "the same version everywhere"
     archive = fourchan.parse_archive(load(read(made, "archive.json")))
     for no in archive:
         thread = load(read(made, f"thread/{no}.json"))

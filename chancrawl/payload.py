@@ -1,0 +1,148 @@
+"""Untrusted JSON: read, written, compared, and typed values taken out of it. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import json
+from hashlib import blake2b
+from math import isfinite
+from typing import Any
+
+import orjson
+
+from chancrawl import markup
+from chancrawl.items import Raw
+
+_DIGITS = bytes(ord("0") if chr(byte).isdigit() else ord(" ") for byte in range(128)) + b" " * 128
+
+# Keys that an opening post carries for its thread. They change with every reply, or differ between the thread's own
+# page and the index pages, and make no new version of the post. `now` repeats `time` in New York's time.
+THREAD_KEYS = frozenset(
+    "replies images unique_ips bumplimit imagelimit sticky closed archived archived_on tail_size tail_id semantic_url "
+    "last_modified omitted_posts omitted_images last_replies custom_spoiler sticky_cap now".split()
+)
+
+
+class Malformed(ValueError):
+    """A payload is not what its address promises. Raised by the parsers here; the text says what is wrong."""
+
+
+def loads(body: bytes) -> Any:
+    """JSON, with the lone surrogates that a strict parser refuses and the long numbers that it would round.
+
+    >>> loads(b'["\\\\ud83d"]')
+    ['\\ud83d']
+    """
+    if b"0" * 20 not in body.translate(_DIGITS):  # no number above 2^64; faster than a regular expression
+        with contextlib.suppress(orjson.JSONDecodeError):
+            return orjson.loads(body)
+    try:
+        return json.loads(body, parse_constant=_no_number, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"not JSON: {error}") from None
+
+
+def _no_number(name: str) -> None:
+    raise Malformed(f"{name} is no JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise Malformed(f"{text} is out of range")
+    return number
+
+
+def dumps(value: Any) -> str:
+    """Compact JSON that reads back to the same value, lone surrogates included (they are escaped)."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value, separators=(",", ":"))
+
+
+def fingerprint(value: Any) -> int:
+    """A number that changes with a value, to be compared within one process."""
+    try:
+        return hash(orjson.dumps(value))
+    except TypeError:
+        with contextlib.suppress(RecursionError):
+            return hash(dumps(value))
+    return 0
+
+
+def digest(raw: Raw) -> int:
+    """64 bits that differ when a post has changed, and not when only its thread has."""
+    version = {key: value for key, value in raw.items() if key not in THREAD_KEYS}
+    try:
+        text = orjson.dumps(version, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        if _is_deep(version):
+            raise Malformed("nested too deeply") from None
+        text = json.dumps(version, sort_keys=True).encode()
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)
+
+
+def _is_deep(value: Any, levels: int = 100) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return isinstance(value, list) and (levels == 0 or any(_is_deep(inner, levels - 1) for inner in value))
+
+
+class Fields:
+    """Reads typed values out of an untrusted object, and remembers what was of another type."""
+
+    def __init__(self, raw: Raw) -> None:
+        self.raw = raw
+        self.problems: list[str] = []
+
+    def number(self, key: str, most: int = 2**31 - 1) -> int | None:
+        value = self.raw.get(key)
+        if value is None or (type(value) is int and 0 <= value <= most):
+            return value
+        self._odd(key)
+        return None
+
+    def time(self, key: str) -> int | None:
+        """Seconds since 1970, up to the year 9999."""
+        return self.number(key, most=253402300799)
+
+    def flag(self, key: str) -> bool:
+        value = self.raw.get(key)
+        if value is None or type(value) in (int, bool):
+            return bool(value)
+        self._odd(key)
+        return False
+
+    def text(self, key: str) -> str | None:
+        value = self.raw.get(key)
+        if type(value) is str:
+            return markup.clean(value)
+        if value is not None:
+            self._odd(key)
+        return None
+
+    def md5(self, key: str) -> str | None:
+        value = self.raw.get(key)
+        packed = None if value is None else _hex_of(value)
+        if value is not None and packed is None:
+            self._odd(key)
+        return packed
+
+    def _odd(self, key: str) -> None:
+        self.problems.append(f"{key} is {markup.clean(repr(self.raw[key]))[:80]}")
+
+
+def _hex_of(packed: Any) -> str | None:
+    """The md5 as it is sent, 16 bytes in base64, as 32 hexadecimal digits.
+
+    >>> _hex_of("uZUeZeB14FVR+Mc2ScHvVA==")
+    'b9951e65e075e05551f8c73649c1ef54'
+    """
+    try:
+        digest_bytes = base64.b64decode(packed, validate=True)
+    except (TypeError, ValueError, binascii.Error):
+        return None
+    return digest_bytes.hex() if len(digest_bytes) == 16 else None

@@ -4,7 +4,7 @@ Every request has a worth, the number of posts that would be lost without it, an
 Posts are lost to moderators, who delete most of what they delete within minutes, and to the end of the board.
 
 - An index file shows `gain` new posts a second. Left alone for a time t it hides gain * t posts, each of which may be
-  deleted before it is seen: what has been put at risk since it was last read is HAZARD * gain * t^2 / 2. Asking for the
+  deleted before it is seen: what has been put at risk since it was last read is hazard * gain * t^2 / 2. Asking for the
   file with the largest such area is the index policy for polling under a budget (Whittle, Restless bandits, 1988);
   it asks for boards in proportion to the square root of their pace. What each file gains is learned from what it
   showed.
@@ -22,16 +22,10 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from chancrawl.known import ARCHIVE_KEEPS, BYTES_PER_REQUEST, NEVER, BoardWatch, Clock, File, Watched
-
-HAZARD = 5e-4
-"""The chance that a fresh post is deleted within the next second."""
+from chancrawl.known import ARCHIVE_KEEPS, BYTES_PER_REQUEST, FRESH, NEVER, BoardWatch, Clock, File, Watched
 
 WORTHWHILE = 0.006
 """How many posts a request has to save, for each unit of its price."""
-
-FRESH = 60.0
-"""Seconds within which most of what is deleted young is deleted: how far ahead the worth of a thread looks."""
 
 DELETION = 1e-4
 """What a second's earlier knowledge of a deletion is worth, in posts."""
@@ -125,13 +119,13 @@ class Agenda:
         gain = board.gain(file)
         price = file.price()
         extra = price - (board.files["1"].price() if file.what == "catalog" else 0.0)
-        ripe = shown + math.sqrt(2 * WORTHWHILE * max(extra, 0.1) / (HAZARD * gain))
+        ripe = shown + math.sqrt(2 * WORTHWHILE * max(extra, 0.1) / (board.hazard() * gain))
         if file.rebuilt_every:
             ripe = max(ripe, file.modified + file.rebuilt_every)
-        worth = HAZARD * gain * (at - shown) ** 2 / 2
+        worth = board.hazard() * gain * (at - shown) ** 2 / 2
         if file.what == "catalog":
             for what in ("1", "2"):
-                worth += HAZARD * board.gain(board.files[what]) * (at - board.shown_at(what)) ** 2 / 2
+                worth += board.hazard() * board.gain(board.files[what]) * (at - board.shown_at(what)) ** 2 / 2
         return worth - WORTHWHILE * price, now + min((ripe - at) / speed, 3600.0)
 
     def _threads(self, board: BoardWatch, now: float) -> list[tuple[float, float, Watched]]:
@@ -154,7 +148,7 @@ class Agenda:
         due = math.inf
         if thread.missing or thread.doubtful:
             fresh = thread.missing - thread.backlog if thread.missing else 0.05
-            worth += HAZARD * fresh * (FRESH + waited)
+            worth += board.hazard() * fresh * (FRESH + waited)
             if thread.backlog:
                 danger = ((FRESH + waited) / board.time_left(thread)) ** 2  # nothing starves for ever
                 worth += max(thread.backlog * danger, WORTHWHILE / 2)
@@ -167,8 +161,8 @@ class Agenda:
             worth += DELETION * (0.3 if fell_off else 3) * (at - thread.gone_at)
             due = min(due, now + max(thread.gone_at + GONE - at, 0.0) / self.clock.speed)
         elif board.is_lagging and (rate := board.rate(thread, at)) > 0:
-            worth += HAZARD * rate * max(at - thread.shown_at, 0.0) ** 2 / 2
-            ripe = thread.shown_at + math.sqrt(2 * GUESS / (HAZARD * rate))
+            worth += board.hazard() * rate * max(at - thread.shown_at, 0.0) ** 2 / 2
+            ripe = thread.shown_at + math.sqrt(2 * GUESS / (board.hazard() * rate))
             due = min(due, now + max(ripe - at, 0.0) / self.clock.speed)
         return worth - WORTHWHILE * price, due, thread
 
@@ -254,6 +248,11 @@ class Agenda:
     def gained(self, ask: Ask, posts: int, seconds: float) -> None:
         """How many posts an index file was the first to show, in the seconds since it was last looked at."""
         self.boards[ask.board].files[ask.what].found.count(posts, seconds)
+
+    def moderated(self, board: BoardWatch, fresh: int, deleted: int) -> None:
+        """So many fresh posts were seen, and so many that had been fresh are deleted."""
+        board.exposed += fresh * FRESH
+        board.deleted += deleted
 
     def archived(self, board: BoardWatch, nos: Iterable[int], now: float) -> None:
         """The threads of an archive that are to be read, the first to expire in front."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 BYTES_PER_REQUEST = 25_000
@@ -17,6 +17,12 @@ ARCHIVE_KEEPS = 2 * 86400.0
 """Seconds for which an archive keeps its threads, at the least."""
 
 NEVER = -math.inf
+
+HAZARD = 5e-4
+"""The chance that a fresh post is deleted within the next second, on a board that is not moderated harder."""
+
+FRESH = 60.0
+"""Seconds within which most of what is deleted young is deleted: how far ahead the worth of a thread looks."""
 
 
 class Clock:
@@ -143,6 +149,8 @@ class BoardWatch:
         self.newest_no = 0
         self.newest_at = 0.0
         self.is_lagging = False
+        self.exposed = 0.0  # seconds that posts were fresh and watched
+        self.deleted = 0  # posts that were deleted in these seconds
         self.files = {
             "catalog": File("catalog", 100_000, share=0.06),
             "1": File("1", 15_000, share=0.9),
@@ -156,6 +164,14 @@ class BoardWatch:
         self.forgotten: dict[int, float] = {}  # threads that are gone, and when they were asked for
         self.archived: dict[int, None] = {}
         self.archived_now = NEVER
+
+    def hazard(self) -> float:
+        """The chance that a fresh post is deleted within the next second.
+
+        From the moderation seen so far, but never less than HAZARD: what is deleted fastest is not seen at all.
+        """
+        guess = 30.0
+        return max(HAZARD, (self.deleted + guess) / (self.exposed + guess / HAZARD))
 
     def posts_a_second(self) -> float:
         return self.pace(prior=0.01)
@@ -175,6 +191,18 @@ class BoardWatch:
         """
         posts = max((thread.shown_at + at) / 2 - thread.modified, 0.0) * self.posts_a_second()
         return int(2 * math.log2(posts / 2 + 1))
+
+    def grew(self, thread: Watched, replies: int, at: float) -> None:
+        """A thread has so many replies now: what that says of threads that were quiet for as long."""
+        seconds = max(at - thread.shown_at, 0.0)
+        self.profile[self.quiet(thread, at)].count(max(replies - thread.replies, 0), seconds)
+
+    def replied(self, thread: Watched, times: Sequence[int], at: float) -> None:
+        """The times of a thread's last replies, in order."""
+        last = times[-5:]
+        if last:
+            thread.modified = max(thread.modified, float(last[-1]))
+            thread.recent = Rate(len(last), max(at - last[0], 1.0))
 
     def rate(self, thread: Watched, at: float) -> float:
         """Replies a second that a thread may have had since it was looked at last."""

@@ -10,8 +10,8 @@ from chancrawl import fourchan
 from chancrawl.agenda import Agenda, Ask
 from chancrawl.changes import Changes, Held, Look, compare, deletions_of_thread, fate
 from chancrawl.fourchan import IndexEntry, Page
-from chancrawl.items import Board, Item, Poll, Post, Thread
-from chancrawl.known import ARCHIVE_KEEPS, NEVER, BoardWatch, Rate, Watched, pace_of
+from chancrawl.items import Board, Deletion, Item, Poll, Post, Thread
+from chancrawl.known import ARCHIVE_KEEPS, FRESH, NEVER, BoardWatch, Watched, pace_of
 from chancrawl.passing import archived_threads_due
 from chancrawl.payload import Malformed, fingerprint
 
@@ -162,7 +162,7 @@ class Watch:
             thread = self.state.threads[entry.no] = Watched(entry.no, shown_at=look.at.timestamp())
             thread.backlog = changes.missing
         elif entry.replies is not None and not changes.is_stale:
-            self._tell_growth(thread, entry.replies, look.at.timestamp())
+            self.state.grew(thread, entry.replies, look.at.timestamp())
         thread.position, thread.placed_at = entry.position, (look.upto or look.at).timestamp()
         thread.replies = entry.replies or thread.replies
         thread.gone_at = None
@@ -171,20 +171,9 @@ class Watch:
             if page.thread.last_modified is not None:
                 thread.modified = page.thread.last_modified.timestamp()
             thread.has_tail = bool(page.thread.tail_size)
-            self._tell_rate(thread, page, look.at.timestamp())
+            self.state.replied(thread, times_of(page), look.at.timestamp())
         self._owe(thread, changes, look)
         return changes, page
-
-    def _tell_growth(self, thread: Watched, replies: int, at: float) -> None:
-        """How many replies came since the last look, for threads that had been quiet for as long as this one."""
-        seconds = max(at - thread.shown_at, 0.0)
-        self.state.profile[self.state.quiet(thread, at)].count(max(replies - thread.replies, 0), seconds)
-
-    def _tell_rate(self, thread: Watched, page: Page, at: float) -> None:
-        times = sorted(raw["time"] for no, raw in page.posts.items() if no != thread.no)[-5:]
-        if times:
-            thread.modified = max(thread.modified, float(times[-1]))
-            thread.recent = Rate(len(times), max(at - times[0], 1.0))
 
     def _count(self, entry: IndexEntry, held: Held, look: Look) -> Changes:
         """threads.json tells how many replies there are, not which."""
@@ -256,10 +245,22 @@ class Watch:
             if not is_first and state.shown_at(what) != NEVER:
                 file = Ask(ask.board, what)
                 self.agenda.gained(file, parts[what], max(at - state.shown_at(what), 0.0))
+        self._tell_moderation(changes for _, changes, _ in seen)
         if numbers:
             if not state.newest_no:
                 state.pace.count(*pace_of(numbers, at))
             self.agenda.numbered(state, max(numbers), at)
+
+    def _tell_moderation(self, seen: Iterable[Changes]) -> None:
+        fresh = deleted = 0
+        for item in (item for changes in seen for item in changes.items):
+            if isinstance(item, Post) and item.revision == 1 and item.last_seen_at is not None:
+                fresh += (item.last_seen_at - item.posted_at).total_seconds() < FRESH
+            elif isinstance(item, Deletion) and item.deleted_at is not None and item.deletion_confirmed_at is None:
+                known = self.held(item.thread_no).posts[item.no]
+                since = known.first_seen_at or item.deleted_at
+                deleted += (item.deleted_at - since).total_seconds() < FRESH
+        self.agenda.moderated(self.state, fresh, deleted)
 
     def _tell_births(self, entries: Mapping[int, IndexEntry], at: float) -> None:
         newest = max(entries, default=0)
@@ -301,6 +302,7 @@ class Watch:
         if thread is not None:
             page.thread.position = thread.position
         changes = compare(held, page, look, believe=not self.is_worth_another_try(ask))
+        self._tell_moderation([changes])
         found.items = list(changes.items)
         self.agenda.answered(ask, now, look.at.timestamp())
         if thread is None:
@@ -309,9 +311,9 @@ class Watch:
             self._forget(ask.no)
             return found
         if page.thread.replies is not None and not changes.is_stale:
-            self._tell_growth(thread, page.thread.replies, look.at.timestamp())
+            self.state.grew(thread, page.thread.replies, look.at.timestamp())
             thread.replies = page.thread.replies
-            self._tell_rate(thread, page, look.at.timestamp())
+            self.state.replied(thread, times_of(page), look.at.timestamp())
         if ask.what == "tail":
             thread.has_tail = changes.is_settled  # else the whole page has to tell
         self._owe(thread, changes, look, is_read=True)
@@ -379,6 +381,11 @@ class Watch:
             thread.missing = thread.excess = 0
             thread.doubtful, thread.gone_at = False, None
             self.agenda.owe(self.state, thread)
+
+
+def times_of(page: Page) -> list[int]:
+    """The times of its replies."""
+    return sorted(raw["time"] for no, raw in page.posts.items() if no != page.thread.no)
 
 
 def oldest_news(seen: Iterable[tuple[int, Changes, Page | None]], after: float) -> float | None:

@@ -259,3 +259,11 @@ def test_a_file_that_cannot_be_had_waits_longer_each_time() -> None:
         agenda.failed(ask, now)
         pauses.append(board_of(agenda).files["catalog"].not_before - now)
     assert pauses == sorted(pauses) and pauses[-1] > 8 * pauses[0]
+
+
+def test_a_board_that_is_moderated_hard_is_asked_for_more_often() -> None:
+    agenda = agenda_of(0.5, 0.5)
+    agenda.moderated(board_of(agenda), fresh=2000, deleted=400)
+    agenda.moderated(board_of(agenda, 1), fresh=2000, deleted=4)
+    asks = Counter(ask.board for _, ask in crawl(agenda, 3000))
+    assert asks["b0"] > 1.3 * asks["b1"]

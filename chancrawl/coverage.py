@@ -12,12 +12,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from math import ceil
 
+from chancrawl.known import IMPLAUSIBLE
+
 UNWATCHED = timedelta(minutes=10)
 """Between two looks at a board that are further apart than this, nobody was watching."""
-
-
-IMPLAUSIBLE = 10_000_000
-"""So many numbers are never missing at once: a number so far ahead is none."""
 
 
 @dataclass(slots=True, frozen=True)

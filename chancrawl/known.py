@@ -18,6 +18,9 @@ ARCHIVE_KEEPS = 2 * 86400.0
 
 NEVER = -math.inf
 
+IMPLAUSIBLE = 10_000_000
+"""So far ahead of the others no number of a board is."""
+
 HAZARD = 5e-4
 """The chance that a fresh post is deleted within the next second, on a board that is not moderated harder."""
 

@@ -11,7 +11,7 @@ from chancrawl.agenda import Agenda, Ask
 from chancrawl.changes import Changes, Held, Look, compare, deletions_of_thread, fate
 from chancrawl.fourchan import IndexEntry, Page
 from chancrawl.items import Board, Deletion, Item, Poll, Post, Thread
-from chancrawl.known import ARCHIVE_KEEPS, FRESH, NEVER, BoardWatch, Watched, pace_of
+from chancrawl.known import ARCHIVE_KEEPS, FRESH, IMPLAUSIBLE, NEVER, BoardWatch, Watched, pace_of
 from chancrawl.passing import archived_threads_due
 from chancrawl.payload import Malformed, fingerprint
 
@@ -20,9 +20,6 @@ DISBELIEF = 600.0
 
 FORGOTTEN = 600.0
 """Seconds for which an index that still lists a thread that is gone is taken for an older copy."""
-
-IMPLAUSIBLE = 10_000_000
-"""So far ahead of the others no number of a board is."""
 
 PATIENCE = 3
 """After so many readings that leave something owed, it is not there."""

@@ -84,8 +84,9 @@ def account(posts: Iterable[HeldPost], looks: Sequence[Look]) -> Coverage:
     last = looks[0].newest_no if looks else None
     began = looks[0].polled_at if looks else None
     for post in posts:
-        if last is None and (began or post.first_seen_at) > post.posted_at:
-            continue  # nobody knew the board's newest number when looking at it first
+        began = began or post.first_seen_at  # a board that was only passed over has no looks: the oldest post tells
+        if last is None and post.posted_at < began:
+            continue
         if last is not None and not last < post.no < last + IMPLAUSIBLE:
             continue
         hour = hour_of(post.posted_at)

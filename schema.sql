@@ -187,7 +187,7 @@ CREATE TABLE IF NOT EXISTS board_polls (
     longest_gap double precision,
     PRIMARY KEY (board, polled_at)
 );
-COMMENT ON TABLE board_polls IS 'When boards were watched: a row about every half minute of a crawl with follow=1. `scrapy coverage` reads it.';
+COMMENT ON TABLE board_polls IS 'When boards were watched: a row about every ten seconds of a crawl with follow=1. `scrapy coverage` reads it.';
 COMMENT ON COLUMN board_polls.board IS 'Board that was watched.';
 COMMENT ON COLUMN board_polls.polled_at IS 'Time of the last look that the row speaks of, by the server''s clock.';
 COMMENT ON COLUMN board_polls.newest_no IS 'Highest post number seen so far: so many numbers had been given.';

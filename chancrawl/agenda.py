@@ -92,6 +92,8 @@ class Agenda:
         for file in board.files.values():
             if not file.in_flight:
                 worth, due = self._file(board, file, now)
+                asked = max(file.asked_now, board.files["catalog"].asked_now)
+                due = min(due, asked + 3600.0) if asked > NEVER else due  # whatever the server's clock says
                 yield worth, max(due, file.not_before, file.asked_now + self.index_interval), Ask(board.name, file.what)
         for worth, due, thread in self._threads(board, now):
             if not thread.in_flight:
@@ -126,7 +128,7 @@ class Agenda:
         if file.what == "catalog":
             for what in ("1", "2"):
                 worth += board.hazard() * board.gain(board.files[what]) * (at - board.shown_at(what)) ** 2 / 2
-        return worth - WORTHWHILE * price, now + min((ripe - at) / speed, 3600.0)
+        return worth - WORTHWHILE * price, now + (ripe - at) / speed
 
     def _threads(self, board: BoardWatch, now: float) -> list[tuple[float, float, Watched]]:
         """A board's threads that are worth a request, the best first. Weighed anew when one was read, or in time."""
@@ -167,7 +169,7 @@ class Agenda:
         return worth - WORTHWHILE * price, due, thread
 
     def _form(self, thread: Watched) -> str:
-        few = thread.missing <= 40 and not thread.backlog and not thread.excess
+        few = thread.missing <= 40 and not (thread.backlog or thread.excess or thread.doubtful)
         return "tail" if thread.has_tail and few and thread.gone_at is None else "thread"
 
     def _archive_pace(self, board: BoardWatch) -> float:

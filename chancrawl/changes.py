@@ -107,7 +107,15 @@ def compare(held: Held, page: Page, look: Look, believe: bool = False) -> Change
 
     An older copy is recognised by its Last-Modified; `believe` takes it for what there is now.
     """
-    stale = not believe and held.as_of is not None and look.upto is not None and look.upto < held.as_of
+    if page.thread.last_modified is not None and page.thread.last_modified > look.at + timedelta(days=1):
+        page.thread.last_modified = None  # no such time
+    stale = (
+        not believe
+        and page.thread.fate == "live"
+        and held.as_of is not None
+        and look.upto is not None
+        and look.upto < held.as_of
+    )
     changes = Changes(is_stale=stale)
     changes.items += _shown(held, page, look, stale)
     if not stale:

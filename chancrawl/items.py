@@ -150,7 +150,7 @@ class Validator:
 
 @dataclass(slots=True)
 class Poll:
-    """What was seen of a board in its index files since the poll before, about half a minute ago.
+    """What was seen of a board in its index files since the poll before, some seconds ago.
 
     `looks` is how often one was read; `longest_gap` the longest time between two of them, in seconds; None for the
     first look of a crawl.

@@ -40,7 +40,7 @@ class Clock:
     def heard(self, now: float, at: float) -> float:
         """The Date of an answer that has just come; by how many seconds the clock has jumped."""
         jump = at - self.at(now) if self._first is not None else 0.0
-        if abs(jump) <= 60 * max(self.speed, 1.0) or not self.is_measured:
+        if abs(jump) <= (60 * max(self.speed, 1.0) if self.is_measured else 600):
             jump = 0.0
         if self._first is None or jump:
             self._first = now, at
@@ -126,6 +126,8 @@ class Watched:
     asked_now: float = NEVER
     in_flight: bool = False
     failures: int = 0
+    in_part: int = 0
+    """How many readings of its page in a row have left something owed."""
     gone_at: float | None = None
     """Since when it is in no index."""
     is_archived: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ FORGOTTEN = 600.0
 PATIENCE = 3
 """After so many readings that leave something owed, it is not there."""
 
-POLLS_EVERY = 30.0
+POLLS_EVERY = 10.0
 """Seconds between two rows of board_polls, at the least."""
 
 
@@ -51,7 +52,7 @@ class Watch:
         self._births_at = 0.0
         self._poll = Poll(board.board, datetime.fromtimestamp(0, UTC), None, 0, 0, None)  # the row that is gathering
         self._looked_at: datetime | None = None
-        self._disbelieved: dict[str, datetime] = {}  # bodies with far too few threads
+        self._disbelieved: defaultdict[str, dict[str, datetime]] = defaultdict(dict)  # bodies with far too few threads
         self._shown: dict[str, dict[int, int]] = {}  # by file: a fingerprint of what it showed last of each thread
         agenda.add(self.state)
 
@@ -74,6 +75,7 @@ class Watch:
     ) -> Found:
         """Of threads.json, the catalog or a page; `news` are the threads to look at, `problems` entries left out."""
         found = Found(problems=list(problems))
+        self.agenda.heard(now, look.at.timestamp())
         state, at = self.state, look.at.timestamp()
         is_complete = ask.what in ("catalog", "threads")
         is_first = state.shown_at(ask.what) == NEVER
@@ -82,7 +84,7 @@ class Watch:
         seen: list[tuple[int, Changes, Page | None]] = []
         shown = self._shown.setdefault(ask.what, {})
         for entry in entries.values():
-            if entry.no in state.forgotten:
+            if now - state.forgotten.get(entry.no, NEVER) < FORGOTTEN / self.agenda.clock.speed:
                 continue  # an older copy: it is gone
             if entry.no not in news:
                 self._still(entry, at, upto)
@@ -95,22 +97,22 @@ class Watch:
         self._tell_gain(ask, entries, seen, at, is_first)
         self._tell_births(entries, at)
         self.agenda.read(ask, now, at, upto, size, oldest_news(seen, before))
-        if is_complete and not problems:
-            found.is_believed = self._is_believed(entries, look)
+        if is_complete and 10 * len(problems) <= len(entries):
+            live = sum(thread.gone_at is None for thread in state.threads.values())
+            found.is_believed = self._is_believed("index", len(entries), min(live, state.capacity), look)
             if found.is_believed:
                 self._tell_gone(entries, at)
         found.items += self._look_noted(look)
         return found
 
-    def _is_believed(self, entries: Collection[int], look: Look) -> bool:
-        """An empty or truncated index does not mean that everything is gone, unless it stays so for long."""
-        live = sum(thread.gone_at is None for thread in self.state.threads.values())
-        if 2 * len(entries) >= min(live, self.state.capacity):
-            self._disbelieved.clear()
+    def _is_believed(self, what: str, listed: int, expected: int, look: Look) -> bool:
+        """An empty or truncated list does not mean that everything is gone, unless it stays so for long."""
+        bodies = self._disbelieved[what]
+        if 2 * listed >= expected:
+            bodies.clear()
             return True
-        self._disbelieved[look.body] = look.at
-        first = min(self._disbelieved.values())
-        return len(self._disbelieved) >= 3 and (look.at - first).total_seconds() >= DISBELIEF
+        bodies[look.body] = look.at
+        return len(bodies) >= 3 and (look.at - min(bodies.values())).total_seconds() >= DISBELIEF
 
     def unchanged(self, ask: Ask, look: Look, now: float) -> list[Item]:
         """An index file was answered 304."""
@@ -177,7 +179,9 @@ class Watch:
         changes = Changes(is_stale=held.as_of is not None and look.upto is not None and look.upto < held.as_of)
         if held.thread is None:
             changes.missing = 1 + (entry.replies or 0)
-        elif entry.replies is not None and not changes.is_stale and not fourchan.sheds(held.thread):
+        elif entry.replies is None or fourchan.sheds(held.thread):
+            changes.is_stale = True  # it says nothing
+        elif not changes.is_stale:
             balance = entry.replies - held.unaccounted - held.replies(entry.no)
             changes.missing, changes.excess = max(0, balance), max(0, -balance)
         return changes
@@ -191,29 +195,31 @@ class Watch:
         else:
             if not (thread.missing or thread.excess or thread.doubtful):
                 thread.owed_at = at
+                thread.failures = thread.in_part = 0
             thread.missing, thread.excess = changes.missing, changes.excess
             thread.doubtful = changes.doubtful or (thread.doubtful and not is_read)
             thread.shown_at = at
             if is_read and changes.is_settled:
-                thread.failures = 0
+                thread.failures = thread.in_part = 0
         thread.backlog = min(thread.backlog, thread.missing)
         self.agenda.owe(self.state, thread)
 
     def archive(
         self, ask: Ask, listed: list[int], held: Mapping[int, Thread], look: Look, now: float, size: int
-    ) -> list[Item]:
+    ) -> Found:
         """Of archive.json; `held` are the live and archived threads of the board, by number."""
         old = {no: thread for no, thread in held.items() if thread.fate == "archived"}
-        if 2 * len(listed) < len(old):
+        if not self._is_believed("archive", len(listed), len(old), look):
             self.agenda.failed(ask, now)
-            return []
+            return Found(is_believed=False)
         due = archived_threads_due(listed, held)
         for no in listed:
             if no in self.state.threads:
                 self.state.threads[no].is_archived = True
         self.agenda.archived(self.state, [no for no in reversed(due) if no not in self.state.threads], now)
         self.agenda.read(ask, now, look.at.timestamp(), None, size)
-        return [replace(thread, fate="pruned", gone_at=look.at) for no, thread in old.items() if no not in set(listed)]
+        there = set(listed)
+        return Found([replace(thread, fate="pruned", gone_at=look.at) for no, thread in old.items() if no not in there])
 
     # --- what the agenda learns from an index
 
@@ -289,11 +295,17 @@ class Watch:
     def is_worth_another_try(self, ask: Ask) -> bool:
         """Whether a thread read only in part is to be asked for again: a torn page is whole later."""
         thread = self.state.threads.get(ask.no)
-        return thread is not None and thread.failures < PATIENCE
+        return thread is not None and thread.in_part < PATIENCE
+
+    def read_in_part(self, ask: Ask) -> None:
+        """A thread's page was read, and left something owed."""
+        if ask.no in self.state.threads:
+            self.state.threads[ask.no].in_part += 1
 
     def thread(self, ask: Ask, page: Page, look: Look, now: float) -> Found:
         """Of a thread's own page, or its tail."""
         found = Found(problems=list(page.problems))
+        self.agenda.heard(now, look.at.timestamp())
         held = self.held(ask.no)
         thread = self.state.threads.get(ask.no)
         if thread is not None:
@@ -315,6 +327,7 @@ class Watch:
             thread.has_tail = changes.is_settled  # else the whole page has to tell
         self._owe(thread, changes, look, is_read=True)
         if thread.is_owed:  # an older copy, or gone from the index and not from its place
+            self.read_in_part(ask)
             self.agenda.failed(ask, now)
         return found
 
@@ -330,12 +343,15 @@ class Watch:
             return [] if held.thread.fate == "archived" else [replace(held.thread, fate="archived")]
         thread.shown_at = look.at.timestamp()
         if thread.is_owed:
-            if ask.what == "thread" and thread.gone_at is None and thread.failures >= PATIENCE:
+            is_late = look.at.timestamp() - thread.owed_at > 60
+            if ask.what == "thread" and thread.gone_at is None and is_late and thread.in_part >= PATIENCE:
                 held.unaccounted += thread.missing - thread.excess  # the page says that there is no more
                 thread.missing = thread.backlog = thread.excess = 0
                 thread.doubtful = False
+                thread.failures = thread.in_part = 0
             else:  # a copy older than the index that spoke of news, or gone from the index and not from its place
                 thread.has_tail = thread.has_tail and ask.what != "tail"
+                self.read_in_part(ask)
                 self.agenda.failed(ask, now)
         self.agenda.owe(self.state, thread)
         return []

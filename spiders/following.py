@@ -57,7 +57,7 @@ class Following:
     async def requests(self) -> AsyncIterator[Request]:
         for name, watch in self.watches.items():
             watch.resume((await self.ledger.threads(name)).values())
-        logger.info("Following %d boards; Ctrl-C ends it.", len(self.watches))
+        logger.info("Following %s; Ctrl-C ends it.", ", ".join(f"/{name}/" for name in list(self.watches)[:12]))
         next_departure = 0.0
         while not stopping(self.crawler):
             now = time.monotonic()
@@ -149,9 +149,9 @@ class Following:
         if ask.what == "archive":
             listed = self.client.parse(response, fourchan.parse_archive)
             held = await self.ledger.threads(ask.board)
-            items = watch.archive(ask, listed, held, look, now, size)
-            self._remember_validator(response)
-            return items
+            found = watch.archive(ask, listed, held, look, now, size)
+            self._believe(response, found, len(listed))
+            return found.items
         problems: list[str] = []
         if ask.what in ("catalog", "threads"):
             entries = self.client.parse(response, lambda payload: fourchan.parse_index(payload, problems))
@@ -162,13 +162,16 @@ class Following:
         await self.ledger.load(ask.board, news)
         found = watch.index(ask, entries, set(news), look, now, size, problems)
         self._report(response, found)
+        self._believe(response, found, len(entries))
+        return found.items
+
+    def _believe(self, response: Response, found: Found, listed: int) -> None:
+        """Remember an index's validator, if it is believed: else it is read again."""
         if found.is_believed:
             self._remember_validator(response)
         else:
-            logger.warning("%s lists %d threads where %d were: not believed.",
-                           response.url, len(entries), len(watch.state.threads))  # fmt: skip
+            logger.warning("%s lists only %d threads: not believed.", response.url, listed)
             self.stats.inc_value("chan/indexes_not_believed")
-        return found.items
 
     def _thread(self, response: Response, ask: Ask, now: float) -> list[Item]:
         watch = self.watches[ask.board]
@@ -182,6 +185,7 @@ class Following:
         page = self.client.parse(response, lambda payload: parse(payload, ask.board, ask.no))
         if (page.problems or not page.adds_up) and watch.is_worth_another_try(ask):
             self.client.set_aside(response, "; ".join(page.problems[:10]) or "fewer posts than the opening post says")
+            watch.read_in_part(ask)
             raise Malformed("read in part")
         found = watch.thread(ask, page, look, now)
         self._report(response, found)

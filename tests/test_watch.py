@@ -237,7 +237,7 @@ def test_debts_that_are_none_are_not_asked_for_for_ever() -> None:
     assert site.watch.state.threads[1000].missing == 1
     pauses = []
     for turn in range(PATIENCE + 1):
-        at = 20 + 100 * turn
+        at = 20 + 100 * turn  # later than the index by more than a copy can be old
         site.answer(at, 1000, 304)
         pauses.append(site.watch.state.threads[1000].not_before - at)
     assert pauses[:PATIENCE] == sorted(pauses[:PATIENCE]) and pauses[1] > pauses[0]

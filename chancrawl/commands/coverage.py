@@ -30,6 +30,9 @@ class Command(ScrapyCommand):
     requires_project = True
     requires_crawler_process = False
 
+    def syntax(self) -> str:
+        return "[-a board=po,g] [--format text|csv|json]"
+
     def short_desc(self) -> str:
         return "Say what is held of what was posted, and what is missing"
 
@@ -55,6 +58,9 @@ class Command(ScrapyCommand):
             print_as((board, coverage_of(store, board)) for board in wanted or held)
         except BrokenPipeError:
             sys.stderr.close()  # `scrapy coverage | head`
+        except OSError as error:
+            print(f"The report could not be written: {error.strerror}.", file=sys.stderr)
+            self.exitcode = 1
         except (psycopg2.Error, sqlite3.Error) as error:
             print(f"{store.place[0].upper() + store.place[1:]} cannot be read: {first_line(error)}.", file=sys.stderr)
             self.exitcode = 1
@@ -113,7 +119,7 @@ def print_text(covered: Covered) -> None:
         for start, end in coverage.pauses[-10:]:
             print(f"nobody was watching from {start:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S}")
         if not coverage.hours:
-            print("nothing was posted since it was first looked at")
+            print("nothing to account for: no post was made yet since a crawl with follow=1 looked at it first")
         print()
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from chancrawl.known import ARCHIVE_KEEPS, BYTES_PER_REQUEST, FRESH, NEVER, BoardWatch, Clock, File, Watched
 
-WORTHWHILE = 0.006
+WORTHWHILE = 0.0045
 """How many posts a request has to save, for each unit of its price."""
 
 DELETION = 1e-4
@@ -153,7 +153,8 @@ class Agenda:
             worth += board.hazard() * fresh * (FRESH + waited)
             if thread.backlog:
                 danger = ((FRESH + waited) / board.time_left(thread)) ** 2  # nothing starves for ever
-                worth += max(thread.backlog * danger, WORTHWHILE / 2)
+                young = min(30 * board.rate(thread, at), 1.0)  # what hides in a busy thread is young
+                worth += max(thread.backlog * danger, WORTHWHILE * (0.5 + 1.5 * young))
             due = now
         if thread.excess:
             worth += DELETION * thread.excess * waited

@@ -42,6 +42,10 @@ class Held:
     def validator(self) -> str | None:
         return self.thread.http_last_modified if self.thread else None
 
+    def is_newer_than(self, look: Look) -> bool:
+        """Whether a body is an older copy, by its Last-Modified, than what is known of the thread."""
+        return self.as_of is not None and look.upto is not None and look.upto < self.as_of
+
     def replies(self, no: int) -> int:
         """How many replies of thread `no` are held that are not deleted, as far as is known."""
         return sum(1 for reply, known in self.posts.items() if known.deleted_at is None and reply != no)
@@ -98,6 +102,11 @@ class Changes:
     """The page was an older copy: it can bring posts, and says nothing of what is not on it."""
 
     @property
+    def new_posts(self) -> list[Post]:
+        """The posts that were not held before."""
+        return [item for item in self.items if isinstance(item, Post) and item.revision == 1]
+
+    @property
     def is_settled(self) -> bool:
         return not (self.missing or self.excess or self.doubtful or self.is_stale)
 
@@ -109,13 +118,7 @@ def compare(held: Held, page: Page, look: Look, believe: bool = False) -> Change
     """
     if page.thread.last_modified is not None and page.thread.last_modified > look.at + timedelta(days=1):
         page.thread.last_modified = None  # no such time
-    stale = (
-        not believe
-        and page.thread.fate == "live"
-        and held.as_of is not None
-        and look.upto is not None
-        and look.upto < held.as_of
-    )
+    stale = held.is_newer_than(look) and page.thread.fate == "live" and not believe
     changes = Changes(is_stale=stale)
     changes.items += _shown(held, page, look, stale)
     if not stale:
@@ -195,11 +198,9 @@ def _balance(changes: Changes, held: Held, page: Page, look: Look) -> None:
     if thread.replies is None:
         changes.doubtful = not look.is_own
         return
-    alive = held.replies(thread.no)
+    alive = held.replies(thread.no) + sum(post.no != thread.no for post in changes.new_posts)
     for item in changes.items:
-        if isinstance(item, Post):
-            alive += item.revision == 1 and item.no != thread.no
-        elif isinstance(item, Deletion) and item.deletion_confirmed_at is None:
+        if isinstance(item, Deletion) and item.deletion_confirmed_at is None:
             alive += -1 if item.deleted_at else 1
     if look.is_own:  # it has the last word
         held.unaccounted = thread.replies - alive

@@ -65,8 +65,7 @@ class ChanClient:
                 return Reading(None, validator, seen_at(response))
             try:
                 content = self.parse(response, parse)
-                strong = conditional.strong_validator(http_last_modified(response), header(response, "Date"))
-                return Reading(content, strong, seen_at(response))
+                return Reading(content, index_validator(response), seen_at(response))
             except Malformed:
                 if not retries_left:
                     raise
@@ -126,6 +125,11 @@ def header(response: Response, name: str) -> str | None:
 
 def http_last_modified(response: Response) -> str | None:
     return header(response, "Last-Modified")
+
+
+def index_validator(response: Response) -> str | None:
+    """The If-Modified-Since of an index file's next fetch."""
+    return conditional.strong_validator(http_last_modified(response), header(response, "Date"))
 
 
 def seen_at(response: Response) -> datetime:

@@ -11,7 +11,7 @@ from chancrawl import fourchan
 from chancrawl.agenda import Agenda, Ask
 from chancrawl.changes import Changes, Held, Look, compare, deletions_of_thread, fate
 from chancrawl.fourchan import IndexEntry, Page
-from chancrawl.items import Board, Deletion, Item, Poll, Post, Thread
+from chancrawl.items import Board, Deletion, Item, Poll, Thread
 from chancrawl.known import ARCHIVE_KEEPS, FRESH, IMPLAUSIBLE, NEVER, BoardWatch, Watched, pace_of
 from chancrawl.passing import archived_threads_due
 from chancrawl.payload import Malformed, fingerprint
@@ -176,7 +176,7 @@ class Watch:
 
     def _count(self, entry: IndexEntry, held: Held, look: Look) -> Changes:
         """threads.json tells how many replies there are, not which."""
-        changes = Changes(is_stale=held.as_of is not None and look.upto is not None and look.upto < held.as_of)
+        changes = Changes(is_stale=held.is_newer_than(look))
         if held.thread is None:
             changes.missing = 1 + (entry.replies or 0)
         elif entry.replies is None or fourchan.sheds(held.thread):
@@ -190,8 +190,7 @@ class Watch:
         """What is owed of a thread after a look at it; `is_read` if it was asked for itself."""
         at = look.at.timestamp()
         if changes.is_stale:
-            new = sum(isinstance(item, Post) and item.revision == 1 for item in changes.items)
-            thread.missing = max(0, thread.missing - new)
+            thread.missing = max(0, thread.missing - len(changes.new_posts))
         else:
             if not (thread.missing or thread.excess or thread.doubtful):
                 thread.owed_at = at
@@ -237,12 +236,12 @@ class Watch:
         numbers: dict[int, int] = {}
         limit = sorted(entries)[len(entries) // 2] + IMPLAUSIBLE if entries else 0
         for position, changes, page in seen:
-            new = sum(isinstance(item, Post) and item.revision == 1 for item in changes.items)
             if page is None:
                 parts["threads"] += changes.missing + changes.excess
                 continue
             numbers |= {no: raw["time"] for no, raw in page.posts.items() if no < limit}
-            parts["1" if position < state.per_page else "2" if position < 2 * state.per_page else "catalog"] += new
+            part = "1" if position < state.per_page else "2" if position < 2 * state.per_page else "catalog"
+            parts[part] += len(changes.new_posts)
         parts["catalog"] += parts["2"]
         for what in ("catalog", "1", "2") if ask.what == "catalog" else (ask.what,):
             if not is_first and state.shown_at(what) != NEVER:
@@ -256,13 +255,13 @@ class Watch:
 
     def _tell_moderation(self, seen: Iterable[Changes]) -> None:
         fresh = deleted = 0
-        for item in (item for changes in seen for item in changes.items):
-            if isinstance(item, Post) and item.revision == 1 and item.last_seen_at is not None:
-                fresh += (item.last_seen_at - item.posted_at).total_seconds() < FRESH
-            elif isinstance(item, Deletion) and item.deleted_at is not None and item.deletion_confirmed_at is None:
-                known = self.held(item.thread_no).posts[item.no]
-                since = known.first_seen_at or item.deleted_at
-                deleted += (item.deleted_at - since).total_seconds() < FRESH
+        for changes in seen:
+            for post in changes.new_posts:
+                fresh += post.last_seen_at is not None and (post.last_seen_at - post.posted_at).total_seconds() < FRESH
+            for item in changes.items:
+                if isinstance(item, Deletion) and item.deleted_at is not None and item.deletion_confirmed_at is None:
+                    since = self.held(item.thread_no).posts[item.no].first_seen_at or item.deleted_at
+                    deleted += (item.deleted_at - since).total_seconds() < FRESH
         self.agenda.moderated(self.state, fresh, deleted)
 
     def _tell_births(self, entries: Mapping[int, IndexEntry], at: float) -> None:
@@ -403,12 +402,7 @@ def times_of(page: Page) -> list[int]:
 
 def oldest_news(seen: Iterable[tuple[int, Changes, Page | None]], after: float) -> float | None:
     """The time of the first new post since a file's last version."""
-    times = (
-        item.posted_at.timestamp()
-        for _, changes, _ in seen
-        for item in changes.items
-        if isinstance(item, Post) and item.revision == 1
-    )
+    times = (post.posted_at.timestamp() for _, changes, _ in seen for post in changes.new_posts)
     return min((time for time in times if time > after), default=None)
 
 

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from chancrawl import conditional, fourchan
 from chancrawl.agenda import Agenda, Ask
-from chancrawl.client import ChanClient, http_last_modified, look_at, seen_at
+from chancrawl.client import ChanClient, index_validator, look_at
 from chancrawl.errors import UserError
 from chancrawl.fourchan import IndexEntry
 from chancrawl.items import Board, Item
@@ -200,11 +200,9 @@ class Following:
             self.client.set_aside(response, "; ".join(found.problems[:10]))
 
     def _remember_validator(self, response: Response) -> None:
-        date = conditional.http_date(seen_at(response).timestamp())
-        validator = conditional.strong_validator(http_last_modified(response), date)
-        path = response.url.removeprefix(self.client.source)
+        validator = index_validator(response)
         if validator:
-            self.validators[path] = validator
+            self.validators[response.url.removeprefix(self.client.source)] = validator
 
 
 def path_of(ask: Ask) -> str:

@@ -195,6 +195,270 @@ COMMENT ON COLUMN board_polls.threads IS 'Number of live threads.';
 COMMENT ON COLUMN board_polls.looks IS 'How often an index file of the board was read since the row before.';
 COMMENT ON COLUMN board_polls.longest_gap IS 'Longest time between two of these looks, in seconds; null for the first look of a crawl: before it nobody watched.';
 
+CREATE TABLE IF NOT EXISTS accounts (
+    id                bigint PRIMARY KEY,
+    username          text NOT NULL,
+    name              text,
+    status            text NOT NULL CHECK (status IN ('active', 'protected', 'suspended', 'missing')),
+    created_at        timestamptz,
+    description       text,
+    location          text,
+    url               text,
+    verified          boolean,
+    verified_type     text,
+    pinned_id         bigint,
+    profile_image_url text,
+    metrics           jsonb NOT NULL,
+    first_metrics     jsonb NOT NULL,
+    former_usernames  text[] NOT NULL,
+    first_seen_at     timestamptz NOT NULL,
+    last_seen_at      timestamptz NOT NULL,
+    raw               json NOT NULL
+);
+CREATE INDEX IF NOT EXISTS accounts_username ON accounts (lower(username));
+COMMENT ON TABLE accounts IS 'Accounts of X that were collected. The number is the identity: names change.';
+COMMENT ON COLUMN accounts.id IS 'Number of the account.';
+COMMENT ON COLUMN accounts.username IS 'Its name (handle), without @, as it was seen last.';
+COMMENT ON COLUMN accounts.name IS 'Its display name.';
+COMMENT ON COLUMN accounts.status IS 'active; protected (only followers may read it); suspended; missing (deleted, or not there for another reason).';
+COMMENT ON COLUMN accounts.created_at IS 'When the account was made.';
+COMMENT ON COLUMN accounts.description IS 'Its description of itself.';
+COMMENT ON COLUMN accounts.location IS 'The place it gives.';
+COMMENT ON COLUMN accounts.url IS 'The link it gives, a t.co address.';
+COMMENT ON COLUMN accounts.verified IS 'Whether it is verified.';
+COMMENT ON COLUMN accounts.verified_type IS 'blue, business, government or none.';
+COMMENT ON COLUMN accounts.pinned_id IS 'The post pinned to the top of its profile.';
+COMMENT ON COLUMN accounts.profile_image_url IS 'Its picture.';
+COMMENT ON COLUMN accounts.metrics IS 'Its counts when it was seen last: followers_count, following_count, tweet_count, listed_count, …';
+COMMENT ON COLUMN accounts.first_metrics IS 'Its counts when it was seen first.';
+COMMENT ON COLUMN accounts.former_usernames IS 'Names that it had before, oldest first.';
+COMMENT ON COLUMN accounts.first_seen_at IS 'When it was first looked up.';
+COMMENT ON COLUMN accounts.last_seen_at IS 'When something about it was last seen to be new.';
+COMMENT ON COLUMN accounts.raw IS 'The account as it was sent when it was looked up last.';
+
+CREATE TABLE IF NOT EXISTS handles (
+    handle     text PRIMARY KEY,
+    account_id bigint,
+    status     text NOT NULL CHECK (status IN ('active', 'protected', 'suspended', 'missing')),
+    checked_at timestamptz NOT NULL
+);
+COMMENT ON TABLE handles IS 'Names that were looked up. Those without an account are asked about again after X_RECHECK_DAYS.';
+COMMENT ON COLUMN handles.handle IS 'The name, in lower case, without @.';
+COMMENT ON COLUMN handles.account_id IS 'The account that had it; null for suspended and missing ones.';
+COMMENT ON COLUMN handles.status IS 'What the look-up said: active, protected, suspended, missing.';
+COMMENT ON COLUMN handles.checked_at IS 'When it was looked up last.';
+
+CREATE TABLE IF NOT EXISTS feeds (
+    feed           text PRIMARY KEY,
+    newest_id      bigint,
+    seen_id        bigint,
+    oldest_id      bigint,
+    complete_since timestamptz,
+    posts          bigint NOT NULL,
+    posts_per_day  double precision,
+    visited_at     timestamptz,
+    next_token     text,
+    walk_since_id  bigint,
+    walk_until_id  bigint,
+    walk_newest_id bigint,
+    walk_oldest_id bigint,
+    walk_posts     bigint NOT NULL
+);
+COMMENT ON TABLE feeds IS 'How far each timeline and each search has been read.';
+COMMENT ON COLUMN feeds.feed IS 'timeline:ACCOUNT_ID or search:QUERY.';
+COMMENT ON COLUMN feeds.newest_id IS 'Everything up to this id is stored: since_id of the next visit.';
+COMMENT ON COLUMN feeds.seen_id IS 'At the last visit it had shown nothing else up to this id.';
+COMMENT ON COLUMN feeds.oldest_id IS 'Lowest id that was read.';
+COMMENT ON COLUMN feeds.complete_since IS 'The feed is complete back to this time; 1970 where it was read to its end (a timeline shows 3,200 posts).';
+COMMENT ON COLUMN feeds.posts IS 'Number of posts that it has shown.';
+COMMENT ON COLUMN feeds.posts_per_day IS 'Its pace, on which the next visit depends.';
+COMMENT ON COLUMN feeds.visited_at IS 'When it was last read to the end of what was new.';
+COMMENT ON COLUMN feeds.next_token IS 'Page at which an interrupted reading goes on; null if none is under way.';
+COMMENT ON COLUMN feeds.walk_since_id IS 'The reading under way asks for posts newer than this.';
+COMMENT ON COLUMN feeds.walk_until_id IS 'The reading under way asks for posts older than this.';
+COMMENT ON COLUMN feeds.walk_newest_id IS 'Becomes newest_id when the reading is complete.';
+COMMENT ON COLUMN feeds.walk_oldest_id IS 'Lowest id that the reading under way has come to.';
+COMMENT ON COLUMN feeds.walk_posts IS 'Number of posts that the reading under way has shown.';
+
+CREATE TABLE IF NOT EXISTS tweets (
+    id                   bigint PRIMARY KEY,
+    author_id            bigint,
+    username             text,
+    posted_at            timestamptz,
+    text                 text,
+    lang                 text,
+    hashtags             text[],
+    cashtags             text[],
+    urls                 text[],
+    mention_ids          bigint[],
+    mention_usernames    text[],
+    media_urls           text[],
+    source               text,
+    conversation_id      bigint,
+    in_reply_to_id       bigint,
+    in_reply_to_user_id  bigint,
+    in_reply_to_username text,
+    quoted_id            bigint,
+    retweeted_id         bigint,
+    retweeted_username   text,
+    retweeted_name       text,
+    retweeted_text       text,
+    retweeted_urls       text[],
+    edit_history         bigint[],
+    possibly_sensitive   boolean,
+    reply_settings       text,
+    place_id             text,
+    place_name           text,
+    longitude            double precision,
+    latitude             double precision,
+    metrics              jsonb NOT NULL,
+    first_metrics        jsonb NOT NULL,
+    sentiment            numeric,
+    found_in             text,
+    first_seen_at        timestamptz,
+    last_seen_at         timestamptz,
+    raw                  json,
+    includes             json
+);
+CREATE INDEX IF NOT EXISTS tweets_author ON tweets (author_id, id);
+CREATE INDEX IF NOT EXISTS tweets_time ON tweets (posted_at);
+COMMENT ON TABLE tweets IS 'Every post of X seen. Typical questions: an account in order (author_id, id); a day (posted_at); who repeats whom (username, retweeted_username).';
+COMMENT ON COLUMN tweets.id IS 'Number of the post.';
+COMMENT ON COLUMN tweets.author_id IS 'Account that made it; null for rows taken over from the older crawler.';
+COMMENT ON COLUMN tweets.username IS 'Name of that account when the post was read.';
+COMMENT ON COLUMN tweets.posted_at IS 'When it was made.';
+COMMENT ON COLUMN tweets.text IS 'Its whole text, also of a long post; &, < and > are escaped, as X sends them.';
+COMMENT ON COLUMN tweets.lang IS 'Its language, as X guesses it (BCP 47).';
+COMMENT ON COLUMN tweets.hashtags IS 'Its hashtags, without #.';
+COMMENT ON COLUMN tweets.cashtags IS 'Its cashtags, without $.';
+COMMENT ON COLUMN tweets.urls IS 'Its links, t.co resolved, without those that stand for its own media.';
+COMMENT ON COLUMN tweets.mention_ids IS 'Accounts that it mentions.';
+COMMENT ON COLUMN tweets.mention_usernames IS 'Their names, in the same order.';
+COMMENT ON COLUMN tweets.media_urls IS 'Its pictures, and still pictures of its videos; null if it has none.';
+COMMENT ON COLUMN tweets.source IS 'The app it was written with; sent until 2022.';
+COMMENT ON COLUMN tweets.conversation_id IS 'First post of the conversation.';
+COMMENT ON COLUMN tweets.in_reply_to_id IS 'Post that it answers.';
+COMMENT ON COLUMN tweets.in_reply_to_user_id IS 'Account that it answers.';
+COMMENT ON COLUMN tweets.in_reply_to_username IS 'Name of that account.';
+COMMENT ON COLUMN tweets.quoted_id IS 'Post that it quotes.';
+COMMENT ON COLUMN tweets.retweeted_id IS 'Post that it repeats (a retweet).';
+COMMENT ON COLUMN tweets.retweeted_username IS 'Name of the account that made that post.';
+COMMENT ON COLUMN tweets.retweeted_name IS 'Display name of that account.';
+COMMENT ON COLUMN tweets.retweeted_text IS 'Whole text of that post.';
+COMMENT ON COLUMN tweets.retweeted_urls IS 'Links of that post.';
+COMMENT ON COLUMN tweets.edit_history IS 'Numbers of all versions of the post, oldest first.';
+COMMENT ON COLUMN tweets.possibly_sensitive IS 'Whether X marks a link in it as possibly sensitive.';
+COMMENT ON COLUMN tweets.reply_settings IS 'Who may answer: everyone, mentionedUsers, following, …';
+COMMENT ON COLUMN tweets.place_id IS 'Place that it is tagged with.';
+COMMENT ON COLUMN tweets.place_name IS 'Full name of that place.';
+COMMENT ON COLUMN tweets.longitude IS 'Longitude, where the exact place is given.';
+COMMENT ON COLUMN tweets.latitude IS 'Latitude, where the exact place is given.';
+COMMENT ON COLUMN tweets.metrics IS 'Its public counts when it was seen last: like_count, retweet_count, reply_count, quote_count, bookmark_count, impression_count.';
+COMMENT ON COLUMN tweets.first_metrics IS 'Its public counts when it was seen first.';
+COMMENT ON COLUMN tweets.sentiment IS 'Polarity of an English text, from -1 to 1, with SENTIMENT=1.';
+COMMENT ON COLUMN tweets.found_in IS 'Feed that showed it first: timeline:ACCOUNT_ID or search:QUERY.';
+COMMENT ON COLUMN tweets.first_seen_at IS 'When it was first read; null for rows taken over from the older crawler.';
+COMMENT ON COLUMN tweets.last_seen_at IS 'When its counts were last seen to have changed.';
+COMMENT ON COLUMN tweets.raw IS 'The post as it was sent. Of a row taken over from the older crawler: that row.';
+COMMENT ON COLUMN tweets.includes IS 'What was sent along with it: posts that it refers to, their authors, media, polls, places.';
+
+-- The older crawler's table, as its users' queries know it.
+CREATE OR REPLACE VIEW tweet_articles_tweepy AS
+SELECT
+    id,
+    username AS tweet_from,
+    to_char(posted_at AT TIME ZONE 'UTC', 'Dy Mon DD HH24:MI:SS "+0000" YYYY')::varchar AS created_at,
+    hashtags::text AS hashtags,
+    urls::text AS urls,
+    mention_ids::text AS user_mentions_id,
+    media_urls::text AS media,
+    mention_usernames::text AS user_mentions_name,
+    source AS origin_device,
+    (metrics ->> 'like_count')::bigint AS favorite_count,
+    text,
+    in_reply_to_username AS in_reply_to_screen_name,
+    in_reply_to_user_id,
+    in_reply_to_id AS in_reply_to_status_id,
+    (metrics ->> 'retweet_count')::bigint AS retweet_count,
+    retweeted_text AS retweeted_status_text,
+    retweeted_urls::text::varchar AS retweeted_status_url,
+    retweeted_id AS retweeted_status_id,
+    retweeted_name AS retweeted_status_user_name,
+    retweeted_username AS retweeted_status_user_handle,
+    sentiment
+FROM tweets;
+COMMENT ON VIEW tweet_articles_tweepy IS 'The posts in tweets with the columns of the older crawler''s table of this name.';
+COMMENT ON COLUMN tweet_articles_tweepy.id IS 'The post: tweets.id.';
+COMMENT ON COLUMN tweet_articles_tweepy.tweet_from IS 'Name of its author.';
+COMMENT ON COLUMN tweet_articles_tweepy.created_at IS 'When it was made, as the older API wrote it: Wed Oct 10 20:19:24 +0000 2018.';
+COMMENT ON COLUMN tweet_articles_tweepy.hashtags IS 'Its hashtags: {a,b}.';
+COMMENT ON COLUMN tweet_articles_tweepy.urls IS 'Its links.';
+COMMENT ON COLUMN tweet_articles_tweepy.user_mentions_id IS 'Accounts that it mentions.';
+COMMENT ON COLUMN tweet_articles_tweepy.media IS 'Its pictures; null if it has none.';
+COMMENT ON COLUMN tweet_articles_tweepy.user_mentions_name IS 'Names of the accounts that it mentions.';
+COMMENT ON COLUMN tweet_articles_tweepy.origin_device IS 'The app it was written with; sent until 2022.';
+COMMENT ON COLUMN tweet_articles_tweepy.favorite_count IS 'Likes, when it was seen last.';
+COMMENT ON COLUMN tweet_articles_tweepy.text IS 'Its whole text.';
+COMMENT ON COLUMN tweet_articles_tweepy.in_reply_to_screen_name IS 'Name of the account that it answers.';
+COMMENT ON COLUMN tweet_articles_tweepy.in_reply_to_user_id IS 'Account that it answers.';
+COMMENT ON COLUMN tweet_articles_tweepy.in_reply_to_status_id IS 'Post that it answers.';
+COMMENT ON COLUMN tweet_articles_tweepy.retweet_count IS 'Retweets, when it was seen last.';
+COMMENT ON COLUMN tweet_articles_tweepy.retweeted_status_text IS 'Whole text of the post that it repeats.';
+COMMENT ON COLUMN tweet_articles_tweepy.retweeted_status_url IS 'Links of that post.';
+COMMENT ON COLUMN tweet_articles_tweepy.retweeted_status_id IS 'That post.';
+COMMENT ON COLUMN tweet_articles_tweepy.retweeted_status_user_name IS 'Display name of its author.';
+COMMENT ON COLUMN tweet_articles_tweepy.retweeted_status_user_handle IS 'Name of its author.';
+COMMENT ON COLUMN tweet_articles_tweepy.sentiment IS 'tweets.sentiment.';
+
+CREATE TABLE IF NOT EXISTS trends (
+    woeid       integer NOT NULL,
+    seen_at     timestamptz NOT NULL,
+    rank        integer NOT NULL,
+    name        text NOT NULL,
+    tweet_count bigint,
+    PRIMARY KEY (woeid, seen_at, rank)
+);
+CREATE INDEX IF NOT EXISTS trends_name ON trends (name, seen_at);
+COMMENT ON TABLE trends IS 'What trended where and when. The posts of a trend are those found in the feed of its search.';
+COMMENT ON COLUMN trends.woeid IS 'Where On Earth ID of the place: 1 is the world.';
+COMMENT ON COLUMN trends.seen_at IS 'When the list was read.';
+COMMENT ON COLUMN trends.rank IS 'Place in the list, from 1.';
+COMMENT ON COLUMN trends.name IS 'The topic, with # if it is a hashtag.';
+COMMENT ON COLUMN trends.tweet_count IS 'Posts about it in the last 24 hours, where X tells.';
+
+CREATE TABLE IF NOT EXISTS credential_limits (
+    credential text NOT NULL,
+    endpoint   text NOT NULL,
+    call_limit integer,
+    remaining  integer,
+    reset_at   double precision,
+    retired    text,
+    retired_at timestamptz,
+    PRIMARY KEY (credential, endpoint)
+);
+COMMENT ON TABLE credential_limits IS 'How the credentials stand, shared by all crawls that use them.';
+COMMENT ON COLUMN credential_limits.credential IS 'Fingerprint of the credential; no token can be had from it.';
+COMMENT ON COLUMN credential_limits.endpoint IS 'users, timeline, search, trends; * for all of them.';
+COMMENT ON COLUMN credential_limits.call_limit IS 'Calls in a window.';
+COMMENT ON COLUMN credential_limits.remaining IS 'Calls left in this window.';
+COMMENT ON COLUMN credential_limits.reset_at IS 'End of this window, in seconds since 1970 by the server''s clock.';
+COMMENT ON COLUMN credential_limits.retired IS 'Why the credential is not used there any more.';
+COMMENT ON COLUMN credential_limits.retired_at IS 'Since when.';
+
+CREATE TABLE IF NOT EXISTS spending (
+    day     date PRIMARY KEY,
+    posts   bigint NOT NULL,
+    users   bigint NOT NULL,
+    trends  bigint NOT NULL,
+    dollars numeric NOT NULL
+);
+COMMENT ON TABLE spending IS 'What was read and billed on each UTC day, by all crawls into this database. Requests under way count in full.';
+COMMENT ON COLUMN spending.day IS 'The UTC day.';
+COMMENT ON COLUMN spending.posts IS 'Posts read, each once a day.';
+COMMENT ON COLUMN spending.users IS 'Users looked up, each once a day.';
+COMMENT ON COLUMN spending.trends IS 'Lists of trends read.';
+COMMENT ON COLUMN spending.dollars IS 'What they cost, in US dollars, at the prices of the settings.';
+
 CREATE TABLE IF NOT EXISTS runs (
     run_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     spider        text NOT NULL,
@@ -203,14 +467,17 @@ CREATE TABLE IF NOT EXISTS runs (
     started_at    timestamptz NOT NULL,
     finished_at   timestamptz,
     finish_reason text,
-    stats         json
+    stats         json,
+    dollars       numeric
 );
+ALTER TABLE runs ADD COLUMN IF NOT EXISTS dollars numeric;  -- tables of version 0.1
 COMMENT ON TABLE runs IS 'Every crawl that wrote here.';
 COMMENT ON COLUMN runs.run_id IS 'Number of the run.';
-COMMENT ON COLUMN runs.spider IS 'Name of the spider: chan.';
+COMMENT ON COLUMN runs.spider IS 'Name of the spider: chan, timeline, trending, search.';
 COMMENT ON COLUMN runs.arguments IS 'The spider''s arguments.';
 COMMENT ON COLUMN runs.source IS 'Address of the API that was read.';
 COMMENT ON COLUMN runs.started_at IS 'When the crawl started, by this machine''s clock.';
 COMMENT ON COLUMN runs.finished_at IS 'When it ended; null while it runs, and for ever if it was killed.';
 COMMENT ON COLUMN runs.finish_reason IS 'finished, shutdown (stopped by a person), or what went wrong.';
 COMMENT ON COLUMN runs.stats IS 'Scrapy''s statistics of the run.';
+COMMENT ON COLUMN runs.dollars IS 'What it spent at X, in US dollars.';

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 
 from chancrawl.errors import UserError
 from chancrawl.markup import LARGEST_NO
@@ -42,6 +43,42 @@ def yes_or_no(name: str, value: str) -> bool:
     if value.lower() in ("0", "false", "no", ""):
         return False
     raise UserError(f"{name}={value}: 1 or 0 is wanted.")
+
+
+def moment(name: str, value: str) -> datetime | None:
+    """A day or a time, in UTC unless it says otherwise.
+
+    >>> moment("since", "2026-01-01").isoformat()
+    '2026-01-01T00:00:00+00:00'
+    """
+    if not value:
+        return None
+    try:
+        time = datetime.fromisoformat(value.strip())
+    except ValueError:
+        raise UserError(f"{name}={value}: a day is wanted, for example -a {name}=2026-01-01.") from None
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    if not FIRST_POST <= time <= datetime.now(UTC):
+        raise UserError(f"{name}={value}: a day between {FIRST_POST:%Y-%m-%d} and today is wanted.")
+    return time
+
+
+FIRST_POST = datetime(2006, 3, 21, tzinfo=UTC)
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def duration(name: str, value: str) -> timedelta | None:
+    """
+    >>> duration("follow", "15m")
+    datetime.timedelta(seconds=900)
+    """
+    if value.strip() in ("", "0"):
+        return None
+    digits, unit = value.strip()[:-1], value.strip()[-1:]
+    if not (digits.isascii() and digits.isdigit() and int(digits[:9]) > 0 and unit in _UNITS):
+        raise UserError(f"{name}={value}: a time such as 30s, 15m, 6h or 1d is wanted.")
+    return timedelta(seconds=int(digits[:9]) * _UNITS[unit])
 
 
 def reject_unknown(spider: str, unknown: Iterable[str], known: Iterable[str]) -> None:

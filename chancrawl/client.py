@@ -14,6 +14,7 @@ from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.exceptions import CannotResolveHostError, DownloadConnectionRefusedError
 from scrapy.http import Response
+from twisted.python.failure import Failure
 
 from chancrawl import conditional
 from chancrawl.changes import Look
@@ -142,3 +143,28 @@ def look_at(response: Response, is_own: bool = True) -> Look:
     validator = http_last_modified(response)
     body = f"{'' if is_own else urlsplit(response.url).path} {validator}".strip()
     return Look(seen_at(response), conditional.http_time(validator), body, is_own, validator if is_own else None)
+
+
+async def refuse_mixed_sources(ledger: Ledger, source: str) -> None:
+    """UserError where posts of a sandbox and of a real site would come into one store."""
+    for earlier in await ledger.sources():
+        if is_local(earlier) != is_local(source):
+            place = ledger.store.place
+            raise UserError(
+                f"{place[0].upper() + place[1:]} holds posts from {earlier}, and this crawl reads {source}: "
+                "name another CSV_FOLDER or DATABASE_URL, so that they are not mixed."
+            )
+
+
+def is_local(url: str) -> bool:
+    """
+    >>> is_local("http://127.0.0.1:8080"), is_local("https://a.4cdn.org")
+    (True, False)
+    """
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def reason_of(failure: Failure) -> str:
+    """Why a request came to nothing, in words."""
+    return failure.getErrorMessage() or type(failure.value).__name__

@@ -9,7 +9,7 @@ import logging
 import os
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
@@ -24,13 +24,14 @@ T = TypeVar("T")
 
 
 def configured(name: str, default: T) -> T | str:
-    """A setting from the environment variable of its name, else from chancrawl.ini, else the default.
+    """A setting from the environment variable of its name, else from chancrawl.ini or tweet.ini, else the default.
 
-    chancrawl.ini lies in the working folder: a section `[chancrawl]` with the settings' names as keys.
+    chancrawl.ini lies in the working folder: a section `[chancrawl]` with the settings' names as keys. tweet.ini is the
+    older crawler's file.
     """
     if name in os.environ:
         return os.environ[name]
-    return ini_file().get(name.lower()) or default
+    return ini_file().get(name.lower()) or settings_of(tweet_ini()).get(name) or default
 
 
 @functools.cache
@@ -48,6 +49,54 @@ def ini_file() -> dict[str, str]:
         raise SystemExit("chancrawl.ini has no section [chancrawl]; the settings belong under it.") from None
 
 
+@functools.cache
+def tweet_ini() -> dict[str, str]:
+    """The keys of the older crawler's tweet.ini in the working folder, in lower case; empty without the file.
+
+    `[Database] dbname dbuser dbpass dbhost dbport`, `[Twitter] authCSV handlesFile`, `[System] Threads CSVFolder`;
+    values may stand in quotes and have a comment behind them.
+    """
+    if not Path("tweet.ini").exists():
+        return {}
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(Path("tweet.ini").read_text(encoding="utf-8-sig"), source="tweet.ini")
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        # Only the kind of a parsing error: its text repeats the line, which may hold a password.
+        why = error.strerror if isinstance(error, OSError) else type(error).__name__
+        raise SystemExit(f"tweet.ini cannot be read ({why}).") from None
+    return {key: _unquoted(value) for section in parser.sections() for key, value in parser[section].items()}
+
+
+def _unquoted(value: str) -> str:
+    """
+    >>> _unquoted('"localhost" #If it is on another server'), _unquoted("5"), _unquoted("p#1")
+    ('localhost', '5', 'p#1')
+    """
+    value = value.strip()
+    if value[:1] in ('"', "'") and (end := value.find(value[0], 1)) > 0:
+        return value[1:end]
+    return value.split(" #", 1)[0].strip()
+
+
+def settings_of(older: dict[str, str]) -> dict[str, str]:
+    """Our settings for those of tweet.ini.
+
+    >>> settings_of({"dbname": "x", "dbuser": "me", "dbpass": "a@b", "authcsv": "codes.csv"})
+    {'DATABASE_URL': 'postgresql://me:a%40b@localhost:5432/x', 'X_CREDENTIALS': 'codes.csv'}
+    """
+    found = {}
+    if older.get("dbname"):
+        user = quote(older.get("dbuser", ""), safe="")
+        password = f":{quote(older['dbpass'], safe='')}" if older.get("dbpass") else ""
+        place = f"{older.get('dbhost') or 'localhost'}:{older.get('dbport') or 5432}"
+        found["DATABASE_URL"] = f"postgresql://{user}{password}{'@' if user else ''}{place}/{quote(older['dbname'])}"
+    for key, name in (("authcsv", "X_CREDENTIALS"), ("csvfolder", "CSV_FOLDER"), ("threads", "X_THREADS")):
+        if older.get(key):
+            found[name] = older[key]
+    return found
+
+
 class Configuration:
     """The add-on that checks the settings of a crawl and sets what follows from others: proxies, sandbox.
 
@@ -63,6 +112,8 @@ class Configuration:
 
     def update_settings(self, settings: BaseSettings) -> None:
         check(settings)
+        if getattr(self.crawler.spidercls, "name", None) == "chan":
+            check_pace(settings)
         if settings.getbool("SANDBOX"):
             # Imported here: a crawl of the real site needs no server.
             from chancrawl.sandbox.process import start_for
@@ -80,11 +131,15 @@ def check(settings: BaseSettings) -> None:
                 continue
         kind = "a whole number" if convert is int else "a number"
         raise UserError(f"{name} is {settings.get(name)!r}; it has to be {kind}, {lowest} or more.")
-    if str(settings.get("SANDBOX")).lower() not in ("0", "1", "true", "false", "none", ""):
-        raise UserError(f"SANDBOX is {settings.get('SANDBOX')!r}; it has to be 1 or 0.")
-    settings.set("SANDBOX", str(settings.get("SANDBOX")).lower() in ("1", "true"), priority="cmdline")
+    for name in ("SANDBOX", "SENTIMENT"):
+        value = str(settings.get(name)).lower()
+        if value not in ("0", "1", "true", "false", "none", ""):
+            raise UserError(f"{name} is {settings.get(name)!r}; it has to be 1 or 0.")
+        settings.set(name, value in ("1", "true"), priority="cmdline")
+    _check_budget(settings.get("X_DAILY_BUDGET"))
     _check_database(settings.get("DATABASE_URL") or "")
-    _check_api(settings.get("CHAN_API_URL") or "", settings.getfloat("DOWNLOAD_DELAY"))
+    for name in ("CHAN_API_URL", "X_API_URL"):
+        _check_api(name, settings.get(name) or "")
     for name in ("CSV_FOLDER", "USER_AGENT"):
         if not settings.get(name):
             raise UserError(f"{name} is empty; leave it out for its default.")
@@ -113,7 +168,23 @@ def _check_database(url: str) -> None:
     )
 
 
-def _check_api(url: str, delay: float) -> None:
+def _check_budget(value: Any) -> None:
+    if value in (None, ""):
+        return
+    with contextlib.suppress(TypeError, ValueError):
+        if 0 < float(value) < 10**9:
+            return
+    raise UserError(f"X_DAILY_BUDGET is {value!r}; it has to be a number of US dollars above 0, for example 5.")
+
+
+def check_pace(settings: BaseSettings) -> None:
+    """UserError for less time between two requests than 4chan allows."""
+    host, delay = urlsplit(settings["CHAN_API_URL"]).hostname or "", settings.getfloat("DOWNLOAD_DELAY")
+    if host.endswith("4cdn.org") and delay < 1:
+        raise UserError(f"DOWNLOAD_DELAY is {delay:g}, but 4chan allows one request a second: 1 or more.")
+
+
+def _check_api(name: str, url: str) -> None:
     try:
         address = urlsplit(url)
         good = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
@@ -121,9 +192,8 @@ def _check_api(url: str, delay: float) -> None:
     except ValueError:
         good = False
     if not good:
-        raise UserError("CHAN_API_URL has to be an address such as https://a.4cdn.org, without user and password.")
-    if (address.hostname or "").endswith("4cdn.org") and delay < 1:
-        raise UserError(f"DOWNLOAD_DELAY is {delay:g}, but 4chan allows one request a second: 1 or more.")
+        example = {"CHAN_API_URL": "https://a.4cdn.org", "X_API_URL": "https://api.x.com"}[name]
+        raise UserError(f"{name} has to be an address such as {example}, without user and password.")
 
 
 # The lowest value of each number; those that are whole have to be whole.
@@ -138,6 +208,12 @@ NUMBERS: dict[str, int | float] = {
     "CHAN_THREAD_INTERVAL": 0.0,
     "RETRY_TIMES": 0,
     "SANDBOX_SPEED": 0.001,
+    "X_PRICE_POST": 0.0,
+    "X_PRICE_USER": 0.0,
+    "X_PRICE_TRENDS": 0.0,
+    "X_QUERY_LENGTH": 64,
+    "X_RECHECK_DAYS": 0.0,
+    "X_TREND_WINDOW": 0.0,
 }
 
 

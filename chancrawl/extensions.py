@@ -18,6 +18,20 @@ from chancrawl.ledger import Ledger
 logger = logging.getLogger(__name__)
 
 
+CHAN_COUNTS = {
+    "chan/boards": "board",
+    "items/thread": "thread",
+    "items/post": "post",
+    "items/revision": "revision",
+    "items/deletion": "deletion",
+}
+X_COUNTS = {
+    "timeline": {"x/timelines": "account", "items/tweet": "post"},
+    "search": {"x/queries": "query", "items/tweet": "post"},
+    "trending": {"x/places": "place", "items/trend": "trend", "items/tweet": "post"},
+}
+
+
 class QuietItems(LogFormatter):
     """A line for every item only where somebody reads it: to make them takes as long as to store the items."""
 
@@ -79,14 +93,17 @@ class Report:
 
     def collected(self) -> str:
         """`1 board, 150 threads, 4,312 posts, 3 revisions, 2 deletions`: what was new or changed."""
-        return ", ".join(
-            counted(self.number(f"items/{kind}" if kind != "board" else "chan/boards"), kind)
-            for kind in ("board", "thread", "post", "revision", "deletion")
-        )
+        spider = self.crawler.spider
+        counts = X_COUNTS.get(spider.name if spider else "", CHAN_COUNTS)
+        return ", ".join(counted(self.number(stat), noun) for stat, noun in counts.items())
 
     def cost(self) -> str:
         requests = self.number("downloader/request_count")
         received = self.number("downloader/response_bytes")
+        if self.crawler.spider is None or self.crawler.spider.name in X_COUNTS:
+            reads = [counted(self.number(f"x/billed/{kind}s"), kind) for kind in ("post", "user")]
+            dollars = self.stats.get_value("x/dollars", 0.0)
+            return f"{counted(requests, 'request')}, {size(received)} received, ${dollars:,.2f} ({', '.join(reads)})"
         unchanged = self.number("downloader/response_status_count/304")
         return f"{counted(requests, 'request')} ({unchanged:,} answered 304), {size(received)} received"
 
@@ -99,6 +116,14 @@ class Report:
             "chan/indexes_not_believed": "indexes not believed, with far fewer threads than before",
             "chan/threads_failed": "threads could not be fetched; the next run asks for them again",
             "chan/threads_vanished": "threads were not there, or no more",
+            "x/handles_invalid": "lines that are no handle",
+            "x/handles_failed": "names could not be looked up; the next run asks for them again",
+            "x/accounts/suspended": "accounts are suspended",
+            "x/accounts/protected": "accounts are protected",
+            "x/accounts/missing": "accounts are not there",
+            "x/walks_failed": "timelines or searches were not read to their end; the next run goes on with them",
+            "x/places_failed": "lists of trends could not be read",
+            "x/credentials_retired": "credentials were refused and are not used any more",
             "store/not_written": "rows not written; the next run fetches them again",
         }
         return [f"{self.number(stat):,} {note}" for stat, note in notes.items() if self.number(stat)]
@@ -110,10 +135,12 @@ class Report:
 
 def counted(number: int, noun: str) -> str:
     """
-    >>> counted(1, "post"), counted(1200, "post")
-    ('1 post', '1,200 posts')
+    >>> counted(1, "post"), counted(1200, "post"), counted(2, "query")
+    ('1 post', '1,200 posts', '2 queries')
     """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    if number != 1:
+        noun = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+    return f"{number:,} {noun}"
 
 
 def size(number: float) -> str:

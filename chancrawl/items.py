@@ -3,8 +3,9 @@
 An item is a row: its fields are the columns of the table of schema.sql (and of the CSV file) that keeps it, in that
 order. Times are aware and in UTC. A field is None where the source said nothing.
 
-`Board`, `Thread`, `Validator` and `Poll` are state: what the crawl knows about the source. They travel behind the posts
-they speak of, through the same pipelines, and are committed with them, so that state is never ahead of the data.
+`Board`, `Thread`, `Validator`, `Poll`, `Account`, `Handle` and `Feed` are state: what the crawl knows about the source.
+They travel behind the posts they speak of, through the same pipelines, and are committed with them, so that state is
+never ahead of the data.
 """
 
 from __future__ import annotations
@@ -164,7 +165,142 @@ class Poll:
     longest_gap: float | None
 
 
-Item = Board | Thread | Post | Deletion | Validator | Poll
+Metrics = dict[str, int]
+"""Public counts by their names in the API: {"like_count": 3, "retweet_count": 1, …}."""
+
+
+@dataclass(slots=True)
+class Account:
+    """An account of X (https://docs.x.com/x-api/users/lookup/introduction): its number is its identity, not its name.
+
+    `status` is active, protected, suspended or missing. `former_usernames` are the names that it had before, oldest
+    first. `metrics` are the counts as they were seen last, `first_metrics` as they were seen first.
+    """
+
+    id: int
+    username: str
+    name: str | None = None
+    status: str = "active"
+    created_at: datetime | None = None
+    description: str | None = field(default=None, repr=False)
+    location: str | None = None
+    url: str | None = None
+    verified: bool | None = None
+    verified_type: str | None = None
+    pinned_id: int | None = None
+    profile_image_url: str | None = field(default=None, repr=False)
+    metrics: Metrics = field(default_factory=dict)
+    first_metrics: Metrics = field(default_factory=dict, repr=False)
+    former_usernames: list[str] = field(default_factory=list)
+    first_seen_at: datetime | None = None
+    last_seen_at: datetime | None = None
+    raw: Raw = field(default_factory=dict, repr=False)
+
+
+@dataclass(slots=True)
+class Handle:
+    """A name that was looked up, in lower case, and what became of it: active, protected, suspended or missing."""
+
+    handle: str
+    account_id: int | None
+    status: str
+    checked_at: datetime
+
+
+@dataclass(slots=True)
+class Feed:
+    """How far a timeline (`timeline:ACCOUNT_ID`) or a search (`search:QUERY`) has been read.
+
+    A feed is read from its newest post backwards, page by page: a walk. Everything up to `newest_id` is stored, down
+    to `oldest_id`, and is complete back to `complete_since`. At the last visit there was nothing else up to `seen_id`,
+    the highest id that any feed had shown by then. The other fields speak of a walk that is under way:
+    `next_token` is the page at which it goes on, `walk_since_id` and `walk_until_id` its bounds (both exclusive),
+    `walk_newest_id` becomes `newest_id` when it is whole, `walk_oldest_id` is as far as it came.
+    """
+
+    feed: str
+    newest_id: int | None = None
+    seen_id: int | None = None
+    oldest_id: int | None = None
+    complete_since: datetime | None = None
+    posts: int = 0
+    posts_per_day: float | None = None
+    visited_at: datetime | None = None
+    next_token: str | None = None
+    walk_since_id: int | None = None
+    walk_until_id: int | None = None
+    walk_newest_id: int | None = None
+    walk_oldest_id: int | None = None
+    walk_posts: int = 0
+
+
+@dataclass(slots=True)
+class Tweet:
+    """A post of X, as the API described it (https://docs.x.com/x-api/fundamentals/data-dictionary).
+
+    `text` is the whole text, that of `note_tweet` where the post is a long one. `hashtags`, `urls` and the mentions
+    belong to it; `media_urls` are the images, or the still images of videos. The `retweeted_*` fields describe the post
+    that this one repeats. `raw` is the post as it was sent, `includes` what was sent along with it: the posts that it
+    refers to and their authors, media, polls, places. `found_in` is the feed that showed it first.
+    """
+
+    id: int
+    author_id: int | None
+    username: str | None
+    posted_at: datetime | None
+    text: str | None = field(default=None, repr=False)
+    lang: str | None = None
+    hashtags: list[str] = field(default_factory=list, repr=False)
+    cashtags: list[str] = field(default_factory=list, repr=False)
+    urls: list[str] = field(default_factory=list, repr=False)
+    mention_ids: list[int] = field(default_factory=list, repr=False)
+    mention_usernames: list[str] = field(default_factory=list, repr=False)
+    media_urls: list[str] | None = field(default=None, repr=False)
+    source: str | None = None
+    conversation_id: int | None = None
+    in_reply_to_id: int | None = None
+    in_reply_to_user_id: int | None = None
+    in_reply_to_username: str | None = None
+    quoted_id: int | None = None
+    retweeted_id: int | None = None
+    retweeted_username: str | None = None
+    retweeted_name: str | None = None
+    retweeted_text: str | None = field(default=None, repr=False)
+    retweeted_urls: list[str] | None = field(default=None, repr=False)
+    edit_history: list[int] = field(default_factory=list, repr=False)
+    possibly_sensitive: bool | None = None
+    reply_settings: str | None = None
+    place_id: str | None = None
+    place_name: str | None = None
+    longitude: float | None = None
+    latitude: float | None = None
+    metrics: Metrics = field(default_factory=dict, repr=False)
+    first_metrics: Metrics = field(default_factory=dict, repr=False)
+    sentiment: float | None = None
+    found_in: str | None = None
+    first_seen_at: datetime | None = None
+    last_seen_at: datetime | None = None
+    raw: Raw | None = field(default_factory=dict, repr=False)
+    includes: Raw = field(default_factory=dict, repr=False)
+
+    @property
+    def is_seen_again(self) -> bool:
+        """Whether it is in the store already, and brings new counts."""
+        return self.first_seen_at != self.last_seen_at
+
+
+@dataclass(slots=True)
+class Trend:
+    """A topic that trends at a place, by its Where On Earth ID; `rank` from 1; posts of the last 24 h, where told."""
+
+    woeid: int
+    seen_at: datetime
+    rank: int
+    name: str
+    tweet_count: int | None
+
+
+Item = Board | Thread | Post | Deletion | Validator | Poll | Account | Handle | Feed | Tweet | Trend
 
 
 def columns(item_class: type[Item]) -> list[str]:

@@ -12,7 +12,7 @@ import json
 import logging
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -28,6 +28,7 @@ from chancrawl.errors import UserError, store_failed
 from chancrawl.items import Board, Deletion, Item, Post, Thread
 from chancrawl.middlewares import stopping
 from chancrawl.stores import first_line, moment, store_of
+from chancrawl.xledger import XLedger
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ class Ledger:
         self._connections = 0  # how often the store was connected to again
         self._reconnecting = asyncio.Lock()
         self._pause = 1.0  # seconds before the next try
+        self.x = XLedger(self)
+        self.before_closing: list[Callable[[], Awaitable[None]]] = []  # what others still have to write
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -116,6 +119,8 @@ class Ledger:
 
     async def spider_closed(self, reason: str) -> None:
         try:
+            for write in self.before_closing:
+                await write()
             await self.call(self._end_run, reason)
         except UserError as error:
             logger.warning("The end of the run could not be noted. %s", error)
@@ -137,18 +142,19 @@ class Ledger:
         if self.run_id is None:
             return
         stats = json.dumps(self.crawler.stats.get_stats(), default=str, sort_keys=True)
-        sql = "UPDATE runs SET finished_at = ?, finish_reason = ?, stats = ? WHERE run_id = ?"
-        self.store.rows(sql, datetime.now(UTC).isoformat(), reason, stats, self.run_id)
+        dollars = self.crawler.stats.get_value("x/dollars")
+        sql = "UPDATE runs SET finished_at = ?, finish_reason = ?, stats = ?, dollars = ? WHERE run_id = ?"
+        self.store.rows(sql, datetime.now(UTC).isoformat(), reason, stats, dollars, self.run_id)
 
     # --- what is held
 
     async def boards(self) -> dict[str, Board]:
-        rows = await self._select(Board)
+        rows = await self.select(Board)
         return {board.board: board for board in rows}
 
     async def threads(self, board: str) -> dict[int, Thread]:
         """The threads of a board that can still change or be read again: live and archived ones."""
-        rows = await self._select(Thread, "WHERE board = ? AND fate IN ('live', 'archived')", board)
+        rows = await self.select(Thread, "WHERE board = ? AND fate IN ('live', 'archived')", board)
         threads = {thread.no: thread for thread in rows}
         for (name, no), held in self._held.items():  # not all of this may be committed yet
             if name == board and held.thread is not None:
@@ -185,7 +191,7 @@ class Ledger:
         for start in range(0, len(stored), 500):
             some = stored[start : start + 500]
             where = f"WHERE board = ? AND no IN ({', '.join('?' * len(some))})"
-            for thread in await self._select(Thread, where, board, *some):
+            for thread in await self.select(Thread, where, board, *some):
                 times = (thread.last_modified, http_time(thread.http_last_modified))
                 found[thread.no] = Held(thread, as_of=max((time for time in times if time), default=None))
             for no, *known in await self.call(self.store.rows, known_posts(len(some)), board, *some):
@@ -212,6 +218,8 @@ class Ledger:
                     return False
                 self._known_posts += len(held.posts) - before
             self._uncommitted[key] = self._uncommitted.get(key, 0) + 1
+        else:
+            self.x.accept(item)
         return True
 
     def committed(self, batch: Iterable[Item]) -> None:
@@ -225,6 +233,8 @@ class Ledger:
                     held = self._held.get(key)
                     if held is not None and held.thread is not None and held.thread.fate != "live":
                         self._drop(key)  # it will hardly be asked for again
+            else:
+                self.x.committed(item)
 
     def _forget(self, in_use: int) -> None:
         """Keep memory bounded: drop what can be read again from the store, but for the threads asked for last."""
@@ -241,7 +251,8 @@ class Ledger:
         self._newest[board] = max(self._newest[board], no)
         self._known_posts -= len(self._held.pop(key).posts)
 
-    async def _select(self, item_class: type[T], where: str = "", *parameters: Any) -> list[T]:
+    async def select(self, item_class: type[T], where: str = "", *parameters: Any) -> list[T]:
+        """Items of one kind from the store; `where` is the rest of the query."""
         names = [f.name for f in fields(item_class)]  # type: ignore[arg-type]
         sql = f"SELECT {', '.join(names)} FROM {item_class.__name__.lower()}s {where}"
         rows = await self.call(self.store.rows, sql, *parameters)
@@ -268,7 +279,7 @@ def restore(item_class: type[T], row: Sequence[Any]) -> T:
                 value = moment(value)
             elif "bool" in str(field.type):
                 value = bool(value)
-            elif "Raw" in str(field.type) and isinstance(value, str):
-                value = json.loads(value)
+            elif isinstance(value, str) and str(field.type).startswith(("Raw", "Metrics", "list")):
+                value = json.loads(value)  # SQLite has texts for them
         values[field.name] = value
     return item_class(**values)

@@ -113,7 +113,7 @@ class BackoffMiddleware:
         pause = self._egress(request).strike(time.monotonic(), self.delay, self.longest, retry_after)
         self.stats.inc_value("backoff/count")
         self.stats.inc_value(f"backoff/reason/{reason}")
-        logger.info("%s: %s; no request for %.1f s", request.url, reason, pause)
+        logger.info("%s: %s; no request for %.1f s", request.url.partition("?")[0], reason, pause)
 
 
 class JsonIsUtf8:

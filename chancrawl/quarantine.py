@@ -40,9 +40,9 @@ class Quarantine:
         return quarantine
 
     def set_aside(self, path: str, body: bytes, reason: str) -> None:
-        """Keep a payload that came from `path` of the API. A full disk costs the copy, not the crawl."""
+        """Keep a payload that came from a path of 4chan's API, or a whole address. A full disk costs the copy only."""
         now = datetime.now(UTC)
-        url = self.base_url + path
+        url = path if path.startswith("http") else self.base_url + path
         name = f"{now:%Y-%m-%d}-{sha256(url.encode() + body).hexdigest()[:16]}"
         self.stats.inc_value("quarantine/payloads")
         logger.warning("Set aside as %s in %s: %s: %s", name, self.folder, url, reason)

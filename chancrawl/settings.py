@@ -1,7 +1,7 @@
 """Every setting of ours, and every one of Scrapy's that differs from its default, with unit, default and reason.
 
-A setting is taken from `-s NAME=VALUE`, else from the environment variable NAME where this file says `configured`, else
-from chancrawl.ini, else from here. https://docs.scrapy.org/en/latest/topics/settings.html lists Scrapy's own.
+A setting is taken from `-s NAME=VALUE`, else from the environment variable NAME where this file says `configured`,
+else from chancrawl.ini or tweet.ini, else from here. https://docs.scrapy.org/en/latest/topics/settings.html lists Scrapy's own.
 """
 
 from importlib.metadata import version
@@ -23,6 +23,22 @@ CHAN_API_URL = configured("CHAN_API_URL", "https://a.4cdn.org")
 # Shortest time between two fetches of one index file and of one thread, in seconds: 4chan asks for 10 s a thread.
 CHAN_INDEX_INTERVAL = configured("CHAN_INDEX_INTERVAL", 5)
 CHAN_THREAD_INTERVAL = configured("CHAN_THREAD_INTERVAL", 10)
+
+X_API_URL = configured("X_API_URL", "https://api.x.com")
+# A CSV file: consumer_key, consumer_secret, access_token, access_token_secret and, if there is one, bearer_token.
+X_CREDENTIALS = configured("X_CREDENTIALS", None)
+X_DAILY_BUDGET = configured("X_DAILY_BUDGET", None)  # US dollars a UTC day; not set: no bound
+# US dollars for a post and a user, each once a UTC day, and for a list of trends
+X_PRICE_POST = configured("X_PRICE_POST", 0.005)
+X_PRICE_USER = configured("X_PRICE_USER", 0.010)
+X_PRICE_TRENDS = configured("X_PRICE_TRENDS", 0.010)
+X_QUERY_LENGTH = configured("X_QUERY_LENGTH", 512)  # characters of a search; 4096 with an Enterprise plan
+X_RECHECK_DAYS = configured("X_RECHECK_DAYS", 7)  # protected, suspended and missing accounts are asked for again
+X_TREND_WINDOW = configured("X_TREND_WINDOW", 900)  # seconds within which a place and a trend are not asked for again
+
+# --- what to add
+
+SENTIMENT = configured("SENTIMENT", False)  # 1: the polarity of English posts, in `tweets.sentiment`
 
 # --- where to keep it
 
@@ -97,12 +113,14 @@ ITEM_PIPELINES = {
 DOWNLOADER_MIDDLEWARES = {
     "chancrawl.middlewares.JsonIsUtf8": 600,  # before HttpCompressionMiddleware (590)
     "chancrawl.middlewares.BackoffMiddleware": 640,  # behind the proxies (610, 620), which choose the address
+    "chancrawl.access.RotatingCredentials": 650,  # signs last; a refusal of a credential is none of the address
     "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
     "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
 }
 EXTENSIONS: dict[str, Any] = {
     "chancrawl.ledger.Ledger": 0,
     "chancrawl.quarantine.Quarantine": 0,
+    "chancrawl.access.Access": 0,
     "chancrawl.extensions.Report": 0,
     "scrapy.extensions.logstats.LogStats": None,  # Report says it in terms of posts
     "scrapy.extensions.throttle.AutoThrottle": None,

@@ -18,7 +18,7 @@ import psycopg2
 from scrapy.settings import BaseSettings
 
 from chancrawl.errors import UserError
-from chancrawl.items import Board, Poll, Thread, columns
+from chancrawl.items import Account, Board, Feed, Handle, Poll, Thread, Trend, columns
 
 try:
     import fcntl
@@ -65,9 +65,12 @@ KEEPALIVES: dict[str, Any] = {
 }
 
 
+LEGACY_TABLE = "tweet_articles_tweepy"
+
 ALL_PRIVILEGES = """
 SELECT coalesce(bool_and(has_table_privilege(name, privilege)), false)
-FROM unnest(ARRAY['boards', 'threads', 'posts', 'post_revisions', 'validators', 'board_polls', 'runs']) AS name,
+FROM unnest(ARRAY['boards', 'threads', 'posts', 'post_revisions', 'validators', 'board_polls', 'accounts', 'handles',
+                  'feeds', 'tweets', 'trends', 'credential_limits', 'spending', 'runs']) AS name,
      unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS privilege
 """
 
@@ -105,7 +108,7 @@ class PostgresStore:
         self.connection = psycopg2.connect(self.url, connect_timeout=10, application_name="chancrawl", **KEEPALIVES)
         with self.connection, self.connection.cursor() as cursor:
             cursor.execute("SET TIME ZONE 'UTC'")
-            cursor.execute("SELECT to_regclass('board_polls') IS NOT NULL AND to_regclass('runs') IS NOT NULL")
+            cursor.execute("SELECT to_regclass('spending') IS NOT NULL AND to_regclass('runs') IS NOT NULL")
             self.ready = cursor.fetchone()[0]
 
     def is_outage(self, error: Exception) -> bool:
@@ -136,8 +139,21 @@ class PostgresStore:
         schema = resources.files("chancrawl").joinpath("schema.sql").read_text(encoding="utf-8")
         with self.connection, self.connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext('chancrawl schema'))")
+            if self.legacy_table():
+                raise UserError(
+                    f"{self.place[0].upper() + self.place[1:]} holds the older crawler's table {LEGACY_TABLE}; run "
+                    "`scrapy initdb --import-legacy` once: it takes the rows over and keeps the table under a new name.",
+                    reason="store_unavailable",
+                )
             cursor.execute(schema)
         self.ready = True
+
+    def legacy_table(self) -> bool:
+        """Whether there is a table where the view of the same name belongs."""
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT relkind IN ('r', 'p') FROM pg_class WHERE oid = to_regclass(%s)", (LEGACY_TABLE,))
+            row = cursor.fetchone()
+        return bool(row and row[0])
 
     def rows(self, sql: str, *parameters: Any) -> list[Any]:
         if not self.ready:
@@ -190,7 +206,7 @@ class CsvStore:
             ) from None
         if (self.folder / "ledger.sqlite").exists():
             self.connect()
-        elif next((self.folder / "chan").rglob("*.csv"), None):
+        elif any(next((self.folder / name).rglob("*.csv"), None) for name in ("chan", "twitter")):
             raise UserError(
                 f"{self.folder} holds CSV files but not the ledger that belongs to them, "
                 f"{self.folder / 'ledger.sqlite'}; put it back, or name another CSV_FOLDER."
@@ -215,6 +231,8 @@ class CsvStore:
             known = {row[1] for row in self.connection.execute("PRAGMA table_info(posts)")}
             if "posted_at" not in known:  # a ledger of version 0.1
                 self.connection.execute("ALTER TABLE posts ADD COLUMN posted_at TEXT")
+            if "dollars" not in {row[1] for row in self.connection.execute("PRAGMA table_info(runs)")}:
+                self.connection.execute("ALTER TABLE runs ADD COLUMN dollars REAL")
         except sqlite3.Error as error:
             raise UserError(
                 f"The ledger {self.folder / 'ledger.sqlite'} cannot be used ({first_line(error)}); put back a copy "
@@ -266,9 +284,25 @@ CREATE TABLE IF NOT EXISTS board_polls (board TEXT, polled_at TEXT, {polls}, PRI
     WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, bytes INTEGER);
 CREATE TABLE IF NOT EXISTS runs (run_id INTEGER PRIMARY KEY, spider TEXT, arguments TEXT, source TEXT, started_at TEXT,
-    finished_at TEXT, finish_reason TEXT, stats TEXT);
+    finished_at TEXT, finish_reason TEXT, stats TEXT, dollars REAL);
+CREATE TABLE IF NOT EXISTS accounts (id INTEGER PRIMARY KEY, {accounts});
+CREATE TABLE IF NOT EXISTS handles (handle TEXT PRIMARY KEY, {handles}) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS feeds (feed TEXT PRIMARY KEY, {feeds}) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tweets (id INTEGER PRIMARY KEY, retweeted_username TEXT, metrics TEXT, first_seen_at TEXT,
+    last_seen_at TEXT);
+CREATE TABLE IF NOT EXISTS trends ({trends}, PRIMARY KEY (woeid, seen_at, rank)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS credential_limits (credential TEXT, endpoint TEXT, call_limit INTEGER, remaining INTEGER,
+    reset_at REAL, retired TEXT, retired_at TEXT, PRIMARY KEY (credential, endpoint)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS spending (day TEXT PRIMARY KEY, posts INTEGER, users INTEGER, trends INTEGER, dollars REAL)
+    WITHOUT ROWID;
 """.format(
-    boards=", ".join(columns(Board)[1:]), threads=", ".join(columns(Thread)[2:]), polls=", ".join(columns(Poll)[2:])
+    boards=", ".join(columns(Board)[1:]),
+    threads=", ".join(columns(Thread)[2:]),
+    polls=", ".join(columns(Poll)[2:]),
+    accounts=", ".join(columns(Account)[1:]),
+    handles=", ".join(columns(Handle)[1:]),
+    feeds=", ".join(columns(Feed)[1:]),
+    trends=", ".join(columns(Trend)),
 )
 
 

@@ -10,7 +10,20 @@ from typing import Any, Self
 from scrapy.crawler import Crawler
 
 from chancrawl.errors import UserError, store_failed
-from chancrawl.items import Board, Deletion, Item, Poll, Post, Thread, Validator
+from chancrawl.items import (
+    Account,
+    Board,
+    Deletion,
+    Feed,
+    Handle,
+    Item,
+    Poll,
+    Post,
+    Thread,
+    Trend,
+    Tweet,
+    Validator,
+)
 from chancrawl.ledger import Ledger
 from chancrawl.stores import first_line
 
@@ -115,9 +128,15 @@ class BatchingPipeline:
         return store_failed(self.ledger.store.place, why)
 
 
+ORDER: tuple[type[Item], ...] = (
+    *(Board, Post, Deletion, Thread, Validator, Poll),
+    *(Tweet, Trend, Account, Handle, Feed),
+)
+
+
 def by_kind(batch: Sequence[Item]) -> dict[type[Item], list[Any]]:
     """The items of a batch by their class: data first, then the state that speaks of it."""
-    kinds: dict[type[Item], list[Any]] = {Board: [], Post: [], Deletion: [], Thread: [], Validator: [], Poll: []}
+    kinds: dict[type[Item], list[Any]] = {kind: [] for kind in ORDER}
     for item in batch:
         kinds[type(item)].append(item)
     return {kind: items for kind, items in kinds.items() if items}

@@ -1,4 +1,4 @@
-"""Writes a folder of CSV files: chan/BOARD/posts-YYYY-MM-DD.csv, threads.csv, deletions.csv, polls.csv.
+"""Writes a folder of CSV files: chan/BOARD/posts-YYYY-MM-DD.csv, …, twitter/HANDLE.csv, twitter/trends.csv.
 
 CSV cannot replace a row, so every row is an event, appended: a version of a post (`revision` counts them), a state of a
 thread (the last row of a thread is the current one), a deletion missed, confirmed or taken back. UTF-8, RFC 4180, a
@@ -25,10 +25,26 @@ from typing import Any, Self
 from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
+from chancrawl import legacy
 from chancrawl.errors import UserError
-from chancrawl.items import Board, Deletion, Item, Poll, Post, Thread, Validator, columns
+from chancrawl.items import (
+    Account,
+    Board,
+    Deletion,
+    Feed,
+    Handle,
+    Item,
+    Poll,
+    Post,
+    Thread,
+    Trend,
+    Tweet,
+    Validator,
+    columns,
+)
 from chancrawl.payload import dumps
 from chancrawl.stores import CsvStore
+from chancrawl.twitter import HANDLE
 from pipelines.batching import BatchingPipeline, by_kind, upsert
 
 logger = logging.getLogger(__name__)
@@ -39,7 +55,13 @@ CSV_COLUMNS = {
     Deletion: columns(Deletion),
     Board: columns(Board),
     Poll: columns(Poll),
+    Tweet: legacy.COLUMNS,
+    Trend: columns(Trend),
+    Account: columns(Account),
+    Handle: columns(Handle),
 }
+KNOWN_TWEET_COLUMNS = ["id", "retweeted_username", "metrics", "first_seen_at", "last_seen_at"]
+METRICS_COLUMNS = ["id", "last_seen_at", "metrics"]
 
 KNOWN_COLUMNS = "board thread_no no digest revision posted_at first_seen_at deleted_at deletion_confirmed_at".split()
 
@@ -62,7 +84,7 @@ class CsvPipeline(BatchingPipeline):
             if isinstance(item, Thread) and states[item.board, item.no] is not item:
                 continue  # a later one in the same batch says more
             if (path := path_of(item)) is not None:
-                csv.writer(texts[path]).writerow([text_of(getattr(item, name)) for name in CSV_COLUMNS[type(item)]])
+                csv.writer(texts[path]).writerow(row_of(item))
         connection = store.connection
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -77,8 +99,19 @@ class CsvPipeline(BatchingPipeline):
             raise
 
 
+def row_of(item: Item) -> list[str]:
+    """An item's line in its file."""
+    if isinstance(item, Tweet) and not item.is_seen_again:
+        return [text_of(value) for value in legacy.row_of(item)]
+    names = METRICS_COLUMNS if isinstance(item, Tweet) else CSV_COLUMNS[type(item)]
+    return [text_of(getattr(item, name)) for name in names]
+
+
 def path_of(item: Item) -> str | None:
-    """The file of an item, in CSV_FOLDER. Posts go by the day on which their version was first seen."""
+    """The file of an item, in CSV_FOLDER. Posts of 4chan go by the day on which their version was first seen.
+
+    In twitter/, names with a dot cannot be a handle's; an account called trends gets one too.
+    """
     match item:
         case Post():
             assert item.last_seen_at is not None
@@ -91,6 +124,17 @@ def path_of(item: Item) -> str | None:
             return "chan/boards.csv"
         case Poll():
             return f"chan/{item.board}/polls.csv"
+        case Tweet():
+            if item.is_seen_again:
+                return "twitter/x.metrics.csv"
+            name = item.username if item.username and HANDLE.fullmatch(item.username) else f"x.{item.author_id}"
+            return f"twitter/{name if name.lower() != 'trends' else 'x.trends'}.csv"
+        case Trend():
+            return "twitter/trends.csv"
+        case Account():
+            return "twitter/x.accounts.csv"
+        case Handle():
+            return "twitter/x.handles.csv"
     return None
 
 
@@ -142,10 +186,16 @@ def _append(store: CsvStore, path: str, text: str) -> int:
 
 
 def _header(path: str) -> str:
-    name = Path(path).stem
-    kind = {"threads": Thread, "deletions": Deletion, "boards": Board, "polls": Poll}.get(name, Post)
+    folder, _, name = path.removesuffix(".csv").rpartition("/")
     header = io.StringIO(newline="")
-    csv.writer(header).writerow(CSV_COLUMNS[kind])
+    if path == "twitter/x.metrics.csv":
+        csv.writer(header).writerow(METRICS_COLUMNS)
+    elif folder == "twitter":
+        kind = {"trends": Trend, "x.accounts": Account, "x.handles": Handle}.get(name, Tweet)
+        csv.writer(header).writerow(CSV_COLUMNS[kind])
+    else:
+        kind = {"threads": Thread, "deletions": Deletion, "boards": Board, "polls": Poll}.get(name, Post)
+        csv.writer(header).writerow(CSV_COLUMNS[kind])
     return header.getvalue()
 
 
@@ -180,14 +230,20 @@ STATEMENTS = {
     Board: _upsert("boards", columns(Board), ["board"]),
     Validator: _upsert("validators", columns(Validator), ["path"]),
     Poll: _upsert("board_polls", columns(Poll), ["board", "polled_at"]),
+    Tweet: _upsert("tweets", KNOWN_TWEET_COLUMNS, ["id"]),
+    Trend: _upsert("trends", columns(Trend), ["woeid", "seen_at", "rank"]),
+    Account: _upsert("accounts", columns(Account), ["id"]),
+    Handle: _upsert("handles", columns(Handle), ["handle"]),
+    Feed: _upsert("feeds", columns(Feed), ["feed"]),
 }
 
 
 PARAMETERS = {
     Post: KNOWN_COLUMNS,
     Deletion: ["deleted_at", "deletion_confirmed_at", "board", "thread_no", "no"],
+    Tweet: KNOWN_TWEET_COLUMNS,
 }
 
 
 def _sqlite(value: Any) -> Any:
-    return text_of(value) if isinstance(value, datetime | dict) else value
+    return text_of(value) if isinstance(value, datetime | dict | list) else value

@@ -7,7 +7,7 @@ from typing import Self
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
 
-from chancrawl.items import Item, Post, Thread
+from chancrawl.items import Item, Post, Thread, Tweet
 from chancrawl.ledger import Ledger
 
 
@@ -31,5 +31,7 @@ class DedupePipeline:
             kind = "revision"
         elif isinstance(item, Thread) and item.first_seen_at != item.last_seen_at:
             kind = "thread/changed"  # not a new one
+        elif isinstance(item, Tweet) and item.is_seen_again:
+            kind = "tweet/changed"
         self.stats.inc_value(f"items/{kind}")
         return item

@@ -1,26 +1,30 @@
-"""Fills the columns that follow from `raw`."""
+"""Fills the columns that follow from `raw`, and the sentiment of English posts where it is asked for."""
 
 from __future__ import annotations
 
+import html
+from collections.abc import Callable
 from typing import Self
 
 from scrapy.crawler import Crawler
 
-from chancrawl import fourchan
-from chancrawl.items import Item, Post
+from chancrawl import fourchan, twitter
+from chancrawl.errors import UserError
+from chancrawl.items import Item, Post, Tweet
 from chancrawl.payload import dumps
 from chancrawl.quarantine import Quarantine
 
 
 class NormalizePipeline:
-    """Makes text, quotes, links, md5 and the rest out of a post's `raw`; an odd post goes to the quarantine too."""
+    """Makes text, quotes, links, hashtags and the rest out of `raw`; an odd post goes to the quarantine too."""
 
-    def __init__(self, quarantine: Quarantine) -> None:
+    def __init__(self, quarantine: Quarantine, polarity: Callable[[str], float] | None = None) -> None:
         self.quarantine = quarantine
+        self.polarity = polarity
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        return cls(Quarantine.of(crawler))
+        return cls(Quarantine.of(crawler), _polarity() if crawler.settings.getbool("SENTIMENT") else None)
 
     def process_item(self, item: Item) -> Item:
         if isinstance(item, Post):
@@ -28,4 +32,20 @@ class NormalizePipeline:
             if problems:
                 path = fourchan.thread_path(item.board, item.thread_no)
                 self.quarantine.set_aside(path, dumps(item.raw).encode(), "; ".join(problems))
+        elif isinstance(item, Tweet):
+            problems = twitter.describe(item)
+            if problems:
+                self.quarantine.set_aside(f"/2/tweets/{item.id}", dumps(item.raw).encode(), "; ".join(problems))
+            if self.polarity is not None and item.lang == "en" and item.text:
+                item.sentiment = round(self.polarity(html.unescape(item.text)), 4)
         return item
+
+
+def _polarity() -> Callable[[str], float]:
+    """From -1 (bad) to 1 (good), for English text."""
+    try:
+        from textblob.en.sentiments import PatternAnalyzer  # takes a while to load, and only SENTIMENT=1 wants it
+    except ImportError:
+        raise UserError("SENTIMENT=1 needs the package textblob: pip install -r requirements.txt.") from None
+    analyzer = PatternAnalyzer()
+    return lambda text: float(analyzer.analyze(text).polarity)

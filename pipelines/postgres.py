@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
+from datetime import datetime
 from typing import Any, Self
 
 from psycopg2.extras import Json, execute_values
 from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
-from chancrawl.items import Board, Deletion, Item, Poll, Post, Thread, Validator, columns
+from chancrawl.items import (
+    Account,
+    Board,
+    Deletion,
+    Feed,
+    Handle,
+    Item,
+    Poll,
+    Post,
+    Thread,
+    Trend,
+    Tweet,
+    Validator,
+    columns,
+)
+from chancrawl.legacy import list_text
 from chancrawl.payload import dumps
 from pipelines.batching import BatchingPipeline, by_kind, latest, upsert
 
@@ -39,6 +56,23 @@ SET last_seen_at = coalesce(deletion.last_seen_at::timestamptz, posts.last_seen_
     deletion_confirmed_at = deletion.deletion_confirmed_at::timestamptz
 FROM (VALUES %s) AS deletion (board, thread_no, no, last_seen_at, deleted_at, deletion_confirmed_at)
 WHERE posts.board = deletion.board AND posts.no = deletion.no
+"""
+
+TWEET_COLUMNS = columns(Tweet)
+
+# A post that is read again brings its counts, and fills what was not known before; what only an answer of those days
+# told (a retweeted post that is gone by now) stays.
+MERGE_TWEETS = f"""
+INSERT INTO tweets AS held ({", ".join(TWEET_COLUMNS)})
+SELECT {", ".join(TWEET_COLUMNS)} FROM staged_tweets ORDER BY id
+ON CONFLICT (id) DO UPDATE SET {
+    ", ".join(
+        f"{name} = coalesce(excluded.{name}, held.{name})"
+        for name in TWEET_COLUMNS
+        if name not in ("id", "metrics", "first_metrics", "found_in", "first_seen_at")
+    )
+}, metrics = held.metrics || excluded.metrics, first_seen_at = coalesce(held.first_seen_at, excluded.last_seen_at)
+WHERE held.metrics IS DISTINCT FROM held.metrics || excluded.metrics OR held.first_seen_at IS NULL
 """
 
 
@@ -77,7 +111,31 @@ def write_deletions(cursor: Any, deletions: list[Deletion]) -> None:
 def write_state(cursor: Any, items: list[Any], table: str, key: list[str]) -> None:
     names = columns(type(items[0]))
     rows = [tuple(_value(getattr(item, name)) for name in names) for item in latest(items, *key)]
+    rows.sort(key=lambda row: tuple(map(str, row[: len(key)])))  # two crawls lock rows in the same order
     execute_values(cursor, upsert(table, names, key, "%s"), rows, page_size=500)
+
+
+def write_tweets(cursor: Any, tweets: list[Tweet]) -> None:
+    cursor.execute("CREATE TEMP TABLE IF NOT EXISTS staged_tweets (LIKE tweets) ON COMMIT DELETE ROWS")
+    lines = ("\t".join(map(_copied, map(tweet.__getattribute__, TWEET_COLUMNS))) for tweet in latest(tweets, "id"))
+    cursor.copy_expert("COPY staged_tweets FROM STDIN", io.StringIO("\n".join(lines)))
+    cursor.execute(MERGE_TWEETS)
+
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def _copied(value: Any) -> str:
+    """A value in COPY's text format: https://www.postgresql.org/docs/current/sql-copy.html."""
+    if value is None:
+        return "\\N"
+    if type(value) is str:
+        return value.translate(_ESCAPES)
+    if type(value) is dict:
+        return dumps(value).translate(_ESCAPES)
+    if type(value) is list:
+        return list_text(value).translate(_ESCAPES) if value else "{}"  # type: ignore[union-attr]  # no None
+    return value.isoformat() if type(value) is datetime else str(value)
 
 
 WRITERS: dict[type[Item], Callable[[Any, list[Any]], None]] = {
@@ -87,6 +145,11 @@ WRITERS: dict[type[Item], Callable[[Any, list[Any]], None]] = {
     Thread: lambda cursor, items: write_state(cursor, items, "threads", ["board", "no"]),
     Validator: lambda cursor, items: write_state(cursor, items, "validators", ["path"]),
     Poll: lambda cursor, items: write_state(cursor, items, "board_polls", ["board", "polled_at"]),
+    Tweet: write_tweets,
+    Trend: lambda cursor, items: write_state(cursor, items, "trends", ["woeid", "seen_at", "rank"]),
+    Account: lambda cursor, items: write_state(cursor, items, "accounts", ["id"]),
+    Handle: lambda cursor, items: write_state(cursor, items, "handles", ["handle"]),
+    Feed: lambda cursor, items: write_state(cursor, items, "feeds", ["feed"]),
 }
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import scrapy
 
 from chancrawl import fourchan
 from chancrawl.arguments import number, numbers, reject_unknown, yes_or_no
-from chancrawl.client import ChanClient, Unavailable, source_of
+from chancrawl.client import ChanClient, Unavailable, refuse_mixed_sources, source_of
 from chancrawl.errors import UserError
 from chancrawl.items import Board, Item, Validator
 from chancrawl.ledger import Ledger
@@ -69,7 +68,7 @@ class ChanSpider(scrapy.Spider):
         self.client = ChanClient(self.crawler)
         stats = self.crawler.stats
         try:
-            await self._refuse_mixed_sources()
+            await refuse_mixed_sources(self.ledger, self.source)
             boards, items = await self._read_boards()
             for item in items:
                 yield item
@@ -85,16 +84,6 @@ class ChanSpider(scrapy.Spider):
                     yield request_or_item
         except UserError as error:
             raise error.tell(self.crawler) from None
-
-    async def _refuse_mixed_sources(self) -> None:
-        """Posts of a sandbox and of the real site do not belong in one store."""
-        for source in await self.ledger.sources():
-            if is_local(source) != is_local(self.source):
-                place = self.ledger.store.place
-                raise UserError(
-                    f"{place[0].upper() + place[1:]} holds posts from {source}, and this crawl reads {self.source}: "
-                    "name another CSV_FOLDER or DATABASE_URL, so that they are not mixed."
-                )
 
     async def _read_boards(self) -> tuple[list[Board], list[Item]]:
         """The boards to pass over, and what is new about all boards."""
@@ -130,12 +119,3 @@ def board_list(boards: Iterable[str], most: int = 12) -> str:
     """
     names = sorted(boards)
     return ", ".join(f"/{name}/" for name in names[:most]) + (", …" if len(names) > most else "")
-
-
-def is_local(url: str) -> bool:
-    """
-    >>> is_local("http://127.0.0.1:8080"), is_local("https://a.4cdn.org")
-    (True, False)
-    """
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from importlib import resources
 from pathlib import Path
 
 
@@ -31,7 +32,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recorded", metavar="FOLDER", type=Path, help="serve the recorded payloads of a folder instead"
     )
+    parser.add_argument("--accounts", type=int, default=24, help="accounts of its X (default 24)")
+    parser.add_argument("--posts", type=int, default=3000, help="what they have posted before, in all (default 3000)")
+    parser.add_argument("--credentials", metavar="FILE", type=Path, help="who may read its X (default: a bundled file)")
+    parser.add_argument("--window", type=float, default=900.0, help="seconds of its X's rate limits (default 900)")
+    parser.add_argument(
+        "--limit", action="append", default=[], metavar="ENDPOINT=CALLS", help="timeline=30, for example"
+    )
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds that its X takes to answer (default 0)")
     parser.add_argument("--until-eof", action="store_true", help="end when standard input ends")
+
+
+def bundled_credentials() -> str:
+    return resources.files("chancrawl.sandbox").joinpath("credentials.csv").read_text(encoding="utf-8")
 
 
 async def serve(options: argparse.Namespace) -> int:
@@ -39,10 +52,13 @@ async def serve(options: argparse.Namespace) -> int:
     # Imported here: every `scrapy` command reads the options above, and none of the others needs a server.
     from aiohttp import web
 
+    from chancrawl.sandbox.clock import Clock
     from chancrawl.sandbox.recorded import Recorded
-    from chancrawl.sandbox.server import Clock, Server
+    from chancrawl.sandbox.server import Server
     from chancrawl.sandbox.sites import SITES
     from chancrawl.sandbox.world import World
+    from chancrawl.sandbox.x.gate import Gate, read_members
+    from chancrawl.sandbox.x.world import XWorld
 
     start = time.time() if options.start is None else options.start
     world: World | Recorded
@@ -55,7 +71,13 @@ async def serve(options: argparse.Namespace) -> int:
         world = World(options.seed, start, SITES[options.site], options.index_seconds)
         if options.site != "small":
             world.begin()
-    runner = web.AppRunner(Server(world, Clock(options.clock or start, options.speed)).app(), access_log=None)
+    limits = {name: int(calls) for name, _, calls in (entry.partition("=") for entry in options.limit)}
+    credentials = options.credentials.read_text() if options.credentials else bundled_credentials()
+    gate = Gate(read_members(credentials.splitlines()), options.window, limits)
+    x = XWorld(options.seed, start, options.accounts, options.posts)
+    server = Server(world, Clock(options.clock or start, options.speed), x, gate)
+    server.x.latency = options.latency
+    runner = web.AppRunner(server.app(), access_log=None)
     await runner.setup()
     try:
         site = web.TCPSite(runner, options.host, options.port)

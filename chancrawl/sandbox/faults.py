@@ -22,6 +22,9 @@ KINDS = (
     "wrong_types",
     "forgetful",
     "deep",
+    "401",
+    "404",
+    "nothing",
 )
 
 
@@ -67,6 +70,11 @@ async def refuse(fault: Fault, request: web.Request) -> web.StreamResponse | Non
         case "429":
             headers = {"Retry-After": str(int(fault.seconds))} if fault.seconds else {}
             return web.Response(status=429, text="Too Many Requests", headers=headers)
+        case "401":
+            problem = {"title": "Unauthorized", "type": "about:blank", "status": 401, "detail": "Unauthorized"}
+            return web.json_response(problem, status=401)
+        case "404":
+            return web.json_response({"title": "Not Found", "type": "about:blank", "status": 404}, status=404)
         case "503":
             return web.Response(status=503, text="Service Unavailable")
         case "html403":

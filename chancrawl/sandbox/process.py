@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib import resources
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
@@ -44,6 +45,10 @@ def start_for(crawler: Crawler, settings: BaseSettings) -> None:
         raise UserError("The sandbox did not start; see the lines above.")
     logger.info("Reading the sandbox at %s, not the real site.", url)
     settings.set("CHAN_API_URL", url, priority="cmdline")
+    settings.set("X_API_URL", url, priority="cmdline")
+    settings.set(
+        "X_CREDENTIALS", str(resources.files("chancrawl.sandbox").joinpath("credentials.csv")), priority="cmdline"
+    )
     for name, value in settings.getdict("SANDBOX_PACE").items():
         if (settings.getpriority(name) or 0) <= SETTINGS_PRIORITIES["project"]:  # not given with -s
             settings.set(name, value, priority="cmdline")

@@ -6,6 +6,8 @@ POST /sandbox/act       {"do": "reply", "board": "po", "no": 5, "count": 2}; wor
 POST /sandbox/faults    {"kind": "503", "path": "/thread/", "times": 3}; faults.KINDS. DELETE ends them all
 POST /sandbox/step      recorded payloads: on to the next versions
 POST /sandbox/clock     {"advance": 60}: the clock goes ahead by so many seconds
+
+The X API is beside it: chancrawl/sandbox/x/server.py.
 """
 
 from __future__ import annotations
@@ -19,27 +21,20 @@ from typing import Any
 from aiohttp import web
 
 from chancrawl.sandbox import faults
+from chancrawl.sandbox.clock import Clock
 from chancrawl.sandbox.recorded import Recorded
 from chancrawl.sandbox.world import World
-
-
-class Clock:
-    """The sandbox's time, in seconds since 1970: `speed` seconds for each of ours; 0 stands still."""
-
-    def __init__(self, start: float, speed: float = 1.0) -> None:
-        self.start = start
-        self.speed = speed
-        self._began = time.monotonic()
-
-    def now(self) -> float:
-        return self.start + (time.monotonic() - self._began) * self.speed
+from chancrawl.sandbox.x.gate import Gate
+from chancrawl.sandbox.x.server import XServer
+from chancrawl.sandbox.x.world import XWorld
 
 
 class Server:
-    def __init__(self, world: World | Recorded, clock: Clock) -> None:
+    def __init__(self, world: World | Recorded, clock: Clock, x: XWorld, gate: Gate) -> None:
         self.world = world
         self.clock = clock
         self.faults = faults.Faults()
+        self.x = XServer(x, gate, clock, self.faults)
         self.requests: list[dict[str, Any]] = []
 
     def app(self) -> web.Application:
@@ -52,6 +47,7 @@ class Server:
         app.router.add_post("/sandbox/step", self.step)
         app.router.add_get("/sandbox/clock", self.get_clock)
         app.router.add_post("/sandbox/clock", self.set_clock)
+        self.x.add_routes(app)
         app.router.add_get("/{path:.*}", self.file)
         return app
 

@@ -1,0 +1,440 @@
+"""Access to X: which credential carries the next call, what it may cost, and when there is no going on.
+
+The extension holds the pool (chancrawl/credentials.py decides) and the bill; the downloader middleware signs each
+request with the credential that has most calls left, waits where none is free, and learns from every answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from math import inf
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote, urlencode
+
+from scrapy import Request
+from scrapy.crawler import Crawler
+from scrapy.exceptions import IgnoreRequest
+from scrapy.http import Response
+from w3lib.url import add_or_replace_parameters
+
+from chancrawl import credentials, twitter
+from chancrawl.client import header
+from chancrawl.conditional import http_time
+from chancrawl.credentials import EVERYWHERE, Credential, Limit, Pool, Secret, SecretBytes, ServerClock
+from chancrawl.errors import UserError
+from chancrawl.ledger import Ledger
+from chancrawl.middlewares import stopping
+from chancrawl.payload import Malformed, loads
+from chancrawl.sharing import Reads, Sharing
+
+logger = logging.getLogger(__name__)
+
+REFUSALS = {401: "revoked", 402: "out of credits", 403: "not entitled"}
+
+
+@dataclass(slots=True)
+class Reservation:
+    """Reads that a request may bring, on the bill of its day until its answer says how many there were."""
+
+    day: date
+    reads: Reads
+
+
+class Access:
+    """The extension through which spiders open X, and the middleware reaches pool and bill."""
+
+    pool: Pool
+    sharing: Sharing
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        self.stats = crawler.stats
+        settings = crawler.settings
+        self.price = {
+            "posts": settings.getfloat("X_PRICE_POST"),
+            "users": settings.getfloat("X_PRICE_USER"),
+            "trends": settings.getfloat("X_PRICE_TRENDS"),
+        }
+        self.budget = settings.getfloat("X_DAILY_BUDGET") if settings.get("X_DAILY_BUDGET") else inf
+        self.news = asyncio.Condition()
+        self.reserved = 0  # requests of this crawl that are under way, on the bill at their highest price
+        self._told: dict[str, float] = {}  # until when it has been said that there is nothing but to wait
+        self._ending: asyncio.Task[None] | None = None
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(crawler)
+
+    @classmethod
+    def of(cls, crawler: Crawler) -> Access:
+        access = crawler.get_extension(cls)
+        assert access is not None, "chancrawl.access.Access is not among the EXTENSIONS"
+        return access
+
+    async def open(self) -> None:
+        """Read the credentials and how they stand. UserError if there are none."""
+        found = read_credentials(self.crawler.settings.get("X_CREDENTIALS"))
+        clock = ServerClock(time.time(), time.monotonic())
+        app_only = [endpoint.name for endpoint in twitter.ENDPOINTS.values() if endpoint.app_only]
+        self.pool = Pool(found, clock, app_only)
+        self.sharing = Sharing(Ledger.of(self.crawler), self.pool)
+        await self.sharing.open()
+        Ledger.of(self.crawler).before_closing.append(self.sharing.close)
+
+    async def ensure_app_token(self) -> None:
+        """Have an app's bearer token, for endpoints that take no other: of the file, or for a consumer pair.
+
+        https://docs.x.com/fundamentals/authentication/oauth-2-0/application-only. UserError if none is to be had.
+        """
+        if any(credential.is_app for credential in self.pool.credentials.values()):
+            return
+        pairs = {held.consumer_key: held for held in self.pool.credentials.values()}
+        why = ""
+        for held in pairs.values():
+            try:
+                response = await self.crawler.engine.download_async(_token_request(self.crawler, held))
+                payload = loads(response.body) if response.status == 200 else {}
+            except Malformed:
+                payload = {}
+            except Exception as error:  # whatever the network came up with, when all retries are used up
+                why = f" ({type(error).__name__})"
+                continue
+            token = payload.get("access_token") if isinstance(payload, dict) else None
+            if isinstance(token, str) and token:
+                bearer = Secret(token)
+                key = credentials.key_of("app", held.consumer_key)
+                self.pool.credentials[key] = Credential(
+                    f"the app of {held.name}", key, True, held.consumer_key, held.consumer_secret, bearer
+                )
+                return
+            why = f" (answered {response.status})"
+        raise UserError(
+            f"Trends want an app's bearer token, and none was to be had for the consumer keys{why}: add a column "
+            f"{credentials.BEARER} to X_CREDENTIALS.",
+            reason="credentials_exhausted",
+        )
+
+    # --- credentials
+
+    async def credential(self, endpoint: str) -> Credential:
+        """The credential for the next call, waited for if need be. UserError if there is none left."""
+        while True:
+            now = time.monotonic()
+            choice = self.pool.next(endpoint, now)
+            if choice is None:
+                raise self._exhausted(endpoint)
+            if isinstance(choice, Credential):
+                self.pool.sent(choice.key, endpoint, now)
+                if await self.sharing.take(choice.key, endpoint, self.pool.clock.at(now)):
+                    return choice
+                self.pool.standing(choice.key, endpoint).in_flight -= 1
+                continue
+            self._say_wait(endpoint, choice, now)
+            await self.wait(choice)
+
+    async def wait(self, seconds: float) -> None:
+        """Until there is an answer, at most so long. IgnoreRequest when the crawl is stopping."""
+        end = time.monotonic() + seconds
+        async with self.news:
+            while True:
+                if stopping(self.crawler):
+                    raise IgnoreRequest("the crawl is stopping")
+                pause = min(end - time.monotonic(), 0.5)  # in steps, so that Ctrl-C is heard
+                if pause <= 0:
+                    return
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.news.wait(), pause)
+                    return
+
+    async def tell_news(self) -> None:
+        async with self.news:
+            self.news.notify_all()
+
+    def _say_wait(self, endpoint: str, seconds: float, now: float) -> None:
+        if seconds == inf or seconds < 1 or now < self._told.get(endpoint, 0.0):
+            return
+        self._told[endpoint] = now + seconds
+        until = datetime.fromtimestamp(self.pool.clock.at(now) + seconds, UTC)
+        number = len(self.pool.usable(endpoint))
+        self.stats.inc_value("x/waits")
+        logger.info(
+            "No call to %s is left for %d credential%s; going on in %.0f s, at %s UTC.",
+            endpoint, number, "" if number == 1 else "s", seconds, until.strftime("%H:%M:%S"),
+        )  # fmt: skip
+
+    def _exhausted(self, endpoint: str) -> UserError:
+        reasons = sorted({
+            standing.retired for (_, place), standing in self.pool.standings.items()
+            if standing.retired and place in (endpoint, EVERYWHERE)
+        })  # fmt: skip
+        if not reasons:
+            return UserError(
+                f"{endpoint} wants an app's bearer token: add a column {credentials.BEARER} to X_CREDENTIALS.",
+                "credentials_exhausted",
+            )
+        return UserError(
+            f"No usable credential is left for {endpoint} ({', '.join(reasons)}). What was read is stored; mend "
+            "X_CREDENTIALS or the app's plan and start again, and the crawl goes on where it stopped.",
+            reason="credentials_exhausted",
+        )
+
+    async def answered(self, request: Request, response: Response) -> str | None:
+        """Learn from an answer. Says why it has to be asked for again with another credential, if so."""
+        now = time.monotonic()
+        key, endpoint = request.meta["x_credential"], request.meta["x_endpoint"]
+        date_told = http_time(header(response, "Date"))
+        self.pool.clock.tell(date_told.timestamp() if date_told else None, now)
+        told = limit_of(response)
+        retry = None
+        if response.status == 429:
+            pause = self.pool.limited(key, endpoint, told, now)
+            self.stats.inc_value("x/limited")
+            logger.debug("429 for %s at %s; away for %.0f s.", self.pool.credentials[key].name, endpoint, pause)
+            retry = "limited"
+        elif response.status in REFUSALS and is_json(response):
+            retry = REFUSALS[response.status]
+            everywhere = response.status != 403  # an entitlement is for one endpoint
+            self.stats.inc_value(f"x/refused/{retry}")
+            before = self._given_up()
+            self.pool.refused(key, endpoint, retry, everywhere, now, told)
+            await self._tell_given_up(self._given_up() - before)
+        elif response.status < 500 and response.status not in REFUSALS:
+            for other in self.pool.succeeded(key, endpoint, told, request.meta["x_sent_at"]):
+                await self._tell_given_up({
+                    entry for entry in self._given_up() if entry[0] == other
+                })  # fmt: skip
+        else:
+            self.pool.failed(key, endpoint)
+        if told is not None:
+            await self.sharing.learned(key, endpoint, told)
+        await self.tell_news()
+        return retry
+
+    def _given_up(self) -> set[tuple[str, str, str]]:
+        return {(key, place, s.retired) for (key, place), s in self.pool.standings.items() if s.retired}
+
+    async def _tell_given_up(self, entries: set[tuple[str, str, str]]) -> None:
+        for key, place, why in entries:
+            where = "" if place == EVERYWHERE else f" for {place}"
+            logger.warning(
+                "The credential of %s is not used any more%s: %s.", self.pool.credentials[key].name, where, why
+            )
+            self.stats.inc_value("x/credentials_retired")
+            await self.sharing.retired(key, place, why)
+
+    def end(self, error: UserError) -> None:
+        """End the crawl, in good order."""
+        if self._ending is None:
+            error.tell(self.crawler)
+            self._ending = asyncio.ensure_future(self.crawler.engine.close_spider_async(reason=error.reason))
+
+    # --- the bill
+
+    async def reserve(self, kind: str, count: int, least: int = 1) -> tuple[Reservation, int]:
+        """Put a request on the bill at the most that it can cost; less is asked for where the budget ends.
+
+        UserError when not even `least` can be paid for, and nothing is under way that might turn out cheaper.
+        """
+        while True:
+            day = datetime.now(UTC).date()
+            granted = count
+            if self.budget < inf:
+                left = self.budget - await self.sharing.spent(day)
+                price = self.price[kind]
+                granted = min(count, int(left / price + 1e-6)) if price else count
+            if granted >= least:
+                reads = self._reads(kind, granted)
+                if await self.sharing.spend(day, reads, self.budget):
+                    self.reserved += 1
+                    self._count(reads)
+                    return Reservation(day, reads), granted
+            if not self.reserved:
+                raise UserError(
+                    f"The budget of ${self.budget:g} for {day} is spent. What was read is stored; the crawl goes on "
+                    "where it stopped when it is started tomorrow, or with a higher X_DAILY_BUDGET.",
+                    reason="budget_spent",
+                )
+            await self.wait(0.5)
+
+    async def settle(self, request: Request | None, count: int) -> None:
+        """What a request has really read."""
+        assert request is not None
+        reservation: Reservation | None = request.meta.pop("x_reservation", None)
+        if reservation is None:
+            return
+        self.reserved -= 1
+        kind = request.meta["x_bills"]
+        back = self._reads(kind, count - getattr(reservation.reads, kind))
+        await self.sharing.spend(reservation.day, back, self.budget)
+        self._count(back)
+        await self.tell_news()
+
+    def _reads(self, kind: str, count: int) -> Reads:
+        reads = Reads(dollars=count * self.price[kind])
+        setattr(reads, kind, count)
+        return reads
+
+    def _count(self, reads: Reads) -> None:
+        for kind in self.price:
+            if getattr(reads, kind):
+                self.stats.inc_value(f"x/billed/{kind}", getattr(reads, kind))
+        self.stats.set_value("x/dollars", round(self.stats.get_value("x/dollars", 0.0) + reads.dollars, 6))
+
+
+class RotatingCredentials:
+    """The downloader middleware: signs, counts, and asks again with another credential where one is refused.
+
+    A request for X has `x_endpoint` in its meta, and `x_bills` (posts, users or trends) with `x_most` reads at most.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        self.access = Access.of(crawler)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(crawler)
+
+    async def process_request(self, request: Request) -> Request | None:
+        endpoint = request.meta.get("x_endpoint")
+        if endpoint is None:
+            return None
+        try:
+            if "x_reservation" not in request.meta:
+                asked, least = request.meta["x_most"], request.meta.get("x_least", 1)
+                reservation, granted = await self.access.reserve(request.meta["x_bills"], asked, least)
+                request.meta["x_reservation"] = reservation
+                if granted < asked and "max_results" in request.url:
+                    request.meta["x_most"] = granted
+                    return request.replace(url=add_or_replace_parameters(request.url, {"max_results": str(granted)}))
+            credential = await self.access.credential(endpoint)
+        except UserError as error:
+            self.access.end(error)
+            raise IgnoreRequest(str(error)) from None
+        now = time.monotonic()
+        request.meta["x_credential"], request.meta["x_sent_at"] = credential.key, now
+        timestamp = self.access.pool.clock.at(now)
+        request.headers["Authorization"] = credentials.authorization(credential, request.url, timestamp)
+        return None
+
+    async def process_response(self, request: Request, response: Response) -> Request | Response:
+        if "x_credential" not in request.meta:
+            return response
+        request.headers.pop("Authorization", None)
+        again = await self.access.answered(request, response)
+        del request.meta["x_credential"]
+        if again is None:
+            return response
+        return request.replace(dont_filter=True, priority=request.priority + 1)
+
+    async def process_exception(self, request: Request, exception: Exception) -> None:
+        if "x_credential" in request.meta:
+            request.headers.pop("Authorization", None)
+            self.access.pool.failed(request.meta.pop("x_credential"), request.meta["x_endpoint"])
+            await self.access.tell_news()
+
+
+def _token_request(crawler: Crawler, held: Credential) -> Request:
+    pair = f"{quote(str(held.consumer_key))}:{quote(str(held.consumer_secret))}"
+    headers = {
+        "Authorization": SecretBytes(b"Basic " + base64.b64encode(pair.encode())),
+        "Content-Type": "application/x-www-form-urlencoded;charset=UTF-8",
+    }
+    meta = {"handle_httpstatus_list": [400, 401, 403]}
+    url = source_of(crawler) + twitter.TOKEN_PATH
+    return Request(
+        url, method="POST", headers=headers, body=b"grant_type=client_credentials", meta=meta, dont_filter=True
+    )
+
+
+def limit_of(response: Response) -> Limit | None:
+    """What the headers of an answer say of the window; None if they say nothing, or nonsense."""
+    try:
+        values = [int(header(response, f"x-rate-limit-{name}") or "") for name in ("limit", "remaining", "reset")]
+    except ValueError:
+        return None
+    return Limit(values[0], values[1], float(values[2]))
+
+
+def is_json(response: Response) -> bool:
+    """A refusal by the API itself, and not by what stands before it."""
+    return "json" in (header(response, "Content-Type") or "")
+
+
+def read_credentials(path: str | None) -> list[Credential]:
+    """The credentials of the file X_CREDENTIALS; UserError in a sentence."""
+    if not path:
+        raise UserError(
+            "Which credentials? Name a CSV file with the columns " + ", ".join(credentials.COLUMNS) + ": "
+            "-s X_CREDENTIALS=credentials.csv (or try it without: -s SANDBOX=1)."
+        )
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            return credentials.read(file, f"X_CREDENTIALS, {path},")
+    except OSError as error:
+        raise UserError(f"X_CREDENTIALS is {path}, and that file cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise UserError(f"X_CREDENTIALS is {path}, which is no text in UTF-8.") from None
+
+
+# --- asking
+
+
+class XClient:
+    """Asks the API for what spiders want to know."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        self.source = source_of(crawler)
+
+    def request(
+        self,
+        endpoint: twitter.Endpoint,
+        parameters: dict[str, str],
+        callback: Callable[..., Any],
+        errback: Callable[..., Any],
+        bills: tuple[str, int],
+        argument: str = "",
+        least: int = 1,
+        **cb_kwargs: Any,
+    ) -> Request:
+        """A request; 400 and 404 come to its callback as answers.
+
+        `bills` is what it may cost, at most; `least` the smallest page that the endpoint allows, where the budget ends.
+        """
+        kind, most = bills
+        meta = {
+            "x_endpoint": endpoint.name,
+            "x_bills": kind,
+            "x_most": most,
+            "x_least": least,
+            "handle_httpstatus_list": [400, 404],
+        }
+        return Request(
+            f"{self.source}{endpoint.path.format(argument)}?{urlencode(parameters)}",
+            callback=callback,
+            errback=errback,
+            cb_kwargs=cb_kwargs,
+            meta=meta,
+            dont_filter=True,
+        )
+
+
+def payload_of(response: Response) -> Any:
+    """The JSON of an answer, a problem's too. Malformed if it is none."""
+    payload = loads(response.body)
+    if response.status == 400:
+        raise Malformed(f"refused as wrong: {str(payload)[:300]}")
+    return payload
+
+
+def source_of(crawler: Crawler) -> str:
+    return str(crawler.settings["X_API_URL"]).rstrip("/")

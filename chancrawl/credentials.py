@@ -1,0 +1,349 @@
+"""Which credential may call which endpoint now, and signing with it. Pure.
+
+X limits calls for each credential and endpoint in windows of 15 minutes, and says in every answer how the window
+stands (https://docs.x.com/x-api/fundamentals/rate-limits). Times are monotonic seconds, but for the end of a window,
+which is in seconds since 1970 by the server's clock, as it is sent.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from math import inf
+
+from oauthlib.oauth1 import Client
+
+from chancrawl.errors import UserError
+
+# It writes tokens and base strings to the DEBUG log.
+logging.getLogger("oauthlib").setLevel(logging.CRITICAL + 1)
+
+COLUMNS = ("consumer_key", "consumer_secret", "access_token", "access_token_secret")
+BEARER = "bearer_token"
+
+
+class Secret(str):
+    """A text that shows itself nowhere but where it is sent."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+class SecretBytes(bytes):
+    """The same, as a header takes it."""
+
+    def __repr__(self) -> str:
+        return "b'***'"
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A user's tokens for an app (OAuth 1.0a), or an app's own bearer token.
+
+    `name` says where it stands in the file; `key` tells credentials apart in the store, where no secret is kept.
+    """
+
+    name: str
+    key: str
+    is_app: bool
+    consumer_key: Secret = field(repr=False)
+    consumer_secret: Secret = field(repr=False)
+    token: Secret = field(repr=False)
+    token_secret: Secret = field(default=Secret(), repr=False)
+
+
+def read(lines: Iterable[str], place: str) -> list[Credential]:
+    """The credentials of a CSV file; UserError, with the line, for what is none. `place` names the file.
+
+    A row is a user's four tokens, or an app's `bearer_token`, or both. Every app's bearer counts once: its limits are
+    the app's.
+    """
+    reader = csv.reader(lines)
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+        missing = [name for name in COLUMNS if name not in header]
+        if missing:
+            raise UserError(
+                f"{place} has no column {', '.join(missing)}; its first line has to be {','.join(COLUMNS)}."
+            )
+        found: dict[str, Credential] = {}
+        for row in reader:
+            cells = [cell.strip().strip('"') for cell in row]
+            if not any(cells):
+                continue
+            line = f"line {reader.line_num}"
+            if len(cells) < len(header) and not (header[-1] == BEARER and len(cells) == len(header) - 1):
+                raise UserError(f"{place}, {line}: {header[len(cells)]} is missing.")
+            for credential in _of_row(dict(zip(header, cells, strict=False)), place, line):
+                found.setdefault(credential.key, credential)
+    except csv.Error as error:
+        raise UserError(f"{place} is no CSV file ({error}).") from None
+    if not found:
+        raise UserError(f"{place} has no credentials; write one a line under {','.join(COLUMNS)}.")
+    return list(found.values())
+
+
+def _of_row(row: dict[str, str], place: str, line: str) -> list[Credential]:
+    consumer_key, consumer_secret, token, token_secret = (Secret(row[name]) for name in COLUMNS)
+    bearer = Secret(row.get(BEARER, ""))
+    credentials = []
+    if token or token_secret or not bearer:
+        for name in COLUMNS:
+            if not row[name]:
+                raise UserError(f"{place}, {line}: {name} is missing.")
+        credentials.append(
+            Credential(line, key_of("user", token), False, consumer_key, consumer_secret, token, token_secret)
+        )
+    if bearer:
+        key = key_of("app", consumer_key or bearer)
+        credentials.append(Credential(f"the bearer of {line}", key, True, consumer_key, consumer_secret, bearer))
+    return credentials
+
+
+def key_of(kind: str, token: str) -> str:
+    """What a credential is known by in the store: a fingerprint, from which no token can be had."""
+    return f"{kind}:{blake2b(token.encode(), digest_size=9, person=b'chancrawl').hexdigest()}"
+
+
+def authorization(credential: Credential, url: str, timestamp: float) -> SecretBytes:
+    """The Authorization header of a GET request. `timestamp` is the server's time: a signature holds for minutes."""
+    if credential.is_app:
+        return SecretBytes(f"Bearer {credential.token!s}".encode())
+    client = Client(
+        str(credential.consumer_key),
+        client_secret=str(credential.consumer_secret),
+        resource_owner_key=str(credential.token),
+        resource_owner_secret=str(credential.token_secret),
+        timestamp=str(int(timestamp)),
+    )
+    _, headers, _ = client.sign(url)
+    return SecretBytes(headers["Authorization"].encode())
+
+
+class ServerClock:
+    """The server's time, from its Date headers: never ahead of it, and the closer the more answers there were.
+
+    A header is cut to whole seconds and some time under way, so each gives a lower bound; the highest one counts.
+    Before the first answer it is our own clock.
+    """
+
+    def __init__(self, wall: float, now: float) -> None:
+        self._offset = wall - now
+        self._is_told = False
+
+    def tell(self, date: float | None, now: float) -> None:
+        if date is not None:
+            offset = date - now
+            self._offset = max(self._offset, offset) if self._is_told else offset
+            self._is_told = True
+
+    def at(self, now: float) -> float:
+        return now + self._offset
+
+
+@dataclass(slots=True)
+class Limit:
+    """What an answer's headers say of a window: calls in it, calls left, and its end."""
+
+    limit: int
+    remaining: int
+    reset: float
+
+
+@dataclass(slots=True)
+class Standing:
+    """How a credential stands at an endpoint. `remaining` takes calls under way for spent."""
+
+    limit: int | None = None
+    remaining: int = 0
+    reset: float | None = None
+    in_flight: int = 0
+    strikes: int = 0
+    closed_until: float = 0.0
+    retired: str | None = None
+    doubted: str | None = None
+    doubted_at: float = 0.0
+    unmetered: bool = False
+    """It answers, and says nothing of limits."""
+
+    def wait(self, now: float, server_now: float) -> float:
+        """Seconds until it may be called; 0 now, inf when an answer under way decides."""
+        if now < self.closed_until:
+            return self.closed_until - now
+        if self.unmetered:
+            return 0.0
+        if self.reset is not None and server_now < self.reset:
+            return 0.0 if self.remaining > 0 else self.reset - server_now
+        # A window of which nothing is known yet: one call goes ahead and brings its headers.
+        return inf if self.in_flight else 0.0
+
+    def calls_left(self, server_now: float) -> float:
+        """For the choice: what is untried first, then who has most."""
+        if self.limit is None and not self.unmetered:
+            return inf
+        return self.remaining if self.reset is not None and server_now < self.reset else self.limit or 0
+
+    def send(self, server_now: float) -> None:
+        if self.reset is not None and server_now >= self.reset:
+            self.remaining = (self.limit or 1) - self.in_flight
+            self.reset = None
+        self.remaining -= 1
+        self.in_flight += 1
+
+    def learn(self, told: Limit) -> None:
+        """Take over an answer's headers; calls under way may or may not be counted in them."""
+        if self.reset is not None and told.reset < self.reset:
+            return  # of the window before
+        self.limit = told.limit
+        self.reset = told.reset
+        self.unmetered = False
+        self.remaining = min(max(self.remaining, told.remaining - self.in_flight), told.remaining)
+
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 900.0
+OUTAGE_ROUNDS = 6
+"""So often, with doubling pauses, are refused credentials tried again if no other one works: half a minute at first."""
+
+
+class Pool:
+    """All credentials and their standing at every endpoint.
+
+    A refusal (401, 402, 403) retires a credential only if another one works afterwards. When all are refused at once
+    that is an outage of the service, and one after the other is tried again; they are only given up if it lasts.
+    """
+
+    def __init__(
+        self,
+        credentials: Iterable[Credential],
+        clock: ServerClock,
+        app_only: Collection[str] = (),
+        first_pause: float = FIRST_PAUSE,
+    ) -> None:
+        self.app_only = app_only  # endpoints that take no user's tokens
+        self.credentials = {credential.key: credential for credential in credentials}
+        self.clock = clock
+        self.first_pause = first_pause
+        self.standings: dict[tuple[str, str], Standing] = {}
+        self.outage_rounds = 0
+        self.outage_until = 0.0
+
+    def standing(self, key: str, endpoint: str) -> Standing:
+        return self.standings.setdefault((key, endpoint), Standing())
+
+    def usable(self, endpoint: str) -> list[Credential]:
+        """Those that are not given up, here or everywhere."""
+        return [
+            credential
+            for credential in self.credentials.values()
+            if (credential.is_app or endpoint not in self.app_only)
+            and self.standing(credential.key, endpoint).retired is None
+            and self.standing(credential.key, EVERYWHERE).retired is None
+        ]
+
+    def next(self, endpoint: str, now: float) -> Credential | float | None:
+        """The credential for the next call, or the seconds until one is free (inf: when an answer comes); None: never."""
+        server_now = self.clock.at(now)
+        usable = self.usable(endpoint)
+        if not usable:
+            return None
+        trusted = [credential for credential in usable if not self._is_doubted(credential.key, endpoint)]
+        if not trusted:
+            return self._try_again(usable, endpoint, now)
+        best, shortest = None, inf
+        most: tuple[float, float] = (-1.0, 0.0)
+        for credential in trusted:
+            standing = self.standing(credential.key, endpoint)
+            wait = standing.wait(now, server_now)
+            if wait > 0:
+                shortest = min(shortest, wait)
+            elif (rank := (standing.calls_left(server_now), -standing.in_flight)) > most:
+                best, most = credential, rank
+        return best or shortest
+
+    def _try_again(self, refused: list[Credential], endpoint: str, now: float) -> Credential | float:
+        """In an outage, one call at a time."""
+        if any(self.standing(credential.key, endpoint).in_flight for credential in refused):
+            return inf
+        if now < self.outage_until:
+            return self.outage_until - now
+        return refused[self.outage_rounds % len(refused)]
+
+    def _is_doubted(self, key: str, endpoint: str) -> bool:
+        return any(self.standing(key, place).doubted for place in (endpoint, EVERYWHERE))
+
+    # --- what happens to calls
+
+    def sent(self, key: str, endpoint: str, now: float) -> None:
+        self.standing(key, endpoint).send(self.clock.at(now))
+
+    def failed(self, key: str, endpoint: str) -> None:
+        """No answer came: whether it was counted is not known."""
+        self.standing(key, endpoint).in_flight -= 1
+
+    def succeeded(self, key: str, endpoint: str, told: Limit | None, sent_at: float) -> list[str]:
+        """A good answer. Returns the keys of credentials that are given up now: this one works, they did not."""
+        standing = self._answered(key, endpoint, told)
+        standing.strikes = 0
+        standing.unmetered = told is None and standing.limit is None
+        for place in (endpoint, EVERYWHERE):
+            self.standing(key, place).doubted = None
+        given_up = []
+        for (other, _), doubtful in self.standings.items():
+            if doubtful.doubted and doubtful.doubted_at < sent_at:
+                if not self.outage_rounds:
+                    doubtful.retired = doubtful.doubted
+                    given_up.append(other)
+                doubtful.doubted = None  # after an outage, all are trusted again
+        self.outage_rounds = 0
+        return given_up
+
+    def limited(self, key: str, endpoint: str, told: Limit | None, now: float) -> float:
+        """A 429. Returns the seconds for which the credential is kept away, if its headers do not say."""
+        standing = self._answered(key, endpoint, told)
+        if told is not None and told.remaining <= 0 and self.clock.at(now) < told.reset:
+            standing.remaining = 0
+            return 0.0
+        pause = min(self.first_pause * 2.0**standing.strikes, LONGEST_PAUSE)
+        standing.strikes = min(standing.strikes + 1, 30)
+        standing.closed_until = max(standing.closed_until, now + pause)
+        return pause
+
+    def refused(
+        self, key: str, endpoint: str, why: str, everywhere: bool, now: float, told: Limit | None = None
+    ) -> None:
+        """A 401, 402 or 403."""
+        self._answered(key, endpoint, told)
+        doubtful = self.standing(key, EVERYWHERE if everywhere else endpoint)
+        doubtful.doubted, doubtful.doubted_at = why, now
+        usable = self.usable(endpoint)
+        if all(self._is_doubted(credential.key, endpoint) for credential in usable):
+            if any(self.standing(credential.key, endpoint).in_flight for credential in usable):
+                return  # another answer is to come
+            if self.outage_rounds >= OUTAGE_ROUNDS:
+                self._give_up(usable, endpoint)
+            self.outage_until = now + self.first_pause * 2.0**self.outage_rounds
+            self.outage_rounds += 1
+
+    def _give_up(self, credentials: list[Credential], endpoint: str) -> None:
+        for credential in credentials:
+            for place in (endpoint, EVERYWHERE):
+                standing = self.standing(credential.key, place)
+                if standing.doubted:
+                    standing.retired, standing.doubted = standing.doubted, None
+
+    def _answered(self, key: str, endpoint: str, told: Limit | None) -> Standing:
+        standing = self.standing(key, endpoint)
+        standing.in_flight -= 1
+        if told is not None:
+            standing.learn(told)
+        return standing
+
+
+EVERYWHERE = "*"
+"""Stands for all endpoints, where a credential was given up as a whole."""

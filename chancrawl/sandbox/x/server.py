@@ -1,0 +1,369 @@
+"""The sandbox's X over HTTP: the endpoints of the API v2, and what people and tests may ask of it under /sandbox/x.
+
+GET  /sandbox/x/truth        every post that can be reached, as the older crawler's table had it, JSON lines
+GET  /sandbox/x/accounts     every account: {"id", "username", "status", "posts"}
+GET  /sandbox/x/requests     every request: [{"at", "path", "endpoint", "credential", "status", "limited", "ids"}, …]
+POST /sandbox/x/act          {"do": "rename", "name": "KettleTiny", "to": "teapot"}; world.ACTIONS
+POST /sandbox/x/credential   {"number": 2, "state": "revoked"}; gate.Member
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import time
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import formatdate
+from random import Random
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+from aiohttp import web
+
+from chancrawl.sandbox import faults
+from chancrawl.sandbox.clock import Clock
+from chancrawl.sandbox.words import NOUNS
+from chancrawl.sandbox.x.gate import PROBLEMS, Gate, Pass
+from chancrawl.sandbox.x.posts import Post, id_at, raw
+from chancrawl.sandbox.x.world import SEARCH_SECONDS, Account, XWorld
+
+NEVER = 2**63 - 1
+
+
+class XServer:
+    def __init__(self, world: XWorld, gate: Gate, clock: Clock, misbehaviour: faults.Faults) -> None:
+        self.world = world
+        self.gate = gate
+        self.clock = clock
+        self.faults = misbehaviour
+        self.requests: list[dict[str, Any]] = []
+        self.latency = 0.0
+        self._pages: dict[tuple[Any, ...], bytes] = {}
+
+    def add_routes(self, app: web.Application) -> None:
+        app.router.add_get("/2/users/by", self._endpoint("users", self.users))
+        app.router.add_get("/2/users/{id}/tweets", self._endpoint("timeline", self.timeline))
+        app.router.add_get("/2/tweets/search/recent", self._endpoint("search", self.search))
+        app.router.add_get("/2/trends/by/woeid/{woeid}", self._endpoint("trends", self.trends))
+        app.router.add_post("/oauth2/token", self.token)
+        app.router.add_get("/sandbox/x/truth", self.truth)
+        app.router.add_get("/sandbox/x/accounts", self.get_accounts)
+        app.router.add_get("/sandbox/x/requests", self.get_requests)
+        app.router.add_post("/sandbox/x/act", self.act)
+        app.router.add_post("/sandbox/x/credential", self.set_credential)
+
+    # --- every call
+
+    def _endpoint(self, name: str, answer: Callable[[web.Request], Any]) -> Any:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            entry: dict[str, Any] = {"at": time.monotonic(), "path": request.path_qs, "endpoint": name, "credential": None,
+                                     "status": None, "limited": False, "ids": []}  # fmt: skip
+            self.requests.append(entry)
+            if self.latency:
+                await asyncio.sleep(self.latency)
+            response = await self._answer(request, name, answer, entry)
+            entry["status"] = response.status
+            return response
+
+        return handle
+
+    async def _answer(self, request: web.Request, name: str, answer: Callable[[web.Request], Any], entry: dict[str, Any]) -> web.StreamResponse:  # fmt: skip
+        now = self.clock.now()
+        fault = self.faults.pick(request.path, request.remote or "")
+        if fault is not None and (refusal := await faults.refuse(fault, request)) is not None:
+            return refusal
+        url = str(request.url).partition("?")[0] + (
+            f"?{request.rel_url.raw_query_string}" if request.query_string else ""
+        )
+        passed = self.gate.check("GET", url, request.headers.get("Authorization", ""), name, now)
+        entry["credential"] = passed.member.number if passed.member else None
+        if passed.refusal is not None:
+            entry["limited"] = passed.refusal.status == 429
+            return self._send(request, passed.refusal.problem, passed, passed.refusal.status)
+        self.world.advance(now)
+        try:
+            payload = answer(request)
+        except BadRequest as error:
+            return self._send(request, error.problem, passed, 400)
+        body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
+        if fault is not None and fault.kind == "nothing":
+            body = b'{"meta":{"result_count":0}}'
+        elif fault is not None:
+            body = faults.spoil(fault, body)
+        is_cut = fault is not None and fault.kind == "truncated"
+        if fault is None or fault.kind == "slow":
+            entry["ids"] = _ids(body)
+        return self._send(request, body, passed, is_cut=is_cut)
+
+    def _send(self, request: web.Request, payload: Any, passed: Pass, status: int = 200, is_cut: bool = False) -> web.Response:  # fmt: skip
+        body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
+        headers = {
+            "Date": formatdate(self.clock.now(), usegmt=True),
+            "Content-Type": "application/json; charset=utf-8",
+            "api-version": "2.160",
+        }
+        if "gzip" in request.headers.get("Accept-Encoding", ""):
+            packer = zlib.compressobj(1, wbits=31)
+            body = packer.compress(body) + packer.flush()
+            headers["Content-Encoding"] = "gzip"
+        if is_cut:
+            body = body[: len(body) // 2]
+        return web.Response(body=body, status=status, headers=headers | passed.headers)
+
+    # --- the endpoints
+
+    def users(self, request: web.Request) -> dict[str, Any]:
+        names = [name for name in request.query.get("usernames", "").split(",") if name]
+        if not 0 < len(names) <= 100 or not all(re.fullmatch(r"[A-Za-z0-9_]{1,15}", name) for name in names):
+            raise BadRequest("usernames", ",".join(names)[:60])
+        others = self.world.others()
+        fields = set(request.query.get("user.fields", "").split(","))
+        data, errors = [], []
+        for name in dict.fromkeys(names):
+            account = self.world.find(name)
+            if account is not None and account.status in ("active", "protected"):
+                data.append(self._user(account, fields))
+            elif account is None and name.lower() in others:
+                person = others[name.lower()]
+                data.append({"id": str(person.id), "username": person.username, "name": person.name,
+                             "public_metrics": {"tweet_count": 0}})  # fmt: skip
+            else:
+                is_suspended = account is not None and account.status == "suspended"
+                detail = f"User has been suspended: [{name}]." if is_suspended else f"Could not find user with usernames: [{name}]."  # fmt: skip
+                errors.append({"value": name, "detail": detail, "title": "Forbidden" if is_suspended else "Not Found Error",
+                               "resource_type": "user", "parameter": "usernames", "resource_id": name,
+                               "type": PROBLEMS + "resource-not-found"})  # fmt: skip
+        return {key: value for key, value in (("data", data), ("errors", errors)) if value}
+
+    def timeline(self, request: web.Request) -> Any:
+        limit = _number(request, "max_results", 10, 5, 100)
+        number = request.match_info["id"]
+        account = self.world.accounts.get(int(number)) if number.isdigit() else None
+        if account is None or account.status != "active":
+            is_protected = account is not None and account.status == "protected"
+            verb = f"Sorry, you are not authorized to see the user with id: [{number}]."
+            missing = f"Could not find user with id: [{number}]."
+            suspended = account is not None and account.status == "suspended"
+            detail = verb if is_protected else f"User has been suspended: [{number}]." if suspended else missing
+            return {"errors": [{"value": number, "detail": detail, "title": "Authorization Error" if is_protected else "Not Found Error",  # noqa: E501
+                                "resource_type": "user", "parameter": "id", "resource_id": number, "section": "data",
+                                "type": PROBLEMS + ("not-authorized-for-resource" if is_protected else "resource-not-found")}]}  # fmt: skip
+        since_id = _number(request, "since_id", 0)
+        before = _number(request, "until_id", NEVER)
+        if (token := request.query.get("pagination_token")) is not None:
+            before = min(before, _from_token(token, "pagination_token"))
+        start = _time(request, "start_time") if "since_id" not in request.query else 0.0
+        ids, more = self.world.timeline(account, since_id, before, limit, start)
+        return self._page(request, [(account, one) for one in ids], more)
+
+    def search(self, request: web.Request) -> Any:
+        limit = _number(request, "max_results", 10, 10, 100)
+        query = request.query.get("query", "")
+        if not 0 < len(query) <= 512:
+            raise BadRequest("query", query[:60])
+        since_id = _number(request, "since_id", 0)
+        if since_id and since_id < id_at(self.world.now - SEARCH_SECONDS):
+            raise BadRequest("since_id", str(since_id))
+        before = _number(request, "until_id", NEVER)
+        if (token := request.query.get("next_token")) is not None:
+            before = min(before, _from_token(token, "next_token"))
+        if "start_time" in request.query:
+            since_id = max(since_id, id_at(_time(request, "start_time")) - 1)
+        found, more = self.world.search(self._matcher(query), since_id, before, limit)
+        return self._page(request, found, more)
+
+    def trends(self, request: web.Request) -> Any:
+        woeid = request.match_info["woeid"]
+        if woeid not in ("1", "23424977", "23424975", "23424856", "26062"):
+            raise BadRequest("woeid", woeid)
+        random = Random(int(woeid) * 1000 + int(self.world.now // 900))
+        names = random.sample(NOUNS, 12)
+        entries = []
+        for noun in names:
+            name = f"#{noun}" if random.random() < 0.6 else f"{noun} paper" if random.random() < 0.3 else noun
+            entries.append(
+                {"trend_name": name} | ({"tweet_count": random.randrange(10**6)} if random.random() < 0.8 else {})
+            )
+        return {"data": entries[: _number(request, "max_trends", 20, 1, 50)]}
+
+    async def token(self, request: web.Request) -> web.Response:
+        kind, _, rest = request.headers.get("Authorization", "").partition(" ")
+        body = await request.text()
+        if kind == "Basic" and "grant_type=client_credentials" in body:
+            key, _, secret = base64.b64decode(rest).decode().partition(":")
+            if (token := self.gate.token(unquote(key), unquote(secret))) is not None:
+                return web.json_response({"token_type": "bearer", "access_token": token})
+        problem = {
+            "errors": [
+                {"code": 99, "message": "Unable to verify your credentials", "label": "authenticity_token_error"}
+            ]
+        }
+        return web.json_response(problem, status=403)
+
+    # --- payloads
+
+    def _user(self, account: Account, fields: set[str]) -> dict[str, Any]:
+        joined = datetime.fromtimestamp(account.joined, UTC)
+        values = {
+            "created_at": f"{joined:%Y-%m-%dT%H:%M:%S}.000Z",
+            "description": f"Folds {account.name.split()[-2].lower()}s.",
+            "location": "Paper Town",
+            "protected": account.status == "protected",
+            "public_metrics": {
+                "followers_count": account.id % 9973, "following_count": account.id % 211,
+                "tweet_count": len(account.ids) - len(account.deleted), "listed_count": account.id % 13,
+            },
+            "verified": False,
+            "verified_type": "none",
+        }  # fmt: skip
+        sent = {name: value for name, value in values.items() if name in fields}
+        return {"id": str(account.id), "name": account.name, "username": account.username} | sent
+
+    def _page(self, request: web.Request, found: list[tuple[Account, int]], more: bool) -> Any:
+        if not found:
+            return {"meta": {"result_count": 0}}
+        posts = [self.world.post(account, number) for account, number in found]
+        fields = set(request.query.get("tweet.fields", "").split(","))
+        expansions = set(request.query.get("expansions", "").split(","))
+        meta: dict[str, Any] = {
+            "result_count": len(posts),
+            "newest_id": str(posts[0].id),
+            "oldest_id": str(posts[-1].id),
+        }
+        if more:
+            meta["next_token"] = _token(posts[-1].id)
+        includes = self._includes(posts, fields, expansions, set(request.query.get("user.fields", "").split(",")))
+        payload = {"data": [raw(post, fields) for post in posts], "includes": includes, "meta": meta}
+        return {key: value for key, value in payload.items() if value}
+
+    def _includes(self, posts: list[Post], fields: set[str], expansions: set[str], user_fields: set[str]) -> dict[str, Any]:  # fmt: skip
+        referred = {}
+        if "referenced_tweets.id" in expansions:
+            referred = {
+                other.id: other for post in posts for other in (post.original, post.quoted) if other is not None
+            }
+        people = {}
+        for post in posts:
+            if "author_id" in expansions:
+                people[post.author.id] = post.author
+            if "in_reply_to_user_id" in expansions and post.reply_to is not None:
+                people[post.reply_to[1].id] = post.reply_to[1]
+        if "referenced_tweets.id.author_id" in expansions:
+            people |= {post.author.id: post.author for post in referred.values()}
+        users = []
+        for person in people.values():
+            account = self.world.accounts.get(person.id)
+            users.append(self._user(account, user_fields) if account is not None else
+                         {"id": str(person.id), "name": person.name, "username": person.username})  # fmt: skip
+        shown = [*posts, *referred.values()]
+        media = (
+            {m["media_key"]: m for post in shown for m in post.media} if "attachments.media_keys" in expansions else {}
+        )
+        polls = [post.poll for post in posts if post.poll] if "attachments.poll_ids" in expansions else []
+        places = {post.place["id"]: post.place for post in posts if post.place} if "geo.place_id" in expansions else {}
+        kinds = {"users": users, "tweets": [raw(post, fields) for post in referred.values()],
+                 "media": list(media.values()), "polls": polls, "places": list(places.values())}  # fmt: skip
+        return {kind: values for kind, values in kinds.items() if values}
+
+    def _matcher(self, query: str) -> Callable[[Account, int], bool]:
+        """OR of terms: from:NAME or from:NUMBER, #hashtag, "a phrase", words."""
+        owners: set[int] = set()
+        words: list[str] = []
+        for term in (part.strip() for part in query.split(" OR ")):
+            if term.startswith("from:"):
+                account = self.world.find(term[5:]) or self.world.accounts.get(
+                    int(term[5:]) if term[5:].isdigit() else 0
+                )
+                if account is not None:
+                    owners.add(account.id)
+            else:
+                words.append(term.strip('"').lower())
+
+        def matches(account: Account, number: int) -> bool:
+            if account.id in owners:
+                return True
+            return bool(words) and any(word in self.world.post(account, number).whole.text.lower() for word in words)
+
+        return matches
+
+    # --- what only a sandbox tells
+
+    async def truth(self, request: web.Request) -> web.Response:
+        self.world.advance(self.clock.now())
+        return web.Response(body=b"".join(orjson.dumps(line) + b"\n" for line in self.world.truth()), content_type="application/jsonl")  # fmt: skip
+
+    async def get_accounts(self, request: web.Request) -> web.Response:
+        self.world.advance(self.clock.now())
+        return web.json_response([
+            {"id": account.id, "username": account.username, "status": account.status, "posts": len(account.shown())}
+            for account in self.world.accounts.values()
+        ])  # fmt: skip
+
+    async def get_requests(self, request: web.Request) -> web.Response:
+        return web.json_response(self.requests)
+
+    async def act(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        try:
+            return web.json_response(self.world.act(self.clock.now(), body.pop("do"), body.pop("name"), **body))
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+
+    async def set_credential(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        for member in self.gate.members:
+            if member.number == body["number"] or body["number"] == 0:
+                member.state = body["state"]
+        return web.json_response({})
+
+
+class BadRequest(Exception):
+    def __init__(self, parameter: str, value: str) -> None:
+        message = f"The `{parameter}` query parameter value [{value}] is not valid"
+        self.problem = {
+            "errors": [{"parameters": {parameter: [value]}, "message": message}],
+            "title": "Invalid Request",
+            "detail": "One or more parameters to your request was invalid.",
+            "type": PROBLEMS + "invalid-request",
+        }
+
+
+def _number(request: web.Request, name: str, default: int, least: int = 0, most: int = NEVER) -> int:
+    text = request.query.get(name, str(default))
+    if not text.isdigit() or not least <= int(text) <= most:
+        raise BadRequest(name, text)
+    return int(text)
+
+
+def _time(request: web.Request, name: str) -> float:
+    text = request.query.get(name)
+    if text is None:
+        return 0.0
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        raise BadRequest(name, text) from None
+
+
+TOKEN = "7140dibdnow9c7btw"  # noqa: S105
+
+
+def _token(oldest_id: int) -> str:
+    return f"{TOKEN}{oldest_id:x}"
+
+
+def _from_token(token: str, name: str) -> int:
+    try:
+        return int(token.removeprefix(TOKEN), 16)
+    except ValueError:
+        raise BadRequest(name, token) from None
+
+
+def _ids(body: bytes) -> list[int]:
+    payload = orjson.loads(body)
+    data = payload.get("data", []) if isinstance(payload, dict) else []
+    return [int(entry["id"]) for entry in data if isinstance(entry, dict) and "text" in entry]

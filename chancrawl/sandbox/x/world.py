@@ -1,0 +1,171 @@
+"""The accounts of the sandbox's X, and what they have posted by a given time. Pure: time is an argument, in seconds."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from chancrawl.sandbox.words import ADJECTIVES, NOUNS
+from chancrawl.sandbox.x.posts import OTHERS, Person, Post, id_at, make, other, row
+
+REACHABLE = 3200
+SEARCH_SECONDS = 7 * 86_400.0
+
+
+@dataclass(slots=True)
+class Account:
+    """An account with its posts, oldest first. `pace` is posts a second."""
+
+    id: int
+    username: str
+    name: str
+    pace: float
+    joined: float
+    random: Random
+    status: str = "active"
+    ids: list[int] = field(default_factory=list)
+    deleted: set[int] = field(default_factory=set)
+    next_at: float = 0.0
+    metrics: dict[int, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def person(self) -> Person:
+        return Person(self.id, self.username, self.name)
+
+    def shown(self) -> list[int]:
+        """The posts that can be reached, oldest first."""
+        reachable = self.ids[-REACHABLE:]
+        return [number for number in reachable if number not in self.deleted] if self.deleted else reachable
+
+
+class XWorld:
+    """`number` accounts with `posts` posts in all before `start`; a few of them are protected or suspended."""
+
+    def __init__(self, seed: int = 1, start: float = 0.0, number: int = 24, posts: int = 3000) -> None:
+        self.seed = seed
+        self.start = start
+        self.now = start
+        self.accounts: dict[int, Account] = {}
+        self.names: dict[str, int] = {}  # in lower case
+        random = Random(seed)
+        weights = [random.lognormvariate(0, 1.1) for _ in range(number)]
+        for index in range(number):
+            share = max(int(posts * weights[index] / sum(weights)), 3)
+            self._join(index, share, random)
+        for index, status in ((number // 3, "protected"), (number // 2, "suspended")):
+            list(self.accounts.values())[index].status = status
+        self.recent: list[tuple[int, int]] = sorted(
+            (post, account.id) for account in self.accounts.values() for post in account.ids[-REACHABLE:]
+            if post >= id_at(start - SEARCH_SECONDS)
+        )  # fmt: skip
+
+    def _join(self, index: int, posts: int, random: Random) -> None:
+        noun, adjective = NOUNS[index % len(NOUNS)], ADJECTIVES[index // len(NOUNS) % len(ADJECTIVES)]
+        username = f"{noun.title()}{adjective.title()}"[:12] + (str(index) if index >= len(NOUNS) else "")
+        pace = random.lognormvariate(1.6, 0.8) / 86_400
+        number = random.choice((random.randrange(10**6, 10**9), random.randrange(10**17, 10**18)))
+        account = Account(number, username[:15], f"{adjective.title()} {noun.title()} 🫖", pace, self.start, random)
+        account.random = Random(self.seed * 7919 + index)
+        time = self.start - 5
+        for place in range(posts):
+            time -= account.random.expovariate(pace)
+            account.ids.append(id_at(time, place + index))
+        account.ids.reverse()
+        account.joined = min(time - 1000, self.start)
+        account.next_at = self.start + account.random.expovariate(pace)
+        self.accounts[number] = account
+        self.names[account.username.lower()] = number
+
+    def advance(self, now: float) -> None:
+        """Let time go on: who posts, posts."""
+        if now <= self.now:
+            return
+        self.now = now
+        for account in self.accounts.values():
+            while account.next_at <= now:
+                self._post(account, account.next_at)
+                account.next_at += account.random.expovariate(account.pace)
+
+    def _post(self, account: Account, time: float) -> int:
+        number = id_at(time, account.random.randrange(1000))
+        insort(account.ids, number)
+        insort(self.recent, (number, account.id))
+        return number
+
+    # --- what there is
+
+    def find(self, name: str) -> Account | None:
+        return self.accounts.get(self.names.get(name.lower(), 0))
+
+    def others(self) -> dict[str, Person]:
+        """Accounts that are only spoken of; they can be looked up too, and have posted nothing."""
+        return {other(number).username.lower(): other(number) for number in range(OTHERS)}
+
+    def post(self, account: Account, number: int) -> Post:
+        place = bisect_left(account.ids, number)
+        post = make(self.seed, account.person, number, account.ids[place - 1] if place else None)
+        if number in account.metrics:
+            post.metrics |= account.metrics[number]
+        return post
+
+    def timeline(
+        self, account: Account, since_id: int, before: int, limit: int, start: float
+    ) -> tuple[list[int], bool]:
+        """Posts above `since_id` and below `before`, newest first, at most `limit`; and whether there are more."""
+        shown = account.shown()
+        low = max(bisect_right(shown, since_id), bisect_left(shown, id_at(start)) if start else 0)
+        high = bisect_left(shown, before)
+        page = shown[max(low, high - limit) : high][::-1]
+        return page, high - limit > low
+
+    def search(self, matches: Callable[[Account, int], bool], since_id: int, before: int, limit: int) -> tuple[list[tuple[Account, int]], bool]:  # fmt: skip
+        """Posts of the last seven days that match, newest first; and whether there are more."""
+        floor = max(since_id + 1, id_at(self.now - SEARCH_SECONDS))
+        found: list[tuple[Account, int]] = []
+        for place in range(bisect_left(self.recent, (before, 0)) - 1, -1, -1):
+            number, owner = self.recent[place]
+            if number < floor:
+                break
+            account = self.accounts[owner]
+            if account.status == "active" and number not in account.deleted and matches(account, number):
+                if len(found) == limit:
+                    return found, True
+                found.append((account, number))
+        return found, False
+
+    def truth(self) -> Iterator[dict[str, Any]]:
+        """Every post that can be reached, as the older crawler's table had it, and its account's number."""
+        for account in self.accounts.values():
+            if account.status == "active":
+                for number in account.shown():
+                    yield row(self.post(account, number)) | {"author_id": account.id}
+
+    # --- what people do, for tests and for the curious
+
+    def act(self, now: float, do: str, name: str, **more: Any) -> dict[str, Any]:
+        """Make something happen now: see ACTIONS."""
+        self.advance(now)
+        account = self.find(name)
+        if account is None or do not in ACTIONS:
+            raise ValueError(f"there is no account {name}, or no action {do} (there are {', '.join(ACTIONS)})")
+        if do == "post":
+            return {"ids": [self._post(account, now - 0.001 * place) for place in range(more.get("count", 1))]}
+        if do == "delete":
+            account.deleted.add(more.get("id") or account.shown()[-1])
+        elif do == "engage":
+            number = more.get("id") or account.shown()[-1]
+            likes = self.post(account, number).metrics["like_count"]
+            account.metrics[number] = {"like_count": likes + more.get("likes", 1)}
+        elif do == "rename":
+            del self.names[account.username.lower()]
+            account.username = more["to"]
+            self.names[account.username.lower()] = account.id
+        else:
+            account.status = {"protect": "protected", "suspend": "suspended", "leave": "missing"}.get(do, "active")
+        return {}
+
+
+ACTIONS = ("post", "delete", "engage", "rename", "protect", "suspend", "leave", "return")

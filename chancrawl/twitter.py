@@ -1,0 +1,517 @@
+"""The X API v2: its addresses and fields, and its payloads made into items. Pure.
+
+Described at https://docs.x.com/x-api; the forms of errors are those of https://docs.x.com/x-api/fundamentals/response-codes-and-errors.
+Payloads are untrusted: what has not the promised shape as a whole raises `Malformed`; what is odd in one post is passed
+over, named in `problems`, and stays in `raw`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from chancrawl import markup
+from chancrawl.items import Account, Feed, Handle, Metrics, Raw, Trend, Tweet
+from chancrawl.payload import Malformed
+
+LARGEST_ID = 2**63 - 1
+
+# --- endpoints
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An endpoint with rate limits of its own. `name` is its name in stats and in the store."""
+
+    name: str
+    path: str
+    app_only: bool = False
+
+
+USERS = Endpoint("users", "/2/users/by")
+TIMELINE = Endpoint("timeline", "/2/users/{}/tweets")
+SEARCH = Endpoint("search", "/2/tweets/search/recent")
+TRENDS = Endpoint("trends", "/2/trends/by/woeid/{}", app_only=True)
+ENDPOINTS = {endpoint.name: endpoint for endpoint in (USERS, TIMELINE, SEARCH, TRENDS)}
+TOKEN_PATH = "/oauth2/token"  # noqa: S105  (a path)
+
+USERS_AT_ONCE = 100
+PAGE = 100
+"""Most posts on one page of a timeline or a search."""
+SMALLEST_PAGE = {TIMELINE.name: 5, SEARCH.name: 10}
+REACHABLE = 3200
+"""So many of an account's latest posts can be had from its timeline."""
+SEARCH_DAYS = 7
+"""Recent search reaches back so far; an older since_id is refused."""
+
+USER_FIELDS = (
+    "created_at,description,entities,location,name,pinned_tweet_id,profile_image_url,protected,public_metrics,url,"
+    "username,verified,verified_type,withheld"
+)
+# Only what is stored: retweeted and quoted posts in `includes` may be billed.
+POST_PARAMETERS = {
+    "tweet.fields": (
+        "attachments,author_id,conversation_id,created_at,edit_history_tweet_ids,entities,geo,in_reply_to_user_id,lang,"
+        "note_tweet,possibly_sensitive,public_metrics,referenced_tweets,reply_settings,source,withheld"
+    ),
+    "expansions": (
+        "author_id,in_reply_to_user_id,referenced_tweets.id,referenced_tweets.id.author_id,attachments.media_keys,"
+        "attachments.poll_ids,geo.place_id"
+    ),
+    "user.fields": "name,protected,public_metrics,username",
+    "media.fields": "alt_text,duration_ms,height,media_key,preview_image_url,type,url,variants,width",
+    "poll.fields": "duration_minutes,end_datetime,id,options,voting_status",
+    "place.fields": "country,country_code,full_name,geo,id,name,place_type",
+}
+
+HANDLE = re.compile(r"[A-Za-z0-9_]{1,15}")
+
+
+def users_parameters(handles: Iterable[str]) -> dict[str, str]:
+    return {"usernames": ",".join(handles), "user.fields": USER_FIELDS}
+
+
+# --- ids tell the time: https://docs.x.com/fundamentals/x-ids
+
+EPOCH_MS = 1288834974657
+
+
+def time_of(tweet_id: int) -> datetime | None:
+    """The time that is in an id; None for ids from before November 2010, which hold none.
+
+    >>> time_of(1576994789110992896).isoformat(timespec="seconds")
+    '2022-10-03T17:57:11+00:00'
+    """
+    milliseconds = (tweet_id >> 22) + EPOCH_MS
+    return datetime.fromtimestamp(milliseconds / 1000, UTC) if tweet_id >= 1 << 34 else None
+
+
+def id_at(time: datetime) -> int:
+    """The lowest id of a time."""
+    return max(int(time.timestamp() * 1000) - EPOCH_MS, 0) << 22
+
+
+# --- payloads
+
+
+@dataclass(slots=True)
+class Users:
+    """An answer to a look-up: accounts, and what became of the names that have none."""
+
+    accounts: list[Account]
+    handles: list[Handle]
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Page:
+    """A page of a timeline or of a search, the newest post first.
+
+    `authors` are the users that came along, by id. `refusal` says why there is nothing: suspended, protected, missing.
+    """
+
+    tweets: list[Tweet]
+    authors: dict[int, Account]
+    next_token: str | None
+    refusal: str | None = None
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def newest_id(self) -> int | None:
+        return max((tweet.id for tweet in self.tweets), default=None)
+
+    @property
+    def oldest_id(self) -> int | None:
+        return min((tweet.id for tweet in self.tweets), default=None)
+
+
+def parse_users(payload: Any, asked: Iterable[str], seen_at: datetime) -> Users:
+    """An answer to GET /2/users/by. `asked` are the names that were looked up."""
+    data, errors = _data_and_errors(payload)
+    users = Users([], [])
+    found: dict[str, Account] = {}
+    for raw in data:
+        account = account_of(raw, seen_at)
+        if account is None:
+            users.problems.append(f"a user without number or name: {str(raw)[:80]}")
+        else:
+            users.accounts.append(account)
+            found[account.username.lower()] = account
+    refused = {str(error.get("value", error.get("resource_id", ""))).lower(): error for error in errors}
+    for handle in asked:
+        account = found.get(handle.lower())
+        if account is not None:
+            users.handles.append(Handle(handle.lower(), account.id, account.status, seen_at))
+        elif handle.lower() in refused:
+            users.handles.append(Handle(handle.lower(), None, _fate(refused[handle.lower()]), seen_at))
+        else:
+            users.problems.append(f"no answer about {handle}")
+    return users
+
+
+def account_of(raw: Any, seen_at: datetime) -> Account | None:
+    """An account; None for what has no number or no name."""
+    if not isinstance(raw, dict):
+        return None
+    fields = Fields(raw)
+    number, username = fields.id("id"), fields.text("username")
+    if number is None or not username:
+        return None
+    metrics = fields.metrics("public_metrics")
+    return Account(
+        id=number,
+        username=username,
+        name=fields.text("name"),
+        status="protected" if fields.flag("protected") else "active",
+        created_at=fields.time("created_at"),
+        description=fields.text("description"),
+        location=fields.text("location"),
+        url=fields.text("url"),
+        verified=fields.flag("verified"),
+        verified_type=fields.text("verified_type"),
+        pinned_id=fields.id("pinned_tweet_id"),
+        profile_image_url=fields.text("profile_image_url"),
+        metrics=metrics,
+        first_metrics=metrics,
+        first_seen_at=seen_at,
+        last_seen_at=seen_at,
+        raw=raw,
+    )
+
+
+def parse_page(payload: Any, found_in: str, seen_at: datetime) -> Page:
+    """A page of posts. What follows from `raw` is filled in by `describe`."""
+    data, errors = _data_and_errors(payload)
+    includes = payload.get("includes") if isinstance(payload.get("includes"), dict) else {}
+    meta = payload.get("meta") if isinstance(payload.get("meta"), dict) else {}
+    sent = {kind: _by_key(includes.get(kind), key) for kind, key in INCLUDED.items()}
+    page = Page([], {}, meta.get("next_token") if isinstance(meta.get("next_token"), str) else None)
+    for raw in sent["users"].values():
+        account = account_of(raw, seen_at)
+        if account is not None:
+            page.authors[account.id] = account
+    for raw in data:
+        tweet = _tweet_of(raw, sent, found_in, seen_at)
+        if tweet is None:
+            page.problems.append(f"a post without number: {str(raw)[:80]}")
+        else:
+            page.tweets.append(tweet)
+    if not data:
+        about_the_whole = [error for error in errors if error.get("resource_type") == "user"]
+        if about_the_whole:
+            page.refusal = _fate(about_the_whole[0])
+        elif not meta and not errors:
+            raise Malformed("neither posts nor meta")
+    if data and not page.tweets:
+        raise Malformed("; ".join(page.problems[:3]))
+    return page
+
+
+def parse_trends(payload: Any, woeid: int, seen_at: datetime) -> list[Trend]:
+    data, errors = _data_and_errors(payload)
+    if not data and errors:
+        raise Malformed(str(errors[0].get("detail") or errors[0].get("title"))[:200])
+    trends = []
+    for rank, raw in enumerate(data, 1):
+        fields = Fields(raw if isinstance(raw, dict) else {})
+        name = fields.text("trend_name")
+        if name:
+            trends.append(Trend(woeid, seen_at, rank, name, fields.number("tweet_count")))
+    return trends
+
+
+def _data_and_errors(payload: Any) -> tuple[list[Any], list[Raw]]:
+    """The list in `data` (one object stands for a list of one) and the problems in `errors`."""
+    if not isinstance(payload, dict) or not ({"data", "errors", "meta"} & payload.keys()):
+        raise Malformed("no answer of the API")
+    data = payload.get("data", [])
+    data = [data] if isinstance(data, dict) else data
+    errors = payload.get("errors", [])
+    if not isinstance(data, list) or not isinstance(errors, list):
+        raise Malformed("data or errors is no list")
+    return data, [error for error in errors if isinstance(error, dict)]
+
+
+def _fate(error: Raw) -> str:
+    """What a partial error says of an account: suspended, protected or missing."""
+    detail = str(error.get("detail", "")).lower()
+    if "suspended" in detail:
+        return "suspended"
+    return "protected" if str(error.get("type", "")).endswith("not-authorized-for-resource") else "missing"
+
+
+# What can come along with posts, and the key by which posts refer to it.
+INCLUDED = {"tweets": "id", "users": "id", "media": "media_key", "polls": "id", "places": "id"}
+
+
+def _by_key(items: Any, key: str) -> dict[str, Raw]:
+    if not isinstance(items, list):
+        return {}
+    return {str(item[key]): item for item in items if isinstance(item, dict) and key in item}
+
+
+def _tweet_of(raw: Any, sent: dict[str, dict[str, Raw]], found_in: str, seen_at: datetime) -> Tweet | None:
+    if not isinstance(raw, dict):
+        return None
+    fields = Fields(raw)
+    number = fields.id("id")
+    if number is None:
+        return None
+    author_id = fields.id("author_id")
+    author = sent["users"].get(str(author_id))
+    metrics = fields.metrics("public_metrics")
+    return Tweet(
+        id=number,
+        author_id=author_id,
+        username=Fields(author).text("username") if author else None,
+        posted_at=fields.time("created_at") or time_of(number),
+        metrics=metrics,
+        first_metrics=metrics,
+        found_in=found_in,
+        first_seen_at=seen_at,
+        last_seen_at=seen_at,
+        raw=raw,
+        includes=_belonging(raw, fields, sent),
+    )
+
+
+def _belonging(raw: Raw, fields: Fields, sent: dict[str, dict[str, Raw]]) -> Raw:
+    """What of `includes` a post refers to: posts, their authors, whom it answers, media, polls, places."""
+    wanted: dict[str, list[Any]] = {"tweets": [reference["id"] for reference in references(raw)]}
+    referred = [sent["tweets"][str(number)] for number in wanted["tweets"] if str(number) in sent["tweets"]]
+    attachments = [fields.object("attachments"), *(Fields(post).object("attachments") for post in referred)]
+    wanted["users"] = [post.get("author_id") for post in referred]
+    wanted["users"] += [raw["in_reply_to_user_id"]] if "in_reply_to_user_id" in raw else []
+    wanted["media"] = [key for entry in attachments for key in _list(entry.get("media_keys"))]
+    wanted["polls"] = [key for entry in attachments for key in _list(entry.get("poll_ids"))]
+    wanted["places"] = [fields.object("geo").get("place_id")]
+    belonging = {}
+    for kind, keys in wanted.items():
+        found = [sent[kind][str(key)] for key in dict.fromkeys(map(str, keys)) if str(key) in sent[kind]]
+        if found:
+            belonging[kind] = found
+    return belonging
+
+
+def references(raw: Raw) -> list[Raw]:
+    """The posts that a post refers to: [{"type": "retweeted", "id": "…"}, …]."""
+    return [entry for entry in _list(raw.get("referenced_tweets")) if isinstance(entry, dict) and "id" in entry]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+# --- what follows from `raw`
+
+
+def describe(tweet: Tweet) -> list[str]:
+    """Fill in the columns that follow from `raw` and `includes`; what was odd in them."""
+    assert tweet.raw is not None
+    fields = Fields(tweet.raw)
+    tweet.text, entities = whole_text(fields)
+    tweet.hashtags = entities.tags("hashtags")
+    tweet.cashtags = entities.tags("cashtags")
+    tweet.urls = entities.links()
+    tweet.mention_ids, tweet.mention_usernames = entities.mentions()
+    tweet.lang = fields.text("lang")
+    tweet.source = fields.text("source")
+    tweet.conversation_id = fields.id("conversation_id")
+    tweet.in_reply_to_user_id = fields.id("in_reply_to_user_id")
+    tweet.possibly_sensitive = fields.flag("possibly_sensitive")
+    tweet.reply_settings = fields.text("reply_settings")
+    tweet.edit_history = fields.ids("edit_history_tweet_ids")
+    included = {kind: _by_key(tweet.includes.get(kind), key) for kind, key in INCLUDED.items()}
+    if tweet.in_reply_to_user_id is not None:
+        tweet.in_reply_to_username = _name_of(tweet, included["users"])
+    for reference in references(tweet.raw):
+        number = Fields(reference).id("id")
+        match reference.get("type"):
+            case "replied_to":
+                tweet.in_reply_to_id = number
+            case "quoted":
+                tweet.quoted_id = number
+            case "retweeted":
+                tweet.retweeted_id = number
+                _describe_retweeted(tweet, included)
+    _describe_attachments(tweet, fields, included)
+    return fields.problems
+
+
+def whole_text(fields: Fields) -> tuple[str | None, Entities]:
+    """The text of a post and its entities: those of `note_tweet` where it has more than 280 characters.
+
+    A note's media links stay among the entities of the short text only.
+    """
+    note = Fields(fields.object("note_tweet"))
+    text = note.text("text")
+    if text is not None:
+        return text, Entities(note.object("entities"), fields.problems)
+    return fields.text("text"), Entities(fields.object("entities"), fields.problems)
+
+
+def _name_of(tweet: Tweet, users: dict[str, Raw]) -> str | None:
+    """The name of the account that a post answers; its own, one that came along, or that of a mention."""
+    number = tweet.in_reply_to_user_id
+    if number == tweet.author_id and tweet.username:
+        return tweet.username
+    if str(number) in users:
+        return Fields(users[str(number)]).text("username")
+    return dict(zip(tweet.mention_ids, tweet.mention_usernames, strict=True)).get(number or 0)
+
+
+RETWEET = re.compile(r"RT @([A-Za-z0-9_]{1,15}):")
+
+
+def _describe_retweeted(tweet: Tweet, included: dict[str, dict[str, Raw]]) -> None:
+    original = included["tweets"].get(str(tweet.retweeted_id))
+    if original is None:  # deleted, or of an account that is protected now: its author is still in the text
+        found = RETWEET.match(tweet.text or "")
+        tweet.retweeted_username = found[1] if found else None
+        return
+    text, entities = whole_text(Fields(original))
+    tweet.retweeted_text = text
+    tweet.retweeted_urls = entities.links()
+    author = Fields(included["users"].get(str(original.get("author_id")), {}))
+    tweet.retweeted_username, tweet.retweeted_name = author.text("username"), author.text("name")
+
+
+def _describe_attachments(tweet: Tweet, fields: Fields, included: dict[str, dict[str, Raw]]) -> None:
+    urls = []
+    for key in _list(fields.object("attachments").get("media_keys")):
+        medium = Fields(included["media"].get(str(key), {}))
+        url = medium.text("url") or medium.text("preview_image_url")
+        if url:
+            urls.append(url)
+    tweet.media_urls = urls or None
+    geo = fields.object("geo")
+    tweet.place_id = Fields(geo).text("place_id")
+    tweet.place_name = Fields(included["places"].get(str(tweet.place_id), {})).text("full_name")
+    match Fields(geo).object("coordinates").get("coordinates"):
+        case [int() | float() as longitude, int() | float() as latitude]:
+            tweet.longitude, tweet.latitude = float(longitude), float(latitude)
+
+
+class Fields:
+    """Reads typed values out of an untrusted object, and remembers what was of another type."""
+
+    def __init__(self, raw: Raw) -> None:
+        self.raw = raw
+        self.problems: list[str] = []
+
+    def id(self, key: str) -> int | None:
+        """A number that is sent as a text, because JavaScript cannot hold it."""
+        value = self.raw.get(key)
+        if value is None:
+            return None
+        number = id_of(value)
+        if number is None:
+            self._odd(key)
+        return number
+
+    def ids(self, key: str) -> list[int]:
+        return [number for number in map(id_of, _list(self.raw.get(key))) if number is not None]
+
+    def number(self, key: str) -> int | None:
+        value = self.raw.get(key)
+        if value is None or (type(value) is int and 0 <= value <= LARGEST_ID):
+            return value
+        self._odd(key)
+        return None
+
+    def text(self, key: str) -> str | None:
+        value = self.raw.get(key)
+        if type(value) is str:
+            return markup.clean(value)
+        if value is not None:
+            self._odd(key)
+        return None
+
+    def flag(self, key: str) -> bool | None:
+        value = self.raw.get(key)
+        if value is None or type(value) is bool:
+            return value
+        self._odd(key)
+        return None
+
+    def time(self, key: str) -> datetime | None:
+        """ISO 8601, as `created_at` is sent: 2022-10-03T17:57:11.000Z."""
+        value = self.raw.get(key)
+        if value is None:
+            return None
+        try:
+            time = datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            self._odd(key)
+            return None
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+    def object(self, key: str) -> Raw:
+        value = self.raw.get(key)
+        if isinstance(value, dict):
+            return value
+        if value is not None:
+            self._odd(key)
+        return {}
+
+    def metrics(self, key: str) -> Metrics:
+        counts = self.object(key).items()
+        return {name: value for name, value in counts if type(value) is int and -1 < value <= LARGEST_ID}
+
+    def _odd(self, key: str) -> None:
+        self.problems.append(f"{key} is {markup.clean(repr(self.raw[key]))[:80]}")
+
+
+def id_of(value: Any) -> int | None:
+    """
+    >>> id_of("783214"), id_of(783214), id_of("-1"), id_of("9" * 30)
+    (783214, 783214, None, None)
+    """
+    if type(value) is str and value.isascii() and value.isdigit() and len(value) < 20:
+        value = int(value)
+    return value if type(value) is int and 0 < value <= LARGEST_ID else None
+
+
+class Entities:
+    """The hashtags, links and mentions of a text."""
+
+    def __init__(self, raw: Raw, problems: list[str]) -> None:
+        self.raw = raw
+        self.problems = problems
+
+    def _entries(self, kind: str) -> list[Fields]:
+        return [Fields(entry) for entry in _list(self.raw.get(kind)) if isinstance(entry, dict)]
+
+    def tags(self, kind: str) -> list[str]:
+        return [tag for entry in self._entries(kind) if (tag := entry.text("tag")) is not None]
+
+    def links(self) -> list[str]:
+        """The links as they were meant (t.co resolved), without those that only stand for the post's own media."""
+        links = []
+        for entry in self._entries("urls"):
+            is_media = "media_key" in entry.raw or (entry.text("display_url") or "").startswith(("pic.twitter.com/", "pic.x.com/"))  # fmt: skip
+            url = entry.text("expanded_url") or entry.text("url")
+            if url and not is_media:
+                links.append(url)
+        return links
+
+    def mentions(self) -> tuple[list[int], list[str]]:
+        """Numbers and names, in pairs."""
+        pairs = [(entry.id("id"), entry.text("username")) for entry in self._entries("mentions")]
+        whole = [(number, name) for number, name in pairs if number is not None and name is not None]
+        return [number for number, _ in whole], [name for _, name in whole]
+
+
+def feed_of(account_id: int) -> str:
+    """
+    >>> feed_of(783214)
+    'timeline:783214'
+    """
+    return f"timeline:{account_id}"
+
+
+def account_of_feed(feed: Feed) -> int:
+    return int(feed.feed.removeprefix("timeline:"))

@@ -1,0 +1,81 @@
+"""Posts of the last seven days that match a query: `scrapy crawl search -a queries=#science,from:nasa`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from scrapy import Request
+
+from chancrawl.arguments import duration, moment, number, reject_unknown
+from chancrawl.errors import UserError
+from chancrawl.handles import is_file
+from chancrawl.twitter import SEARCH
+from chancrawl.walking import Wants
+from spiders.walker import Walk
+from spiders.x import XSpider
+
+
+class SearchSpider(XSpider):
+    """What matches queries: all of the last seven days at first, afterwards what is new.
+
+    Arguments
+        queries   a file with one a line, or queries between commas (https://docs.x.com/x-api/posts/search/integrate/operators)
+        since     2026-01-01: no older posts
+        limit     100: at most so many posts a query, the newest
+        follow    15m: ask again at this interval, until stopped
+        sample    10: at most so many queries
+    """
+
+    name = "search"
+
+    def __init__(
+        self, queries: str = "", since: str = "", limit: str = "", follow: str = "", sample: str = "", **unknown: str
+    ) -> None:
+        super().__init__()
+        known = ("queries", "since", "limit", "follow", "sample")
+        reject_unknown(self.name, unknown, known)
+        self.arguments = dict(zip(known, (queries, since, limit, follow, sample), strict=True))
+        self.wants = Wants(moment("since", since), number("limit", limit))
+        self.follow = duration("follow", follow)
+        self.sample = number("sample", sample)
+        if not queries.strip():
+            raise UserError("Which queries? Give -a queries=queries.txt (one a line) or -a queries=#science,from:nasa.")
+        self.queries_value = queries
+
+    def check(self) -> None:
+        longest = self.settings.getint("X_QUERY_LENGTH")
+        self.queries = queries_of(self.queries_value)[: self.sample]
+        for query in self.queries:
+            if len(query) > longest:
+                raise UserError(f"The query {query[:40]}… has {len(query)} characters; X allows {longest}.")
+
+    async def round(self) -> AsyncIterator[Request]:
+        feeds = await self.ledger.x.feeds([f"search:{query}" for query in self.queries])
+        for query in self.queries:
+            self.stats.inc_value("x/queries")
+            self.walker.add(Walk(feeds[f"search:{query}"], SEARCH, self.wants, query=query))
+        async for request in self.walker.requests():
+            yield request
+
+
+def queries_of(value: str) -> list[str]:
+    """The queries of a file, one a line, or between commas; `# ` begins a comment in a file.
+
+    >>> queries_of("#science, from:nasa,#science")
+    ['#science', 'from:nasa']
+    """
+    lines = value.split(",")
+    if is_file(value):
+        try:
+            lines = Path(value).read_text(encoding="utf-8-sig").splitlines()
+        except OSError as error:
+            raise UserError(f"queries={value}: the file cannot be read ({error.strerror}).") from None
+        except UnicodeDecodeError:
+            raise UserError(f"queries={value}: the file is no text in UTF-8.") from None
+        lines = [line for line in lines if not line.startswith("# ")]
+    queries = [" ".join(line.split()) for line in lines]
+    found = list(dict.fromkeys(query for query in queries if query))
+    if not found:
+        raise UserError(f"queries={value}: there is no query in it; write one a line.")
+    return found

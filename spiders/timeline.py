@@ -1,0 +1,273 @@
+"""Timelines of X accounts: `scrapy crawl timeline -a handles=handle.txt`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from scrapy import Request
+from scrapy.http import Response
+from twisted.python.failure import Failure
+
+from chancrawl import twitter, walking
+from chancrawl.access import payload_of
+from chancrawl.arguments import duration, moment, number, reject_unknown, yes_or_no
+from chancrawl.client import reason_of, seen_at
+from chancrawl.configuration import tweet_ini
+from chancrawl.errors import UserError
+from chancrawl.handles import Handles, is_file
+from chancrawl.items import Account, Feed, Handle, Item
+from chancrawl.middlewares import stopping
+from chancrawl.payload import Malformed
+from chancrawl.twitter import TIMELINE, USERS, USERS_AT_ONCE, feed_of
+from chancrawl.walking import Wants
+from spiders.packs import PackReader
+from spiders.walker import TRIES, Walk, merge
+from spiders.x import XSpider
+
+logger = logging.getLogger(__name__)
+
+WINDOW = 1000
+"""So many accounts are in work at a time; the rest of the file waits to be read."""
+
+
+class TimelineSpider(XSpider):
+    """The posts of accounts: all that can be reached at first, afterwards what is new.
+
+    Arguments
+        handles   a file with one a line, or handles between commas
+        since     2026-01-01: no older posts
+        limit     3200: at most so many posts an account, the newest
+        follow    15m: come again, to each account as often as it posts, until stopped
+        plan      search: ask for several accounts' new posts with one search
+        snowball  1: write a file of the accounts that were retweeted and are not collected yet
+        sample    10: at most so many accounts
+    """
+
+    name = "timeline"
+
+    def __init__(
+        self,
+        handles: str = "",
+        since: str = "",
+        limit: str = "",
+        follow: str = "",
+        plan: str = "timeline",
+        snowball: str = "0",
+        sample: str = "",
+        **unknown: str,
+    ) -> None:
+        super().__init__()
+        known = ("handles", "since", "limit", "follow", "plan", "snowball", "sample")
+        reject_unknown(self.name, unknown, known)
+        handles = handles.strip() or tweet_ini().get("handlesfile", "")
+        values = (handles, since, limit, follow, plan, snowball, sample)
+        self.arguments = dict(zip(known, values, strict=True))
+        self.wants = Wants(moment("since", since), number("limit", limit))
+        self.follow = duration("follow", follow)
+        self.snowball = yes_or_no("snowball", snowball)
+        self.sample = number("sample", sample)
+        if plan not in ("timeline", "search"):
+            raise UserError(f"plan={plan}: timeline or search is wanted.")
+        self.by_search = plan == "search"
+        if not handles:
+            raise UserError("Whose timelines? Give -a handles=handle.txt (one a line) or -a handles=nasa,esa.")
+        self.handles_value = handles
+
+    def check(self) -> None:
+        self.handles = Handles(self.handles_value, self.crawler.stats)
+
+    async def round(self) -> AsyncIterator[Request]:
+        self.names: list[str] = []  # to be looked up
+        self.tries: dict[str, int] = {}
+        self.lookups = 0  # under way
+        self.active: set[int] = set()  # accounts of this round that are in work
+        self.in_packs: list[Feed] = []
+        self.left = self.sample
+        self.began = datetime.now(UTC)
+        recheck = self.crawler.settings.getfloat("X_RECHECK_DAYS")
+        self.stale = self.began - timedelta(days=recheck)
+        chunks = self.handles.chunks()
+        is_read = False
+        while not stopping(self.crawler):
+            if self.names and self.walker.has_room() and (is_read or len(self.names) >= USERS_AT_ONCE):
+                yield self._look_up()
+            elif not is_read and len(self.active) < WINDOW and len(self.names) < USERS_AT_ONCE:
+                try:
+                    await self._take(await anext(chunks))
+                except StopAsyncIteration:
+                    is_read = True
+            elif (request := self.walker.next_request()) is not None:
+                yield request
+            elif self.walker.is_idle and is_read and not self.names:
+                break
+            else:
+                await self.walker.wait()
+        if self.in_packs:
+            async for request in self._by_search():
+                yield request
+
+    # --- from names to accounts
+
+    async def _take(self, chunk: dict[str, str]) -> None:
+        """Sort names: known accounts are visited, unknown names looked up, and those that led nowhere left for later."""
+        held = await self.ledger.x.handles(chunk)
+        accounts = await self.ledger.x.accounts({h.account_id for h in held.values() if h.account_id is not None})
+        feeds = await self.ledger.x.feeds([feed_of(number) for number in accounts])
+        for lower, name in chunk.items():
+            if self.left is not None and self.left <= 0:
+                return
+            handle = held.get(lower)
+            if handle is not None and (handle.status == "active" or handle.checked_at > self.stale):
+                account = accounts.get(handle.account_id or 0)
+                if account is not None and account.status == "active":
+                    self._visit(account, feeds[feed_of(account.id)])
+                else:
+                    self.stats.inc_value("x/handles_passed_over")
+            elif lower not in self.tries:
+                self.names.append(name)
+                self.tries[lower] = 0
+                self._count_down()
+
+    def _count_down(self) -> None:
+        if self.left is not None:
+            self.left -= 1
+
+    def _look_up(self) -> Request:
+        names, self.names = self.names[:USERS_AT_ONCE], self.names[USERS_AT_ONCE:]
+        self.lookups += 1
+        self.walker.begun()
+        return self.walker.client.request(
+            USERS,
+            twitter.users_parameters(names),
+            self.looked_up,
+            self.not_looked_up,
+            bills=("users", len(names)),
+            names=names,
+        )
+
+    async def looked_up(self, response: Response, names: list[str]) -> AsyncIterator[Item]:
+        try:
+            users = twitter.parse_users(payload_of(response), names, seen_at(response))
+        except Malformed as error:
+            await self.access.settle(response.request, 0)
+            self.walker.quarantine.set_aside(response.url, response.body, str(error))
+            self._again(names, str(error))
+            self.walker.ended()
+            return
+        try:
+            await self.access.settle(response.request, len(users.accounts))
+            if users.problems:
+                self.walker.quarantine.set_aside(response.url, response.body, "; ".join(users.problems[:10]))
+            answered = {handle.handle for handle in users.handles}
+            if not users.accounts and len(names) > 4 and self.tries[names[0].lower()] < 2:
+                answered = set()  # nobody is there: that is an outage rather than so many accounts
+            unanswered = [name for name in names if name.lower() not in answered]
+            if unanswered:
+                self._again(unanswered, "no answer about them")
+            held = await self.ledger.x.accounts([account.id for account in users.accounts])
+            feeds = await self.ledger.x.feeds([feed_of(account.id) for account in users.accounts])
+            for shown in users.accounts:
+                account = (merge(held[shown.id], shown) or held[shown.id]) if shown.id in held else shown
+                yield account
+                if account.status == "active":
+                    self._visit(account, feeds[feed_of(account.id)])
+            for handle in users.handles:
+                if handle.handle in answered:
+                    self.tries.pop(handle.handle, None)
+                    self._tell(handle)
+                    yield handle
+        finally:
+            self.walker.ended()
+
+    def _tell(self, handle: Handle) -> None:
+        self.stats.inc_value(f"x/accounts/{handle.status}")
+        if handle.status != "active":
+            logger.info("@%s is %s.", handle.handle, handle.status)
+
+    async def not_looked_up(self, failure: Failure) -> None:
+        request: Request = failure.request  # type: ignore[attr-defined]
+        await self.access.settle(request, 0)
+        if not stopping(self.crawler):
+            self._again(request.cb_kwargs["names"], reason_of(failure))
+        self.walker.ended()
+
+    def _again(self, names: list[str], why: str) -> None:
+        for name in names:
+            self.tries[name.lower()] = tried = self.tries.get(name.lower(), 0) + 1
+            if tried < TRIES:
+                self.names.append(name)
+            else:
+                self.stats.inc_value("x/handles_failed")
+                logger.warning("@%s could not be looked up (%s); the next run asks again.", name, why)
+
+    # --- visits
+
+    def _visit(self, account: Account, feed: Feed) -> None:
+        """Have an account's timeline read, unless that was done or is being done."""
+        if account.id in self.active or (feed.visited_at is not None and feed.visited_at >= self.began):
+            return
+        if self.follow is not None and feed.visited_at is not None and feed.next_token is None:
+            due = feed.visited_at + walking.interval(feed, self.follow)
+            if due > self.began + self.follow / 2:
+                return
+        if feed.visited_at is not None:
+            self._count_down()  # a new one was counted when it was looked up
+        self.active.add(account.id)
+        self.stats.inc_value("x/timelines")
+        if self.by_search and feed.seen_id is not None and feed.next_token is None:
+            self.in_packs.append(feed)
+            return
+        self._walk(account, feed)
+
+    def _walk(self, account: Account, feed: Feed) -> None:
+        if feed.newest_id is None and account.metrics.get("tweet_count") == 0:
+            self.active.discard(account.id)
+            return
+        expected = min(account.metrics.get("tweet_count", 0), self.wants.limit or twitter.REACHABLE) - feed.posts
+        urgency = expected / twitter.PAGE if feed.newest_id is None or feed.next_token else feed.posts_per_day or 0.0
+        self.walker.add(Walk(feed, TIMELINE, self.wants, account=account, urgency=urgency, done=self._done))
+
+    def _done(self, walk: Walk) -> None:
+        assert walk.account is not None
+        self.active.discard(walk.account.id)
+
+    async def _by_search(self) -> AsyncIterator[Request]:
+        """The new posts of many accounts with few searches; then timelines, where the counts say that more is there."""
+        reach = walking.search_reach(datetime.now(UTC))
+        longest = self.crawler.settings.getint("X_QUERY_LENGTH")
+        packs, alone = walking.pack(self.in_packs, longest, reach)
+        accounts = await self.ledger.x.accounts([twitter.account_of_feed(feed) for feed in self.in_packs])
+        reader = PackReader(self.walker, accounts)
+        for pack in packs:
+            reader.add(pack)
+        for feed in alone:
+            self._walk(accounts[twitter.account_of_feed(feed)], feed)
+        async for request in reader.requests():
+            yield request
+        for feed in reader.incomplete():
+            self.stats.inc_value("x/reconciled")
+            self._walk(accounts[twitter.account_of_feed(feed)], feed)
+        async for request in self.walker.requests():
+            yield request
+
+    # --- the next level
+
+    async def finish(self) -> None:
+        if not self.snowball or stopping(self.crawler):
+            return
+        names = await self.ledger.x.retweeted()
+        file = (
+            Path(self.handles_value)
+            if is_file(self.handles_value)
+            else Path(self.settings["CSV_FOLDER"]) / "handle.txt"
+        )
+        file = file.with_name(f"{file.stem}.next{file.suffix or '.txt'}")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{file} cannot be written ({error.strerror}).") from None
+        logger.info("%d accounts were retweeted and are not collected yet: %s.", len(names), file)

@@ -1,0 +1,150 @@
+"""What trends at places, and the posts about it: `scrapy crawl trending -a woeid=1,23424977`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+from scrapy import Request
+from scrapy.http import Response
+from twisted.python.failure import Failure
+
+from chancrawl import twitter
+from chancrawl.access import payload_of
+from chancrawl.arguments import duration, number, numbers, reject_unknown
+from chancrawl.client import reason_of, seen_at
+from chancrawl.errors import UserError
+from chancrawl.items import Item, Trend
+from chancrawl.middlewares import stopping
+from chancrawl.payload import Malformed
+from chancrawl.twitter import SEARCH, TRENDS
+from chancrawl.walking import Wants
+from spiders.walker import TRIES, Walk
+from spiders.x import XSpider
+
+logger = logging.getLogger(__name__)
+
+
+class TrendingSpider(XSpider):
+    """Trends, and posts about each by recent search.
+
+    Arguments
+        woeid     1,23424977: Where On Earth IDs of places; 1 is the world
+        tweets    100: posts a trend; 0 for the trends alone
+        follow    15m: ask again at this interval, until stopped
+        sample    10: posts about at most so many trends a place
+    """
+
+    name = "trending"
+
+    def __init__(
+        self, woeid: str = "", tweets: str = "100", follow: str = "", sample: str = "", **unknown: str
+    ) -> None:
+        super().__init__()
+        known = ("woeid", "tweets", "follow", "sample")
+        reject_unknown(self.name, unknown, known)
+        self.arguments = dict(zip(known, (woeid, tweets, follow, sample), strict=True))
+        self.places = numbers("woeid", woeid)
+        if not self.places:
+            raise UserError("Where? Give Where On Earth IDs: -a woeid=1 (the world), -a woeid=1,23424977.")
+        if max(self.places) > 2**31 - 1:
+            raise UserError(f"woeid={woeid}: that is no Where On Earth ID; 1 is the world.")
+        if not (tweets.strip().isascii() and tweets.strip().isdigit() and int(tweets[:9]) <= 3200):
+            raise UserError(f"tweets={tweets}: a number of posts from 0 to 3200 is wanted.")
+        self.tweets = int(tweets)
+        self.follow = duration("follow", follow)
+        self.sample = number("sample", sample)
+
+    async def round(self) -> AsyncIterator[Request]:
+        await self.access.ensure_app_token()
+        window = timedelta(seconds=self.crawler.settings.getfloat("X_TREND_WINDOW"))
+        self.fresh = datetime.now(UTC) - window
+        self.seen: set[str] = set()  # names of this round
+        self.waiting = []
+        self.tries: dict[int, int] = {}
+        for place in self.places:
+            held = await self.ledger.x.trends(place, self.fresh)
+            if held:
+                logger.info("The trends of %d were read less than %s ago.", place, window)
+                await self._search_for(held)
+            else:
+                self.waiting.append(place)
+        self.under_way = 0
+        while not stopping(self.crawler):
+            if self.waiting and self.walker.has_room():
+                yield self._ask(self.waiting.pop(0))
+            elif (request := self.walker.next_request()) is not None:
+                yield request
+            elif not self.waiting and not self.under_way and self.walker.is_idle:
+                return
+            else:
+                await self.walker.wait()
+
+    def _ask(self, place: int) -> Request:
+        self.under_way += 1
+        self.walker.begun()
+        return self.walker.client.request(
+            TRENDS, {"max_trends": "50"}, self.answered, self.failed, ("trends", 1), argument=str(place), place=place
+        )
+
+    async def answered(self, response: Response, place: int) -> AsyncIterator[Item]:
+        try:
+            try:
+                trends = twitter.parse_trends(payload_of(response), place, seen_at(response))
+            except Malformed as error:
+                await self.access.settle(response.request, 0)
+                self.walker.quarantine.set_aside(response.url, response.body, str(error))
+                self._again(place, str(error))
+                return
+            await self.access.settle(response.request, 1)
+            self.stats.inc_value("x/places")
+            for trend in trends:
+                yield trend
+            await self._search_for(trends)
+        finally:
+            self._done()
+
+    async def _search_for(self, trends: list[Trend]) -> None:
+        """Posts about trends that were not searched for within the window, for this place or another."""
+        if not self.tweets:
+            return
+        names = [trend.name for trend in trends if trend.name.lower() not in self.seen][: self.sample]
+        self.seen |= {name.lower() for name in names}
+        feeds = await self.ledger.x.feeds([f"search:{query_of(name)}" for name in names])
+        for feed in feeds.values():
+            if feed.visited_at is not None and feed.visited_at > self.fresh and feed.next_token is None:
+                self.stats.inc_value("x/trends_held")
+                continue
+            wants = Wants(limit=self.tweets, each_visit=True)
+            self.walker.add(Walk(feed, SEARCH, wants, query=feed.feed.removeprefix("search:")))
+
+    async def failed(self, failure: Failure) -> None:
+        request: Request = failure.request  # type: ignore[attr-defined]
+        await self.access.settle(request, 0)
+        if not stopping(self.crawler):
+            self._again(request.cb_kwargs["place"], reason_of(failure))
+        self._done()
+
+    def _again(self, place: int, why: str) -> None:
+        self.tries[place] = self.tries.get(place, 0) + 1
+        if self.tries[place] < TRIES:
+            self.waiting.append(place)
+        else:
+            self.stats.inc_value("x/places_failed")
+            logger.warning("The trends of %d could not be read: %s.", place, why)
+
+    def _done(self) -> None:
+        self.under_way -= 1
+        self.walker.ended()
+
+
+def query_of(name: str) -> str:
+    """The search for a trend: a hashtag as it is, anything else as a phrase.
+
+    >>> query_of("#science"), query_of('Moon "base"')
+    ('#science', '"Moon base"')
+    """
+    if name.startswith(("#", "$")) and not any(sign.isspace() for sign in name):
+        return name
+    return '"' + " ".join(name.replace('"', " ").split()) + '"'

@@ -1,0 +1,81 @@
+"""What the spiders of X have in common: opening the credentials, reading walks, and what must not be mixed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import scrapy
+from scrapy import Request
+
+from chancrawl.access import Access, source_of
+from chancrawl.client import refuse_mixed_sources
+from chancrawl.configuration import configured, settings_of, tweet_ini
+from chancrawl.errors import UserError
+from chancrawl.ledger import Ledger
+from chancrawl.middlewares import stopping
+from spiders.walker import Walker
+
+logger = logging.getLogger(__name__)
+
+
+THREADS = settings_of(tweet_ini()).get("X_THREADS")
+
+
+class XSpider(scrapy.Spider):
+    """Base of the spiders that read the X API. A spider gives `round`, which reads everything once."""
+
+    # X says in its answers how many calls are left: no delay is needed, and several requests go at a time.
+    custom_settings: ClassVar[dict[Any, Any]] = {  # type: ignore[misc]  # Scrapy takes None too
+        "DOWNLOAD_DELAY": configured("DOWNLOAD_DELAY", 0),
+        "CONCURRENT_REQUESTS": configured("CONCURRENT_REQUESTS", THREADS or 16),
+        "CONCURRENT_REQUESTS_PER_DOMAIN": configured("CONCURRENT_REQUESTS", THREADS or 16),
+    }
+
+    arguments: dict[str, str]
+    follow: timedelta | None = None
+
+    @property
+    def source(self) -> str:
+        """The address of the API, for the `runs` table."""
+        return source_of(self.crawler)
+
+    async def start(self) -> AsyncIterator[Any]:
+        self.ledger = Ledger.of(self.crawler)
+        self.access = Access.of(self.crawler)
+        self.walker = Walker(self.crawler)
+        self.stats = self.crawler.stats
+        if THREADS:
+            logger.info(
+                "tweet.ini: Threads=%s is taken for CONCURRENT_REQUESTS, requests under way at a time.", THREADS
+            )
+        try:
+            self.check()
+            await refuse_mixed_sources(self.ledger, self.source)
+            await self.access.open()
+            while True:
+                async for request_or_item in self.round():
+                    yield request_or_item
+                if self.follow is None or stopping(self.crawler):
+                    break
+                await self._pause(self.follow)
+            await self.finish()
+        except UserError as error:
+            raise error.tell(self.crawler) from None
+
+    def check(self) -> None:
+        """UserError for what can be seen to be wrong before the first request."""
+
+    def round(self) -> AsyncIterator[Request]:
+        raise NotImplementedError
+
+    async def finish(self) -> None:
+        """What is left to do when everything has been read."""
+
+    async def _pause(self, pause: timedelta) -> None:
+        end = asyncio.get_running_loop().time() + pause.total_seconds()
+        while not stopping(self.crawler) and (left := end - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(min(left, 0.5))  # in short steps, so that Ctrl-C is heard

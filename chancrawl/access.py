@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
+import orjson
 from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
@@ -36,6 +37,9 @@ from chancrawl.payload import Malformed, loads
 from chancrawl.sharing import Reads, Sharing
 
 logger = logging.getLogger(__name__)
+
+SIGNATURE_HOLDS = 60.0
+"""A signature whose time is further off than so many seconds may be refused for that."""
 
 REFUSALS = {401: "revoked", 402: "out of credits", 403: "not entitled"}
 
@@ -128,6 +132,9 @@ class Access:
         """The credential for the next call, waited for if need be. UserError if there is none left."""
         while True:
             now = time.monotonic()
+            if not self.pool.clock.is_told and self.pool.in_flight:
+                await self.wait(60.0)  # the first answer tells the server's time, which signatures need
+                continue
             choice = self.pool.next(endpoint, now)
             if choice is None:
                 raise self._exhausted(endpoint)
@@ -190,11 +197,17 @@ class Access:
         """Learn from an answer. Says why it has to be asked for again with another credential, if so."""
         now = time.monotonic()
         key, endpoint = request.meta["x_credential"], request.meta["x_endpoint"]
+        signed_at = self.pool.clock.at(request.meta["x_sent_at"])
         date_told = http_time(header(response, "Date"))
         self.pool.clock.tell(date_told.timestamp() if date_told else None, now)
         told = limit_of(response)
         retry = None
-        if response.status == 429:
+        if response.status == 401 and abs(self.pool.clock.at(now) - signed_at) > SIGNATURE_HOLDS:
+            self.pool.failed(
+                key, endpoint
+            )  # signed at a wrong time, for our clock goes wrong: not the credential's fault
+            retry = "signed at a wrong time"
+        elif response.status == 429:
             pause = self.pool.limited(key, endpoint, told, now)
             self.stats.inc_value("x/limited")
             logger.debug("429 for %s at %s; away for %.0f s.", self.pool.credentials[key].name, endpoint, pause)
@@ -430,7 +443,10 @@ class XClient:
 
 def payload_of(response: Response) -> Any:
     """The JSON of an answer, a problem's too. Malformed if it is none."""
-    payload = loads(response.body)
+    try:
+        payload = orjson.loads(response.body)  # ids are texts there: no number is too long for it
+    except orjson.JSONDecodeError:
+        payload = loads(response.body)
     if response.status == 400:
         raise Malformed(f"refused as wrong: {str(payload)[:300]}")
     return payload

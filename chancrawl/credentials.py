@@ -134,13 +134,13 @@ class ServerClock:
 
     def __init__(self, wall: float, now: float) -> None:
         self._offset = wall - now
-        self._is_told = False
+        self.is_told = False
 
     def tell(self, date: float | None, now: float) -> None:
         if date is not None:
             offset = date - now
-            self._offset = max(self._offset, offset) if self._is_told else offset
-            self._is_told = True
+            self._offset = max(self._offset, offset) if self.is_told else offset
+            self.is_told = True
 
     def at(self, now: float) -> float:
         return now + self._offset
@@ -235,6 +235,10 @@ class Pool:
 
     def standing(self, key: str, endpoint: str) -> Standing:
         return self.standings.setdefault((key, endpoint), Standing())
+
+    @property
+    def in_flight(self) -> int:
+        return sum(standing.in_flight for standing in self.standings.values())
 
     def usable(self, endpoint: str) -> list[Credential]:
         """Those that are not given up, here or everywhere."""

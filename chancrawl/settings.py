@@ -117,11 +117,17 @@ DOWNLOADER_MIDDLEWARES = {
     "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
     "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
 }
+SPIDER_MIDDLEWARES = {  # every one of them touches every item
+    "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
+    "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
+}
 EXTENSIONS: dict[str, Any] = {
     "chancrawl.ledger.Ledger": 0,
     "chancrawl.quarantine.Quarantine": 0,
     "chancrawl.access.Access": 0,
     "chancrawl.extensions.Report": 0,
+    "chancrawl.extensions.CoreStats": 0,
+    "scrapy.extensions.corestats.CoreStats": None,  # ours is the same, and quicker
     "scrapy.extensions.logstats.LogStats": None,  # Report says it in terms of posts
     "scrapy.extensions.throttle.AutoThrottle": None,
 }

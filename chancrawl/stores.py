@@ -136,17 +136,21 @@ class PostgresStore:
 
     def apply_schema(self) -> None:
         """Apply schema.sql; under a lock, because two crawls may start at once."""
-        schema = resources.files("chancrawl").joinpath("schema.sql").read_text(encoding="utf-8")
         with self.connection, self.connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('chancrawl schema'))")
             if self.legacy_table():
                 raise UserError(
                     f"{self.place[0].upper() + self.place[1:]} holds the older crawler's table {LEGACY_TABLE}; run "
                     "`scrapy initdb --import-legacy` once: it takes the rows over and keeps the table under a new name.",
                     reason="store_unavailable",
                 )
-            cursor.execute(schema)
+            self.create_tables(cursor)
         self.ready = True
+
+    @staticmethod
+    def create_tables(cursor: Any) -> None:
+        schema = resources.files("chancrawl").joinpath("schema.sql").read_text(encoding="utf-8")
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('chancrawl schema'))")
+        cursor.execute(schema)
 
     def legacy_table(self) -> bool:
         """Whether there is a table where the view of the same name belongs."""

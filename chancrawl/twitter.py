@@ -8,7 +8,7 @@ over, named in `problems`, and stays in `raw`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -274,31 +274,45 @@ def _tweet_of(raw: Any, sent: dict[str, dict[str, Raw]], found_in: str, seen_at:
         first_seen_at=seen_at,
         last_seen_at=seen_at,
         raw=raw,
-        includes=_belonging(raw, fields, sent),
+        includes=_belonging(raw, sent),
     )
 
 
-def _belonging(raw: Raw, fields: Fields, sent: dict[str, dict[str, Raw]]) -> Raw:
+def _belonging(raw: Raw, sent: dict[str, dict[str, Raw]]) -> Raw:
     """What of `includes` a post refers to: posts, their authors, whom it answers, media, polls, places."""
-    wanted: dict[str, list[Any]] = {"tweets": [reference["id"] for reference in references(raw)]}
-    referred = [sent["tweets"][str(number)] for number in wanted["tweets"] if str(number) in sent["tweets"]]
-    attachments = [fields.object("attachments"), *(Fields(post).object("attachments") for post in referred)]
-    wanted["users"] = [post.get("author_id") for post in referred]
-    wanted["users"] += [raw["in_reply_to_user_id"]] if "in_reply_to_user_id" in raw else []
-    wanted["media"] = [key for entry in attachments for key in _list(entry.get("media_keys"))]
-    wanted["polls"] = [key for entry in attachments for key in _list(entry.get("poll_ids"))]
-    wanted["places"] = [fields.object("geo").get("place_id")]
+    keys: dict[str, list[Any]] = {"tweets": [], "users": [], "media": [], "polls": [], "places": []}
+    sources = [raw]
+    for reference in references(raw):
+        keys["tweets"].append(reference["id"])
+        post = sent["tweets"].get(str(reference["id"]))
+        if post is not None:
+            sources.append(post)
+            keys["users"].append(post.get("author_id"))
+    if "in_reply_to_user_id" in raw:
+        keys["users"].append(raw["in_reply_to_user_id"])
+    for source in sources:
+        attachments = source.get("attachments")
+        if isinstance(attachments, dict):
+            keys["media"] += _list(attachments.get("media_keys"))
+            keys["polls"] += _list(attachments.get("poll_ids"))
+    geo = raw.get("geo")
+    if isinstance(geo, dict):
+        keys["places"].append(geo.get("place_id"))
     belonging = {}
-    for kind, keys in wanted.items():
-        found = [sent[kind][str(key)] for key in dict.fromkeys(map(str, keys)) if str(key) in sent[kind]]
-        if found:
-            belonging[kind] = found
+    for kind, wanted in keys.items():
+        if wanted:
+            found = [sent[kind][key] for key in dict.fromkeys(map(str, wanted)) if key in sent[kind]]
+            if found:
+                belonging[kind] = found
     return belonging
 
 
 def references(raw: Raw) -> list[Raw]:
     """The posts that a post refers to: [{"type": "retweeted", "id": "…"}, …]."""
-    return [entry for entry in _list(raw.get("referenced_tweets")) if isinstance(entry, dict) and "id" in entry]
+    entries = raw.get("referenced_tweets")
+    if not isinstance(entries, list):
+        return []
+    return [entry for entry in entries if isinstance(entry, dict) and "id" in entry]
 
 
 def _list(value: Any) -> list[Any]:
@@ -308,7 +322,7 @@ def _list(value: Any) -> list[Any]:
 # --- what follows from `raw`
 
 
-def describe(tweet: Tweet) -> list[str]:
+def describe(tweet: Tweet) -> Sequence[str]:
     """Fill in the columns that follow from `raw` and `includes`; what was odd in them."""
     assert tweet.raw is not None
     fields = Fields(tweet.raw)
@@ -324,9 +338,9 @@ def describe(tweet: Tweet) -> list[str]:
     tweet.possibly_sensitive = fields.flag("possibly_sensitive")
     tweet.reply_settings = fields.text("reply_settings")
     tweet.edit_history = fields.ids("edit_history_tweet_ids")
-    included = {kind: _by_key(tweet.includes.get(kind), key) for kind, key in INCLUDED.items()}
+    included = {kind: _by_key(tweet.includes[kind], key) for kind, key in INCLUDED.items() if kind in tweet.includes}
     if tweet.in_reply_to_user_id is not None:
-        tweet.in_reply_to_username = _name_of(tweet, included["users"])
+        tweet.in_reply_to_username = _name_of(tweet, included.get("users", {}))
     for reference in references(tweet.raw):
         number = Fields(reference).id("id")
         match reference.get("type"):
@@ -346,11 +360,12 @@ def whole_text(fields: Fields) -> tuple[str | None, Entities]:
 
     A note's media links stay among the entities of the short text only.
     """
-    note = Fields(fields.object("note_tweet"))
-    text = note.text("text")
-    if text is not None:
-        return text, Entities(note.object("entities"), fields.problems)
-    return fields.text("text"), Entities(fields.object("entities"), fields.problems)
+    if "note_tweet" in fields.raw:
+        note = Fields(fields.object("note_tweet"))
+        text = note.text("text")
+        if text is not None:
+            return text, Entities(note.object("entities"))
+    return fields.text("text"), Entities(fields.object("entities"))
 
 
 def _name_of(tweet: Tweet, users: dict[str, Raw]) -> str | None:
@@ -367,7 +382,7 @@ RETWEET = re.compile(r"RT @([A-Za-z0-9_]{1,15}):")
 
 
 def _describe_retweeted(tweet: Tweet, included: dict[str, dict[str, Raw]]) -> None:
-    original = included["tweets"].get(str(tweet.retweeted_id))
+    original = included.get("tweets", {}).get(str(tweet.retweeted_id))
     if original is None:  # deleted, or of an account that is protected now: its author is still in the text
         found = RETWEET.match(tweet.text or "")
         tweet.retweeted_username = found[1] if found else None
@@ -375,21 +390,24 @@ def _describe_retweeted(tweet: Tweet, included: dict[str, dict[str, Raw]]) -> No
     text, entities = whole_text(Fields(original))
     tweet.retweeted_text = text
     tweet.retweeted_urls = entities.links()
-    author = Fields(included["users"].get(str(original.get("author_id")), {}))
+    author = Fields(included.get("users", {}).get(str(original.get("author_id")), {}))
     tweet.retweeted_username, tweet.retweeted_name = author.text("username"), author.text("name")
 
 
 def _describe_attachments(tweet: Tweet, fields: Fields, included: dict[str, dict[str, Raw]]) -> None:
+    media = included.get("media", {})
     urls = []
     for key in _list(fields.object("attachments").get("media_keys")):
-        medium = Fields(included["media"].get(str(key), {}))
+        medium = Fields(media.get(str(key), {}))
         url = medium.text("url") or medium.text("preview_image_url")
         if url:
             urls.append(url)
     tweet.media_urls = urls or None
     geo = fields.object("geo")
+    if not geo:
+        return
     tweet.place_id = Fields(geo).text("place_id")
-    tweet.place_name = Fields(included["places"].get(str(tweet.place_id), {})).text("full_name")
+    tweet.place_name = Fields(included.get("places", {}).get(str(tweet.place_id), {})).text("full_name")
     match Fields(geo).object("coordinates").get("coordinates"):
         case [int() | float() as longitude, int() | float() as latitude]:
             tweet.longitude, tweet.latitude = float(longitude), float(latitude)
@@ -398,9 +416,13 @@ def _describe_attachments(tweet: Tweet, fields: Fields, included: dict[str, dict
 class Fields:
     """Reads typed values out of an untrusted object, and remembers what was of another type."""
 
+    __slots__ = ("problems", "raw")
+
+    problems: Sequence[str]
+
     def __init__(self, raw: Raw) -> None:
         self.raw = raw
-        self.problems: list[str] = []
+        self.problems = ()
 
     def id(self, key: str) -> int | None:
         """A number that is sent as a text, because JavaScript cannot hold it."""
@@ -462,7 +484,7 @@ class Fields:
         return {name: value for name, value in counts if type(value) is int and -1 < value <= LARGEST_ID}
 
     def _odd(self, key: str) -> None:
-        self.problems.append(f"{key} is {markup.clean(repr(self.raw[key]))[:80]}")
+        self.problems = (*self.problems, f"{key} is {markup.clean(repr(self.raw[key]))[:80]}")
 
 
 def id_of(value: Any) -> int | None:
@@ -478,12 +500,16 @@ def id_of(value: Any) -> int | None:
 class Entities:
     """The hashtags, links and mentions of a text."""
 
-    def __init__(self, raw: Raw, problems: list[str]) -> None:
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: Raw) -> None:
         self.raw = raw
-        self.problems = problems
 
     def _entries(self, kind: str) -> list[Fields]:
-        return [Fields(entry) for entry in _list(self.raw.get(kind)) if isinstance(entry, dict)]
+        entries = self.raw.get(kind)
+        if not isinstance(entries, list):
+            return []
+        return [Fields(entry) for entry in entries if isinstance(entry, dict)]
 
     def tags(self, kind: str) -> list[str]:
         return [tag for entry in self._entries(kind) if (tag := entry.text("tag")) is not None]

@@ -70,6 +70,7 @@ class BatchingPipeline:
 
     async def process_item(self, item: Item) -> Item:
         self.batch.append(item)
+        self.stats.inc_value("item_scraped_count")
         if len(self.batch) >= self.batch_size:
             await self.flush()
         elif self._timer is None:

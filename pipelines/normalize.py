@@ -9,6 +9,7 @@ from typing import Self
 from scrapy.crawler import Crawler
 
 from chancrawl import fourchan, twitter
+from chancrawl.access import source_of
 from chancrawl.errors import UserError
 from chancrawl.items import Item, Post, Tweet
 from chancrawl.payload import dumps
@@ -18,13 +19,15 @@ from chancrawl.quarantine import Quarantine
 class NormalizePipeline:
     """Makes text, quotes, links, hashtags and the rest out of `raw`; an odd post goes to the quarantine too."""
 
-    def __init__(self, quarantine: Quarantine, polarity: Callable[[str], float] | None = None) -> None:
+    def __init__(self, quarantine: Quarantine, x_source: str, polarity: Callable[[str], float] | None = None) -> None:
         self.quarantine = quarantine
+        self.x_source = x_source
         self.polarity = polarity
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        return cls(Quarantine.of(crawler), _polarity() if crawler.settings.getbool("SENTIMENT") else None)
+        polarity = _polarity() if crawler.settings.getbool("SENTIMENT") else None
+        return cls(Quarantine.of(crawler), source_of(crawler), polarity)
 
     def process_item(self, item: Item) -> Item:
         if isinstance(item, Post):
@@ -33,9 +36,11 @@ class NormalizePipeline:
                 path = fourchan.thread_path(item.board, item.thread_no)
                 self.quarantine.set_aside(path, dumps(item.raw).encode(), "; ".join(problems))
         elif isinstance(item, Tweet):
-            problems = twitter.describe(item)
-            if problems:
-                self.quarantine.set_aside(f"/2/tweets/{item.id}", dumps(item.raw).encode(), "; ".join(problems))
+            odd = twitter.describe(item)
+            if odd:
+                self.quarantine.set_aside(
+                    f"{self.x_source}/2/tweets/{item.id}", dumps(item.raw).encode(), "; ".join(odd)
+                )
             if self.polarity is not None and item.lang == "en" and item.text:
                 item.sentiment = round(self.polarity(html.unescape(item.text)), 4)
         return item

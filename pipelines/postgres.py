@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
-from datetime import datetime
 from typing import Any, Self
 
 from psycopg2.extras import Json, execute_values
 from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
+from chancrawl import staging
 from chancrawl.items import (
     Account,
     Board,
@@ -28,7 +27,6 @@ from chancrawl.items import (
     Validator,
     columns,
 )
-from chancrawl.legacy import list_text
 from chancrawl.payload import dumps
 from pipelines.batching import BatchingPipeline, by_kind, latest, upsert
 
@@ -116,26 +114,8 @@ def write_state(cursor: Any, items: list[Any], table: str, key: list[str]) -> No
 
 
 def write_tweets(cursor: Any, tweets: list[Tweet]) -> None:
-    cursor.execute("CREATE TEMP TABLE IF NOT EXISTS staged_tweets (LIKE tweets) ON COMMIT DELETE ROWS")
-    lines = ("\t".join(map(_copied, map(tweet.__getattribute__, TWEET_COLUMNS))) for tweet in latest(tweets, "id"))
-    cursor.copy_expert("COPY staged_tweets FROM STDIN", io.StringIO("\n".join(lines)))
+    staging.stage(cursor, "tweets", latest(tweets, "id"))
     cursor.execute(MERGE_TWEETS)
-
-
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-
-
-def _copied(value: Any) -> str:
-    """A value in COPY's text format: https://www.postgresql.org/docs/current/sql-copy.html."""
-    if value is None:
-        return "\\N"
-    if type(value) is str:
-        return value.translate(_ESCAPES)
-    if type(value) is dict:
-        return dumps(value).translate(_ESCAPES)
-    if type(value) is list:
-        return list_text(value).translate(_ESCAPES) if value else "{}"  # type: ignore[union-attr]  # no None
-    return value.isoformat() if type(value) is datetime else str(value)
 
 
 WRITERS: dict[type[Item], Callable[[Any, list[Any]], None]] = {

@@ -1,17 +1,20 @@
-"""`scrapy initdb`: apply schema.sql to the database of DATABASE_URL."""
+"""`scrapy initdb`: apply schema.sql to the database of DATABASE_URL, and take over the older crawler's table."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 import psycopg2
+from psycopg2.extras import RealDictCursor
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
+from chancrawl import legacy, staging
 from chancrawl.configuration import check
 from chancrawl.errors import UserError
-from chancrawl.stores import PostgresStore, first_line
+from chancrawl.stores import LEGACY_TABLE, PostgresStore, first_line
 
 
 class Command(ScrapyCommand):
@@ -20,6 +23,14 @@ class Command(ScrapyCommand):
 
     def short_desc(self) -> str:
         return "Create the tables of DATABASE_URL, or bring them up to date"
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        parser.add_argument(
+            "--import-legacy",
+            action="store_true",
+            help=f"take the rows of the older crawler's table {LEGACY_TABLE} into tweets, and keep it under another name",
+        )
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None
@@ -32,7 +43,10 @@ class Command(ScrapyCommand):
         try:
             check(self.settings)
             store.open()
-            store.apply_schema()
+            if opts.import_legacy:
+                print(import_legacy(store))
+            else:
+                store.apply_schema()
             print(f"The tables of chancrawl are in {store.place}.")
         except psycopg2.Error as error:
             print(f"The tables could not be created: {first_line(error)}.", file=sys.stderr)
@@ -42,3 +56,58 @@ class Command(ScrapyCommand):
             self.exitcode = 1
         finally:
             store.close()
+
+
+TAKE_OVER = "INSERT INTO tweets SELECT * FROM staged_tweets ORDER BY id ON CONFLICT DO NOTHING"
+
+
+def import_legacy(store: PostgresStore) -> str:
+    """Rename the older table, create ours and the view in its place, and take its rows over: all of it, or nothing.
+
+    Posts that `tweets` holds already stay as they are. The older table is kept. Returns a sentence for the user.
+    """
+    with store.connection as connection:
+        if not store.legacy_table():
+            raise UserError(f"There is no table {LEGACY_TABLE} in {store.place} to be taken over.")
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT * FROM {LEGACY_TABLE} LIMIT 0")
+            names = [column.name for column in cursor.description]
+            missing = [name for name in ("id", "text") if name not in names]
+            if missing:
+                raise UserError(f"The table {LEGACY_TABLE} has no column {missing[0]}: it is not the older crawler's.")
+            kept = _free_name(cursor)
+            cursor.execute(f"ALTER TABLE {LEGACY_TABLE} RENAME TO {kept}")
+            store.create_tables(cursor)
+            cursor.execute("SELECT count(*) FROM tweets")
+            (before,) = cursor.fetchone()
+            read = _take_over(connection, cursor, kept)
+            cursor.execute("SELECT count(*) FROM tweets")
+            taken = cursor.fetchone()[0] - before
+    store.ready = True
+    rest = read - taken
+    left_out = f"; {rest:,} rows more were of posts that are there already, or had no id" if rest else ""
+    return f"{taken:,} posts were taken over{left_out}. The older table is kept as {kept}."
+
+
+def _free_name(cursor: Any) -> str:
+    number = 1
+    while True:
+        name = f"{LEGACY_TABLE}_legacy" + (f"_{number}" if number > 1 else "")
+        cursor.execute("SELECT to_regclass(%s)", (name,))
+        if cursor.fetchone()[0] is None:
+            return name
+        number += 1
+
+
+def _take_over(connection: Any, cursor: Any, table: str) -> int:
+    """Copy the rows, some thousand at a time; how many there were."""
+    read = 0
+    with connection.cursor(name="legacy", cursor_factory=RealDictCursor) as rows:
+        rows.itersize = 5000
+        rows.execute(f"SELECT * FROM {table}")
+        while batch := rows.fetchmany(5000):
+            read += len(batch)
+            staging.stage(cursor, "tweets", [legacy.tweet_of(dict(row)) for row in batch if row["id"] is not None])
+            cursor.execute(TAKE_OVER)
+            cursor.execute("DELETE FROM staged_tweets")
+    return read

@@ -25,6 +25,7 @@ class Account:
     pace: float
     joined: float
     random: Random
+    index: int = 0
     status: str = "active"
     ids: list[int] = field(default_factory=list)
     deleted: set[int] = field(default_factory=set)
@@ -34,6 +35,10 @@ class Account:
     @property
     def person(self) -> Person:
         return Person(self.id, self.username, self.name)
+
+    def id_of(self, time: float, number: int) -> int:
+        """An id that no other account has."""
+        return id_at(time, self.index << 10 | number & 1023)
 
     def shown(self) -> list[int]:
         """The posts that can be reached, oldest first."""
@@ -65,14 +70,15 @@ class XWorld:
     def _join(self, index: int, posts: int, random: Random) -> None:
         noun, adjective = NOUNS[index % len(NOUNS)], ADJECTIVES[index // len(NOUNS) % len(ADJECTIVES)]
         username = f"{noun.title()}{adjective.title()}"[:12] + (str(index) if index >= len(NOUNS) else "")
-        pace = random.lognormvariate(1.6, 0.8) / 86_400
+        pace = random.lognormvariate(2.9, 0.8) / 86_400
         number = random.choice((random.randrange(10**6, 10**9), random.randrange(10**17, 10**18)))
         account = Account(number, username[:15], f"{adjective.title()} {noun.title()} 🫖", pace, self.start, random)
         account.random = Random(self.seed * 7919 + index)
+        account.index = index
         time = self.start - 5
         for place in range(posts):
             time -= account.random.expovariate(pace)
-            account.ids.append(id_at(time, place + index))
+            account.ids.append(account.id_of(time, place))
         account.ids.reverse()
         account.joined = min(time - 1000, self.start)
         account.next_at = self.start + account.random.expovariate(pace)
@@ -90,7 +96,7 @@ class XWorld:
                 account.next_at += account.random.expovariate(account.pace)
 
     def _post(self, account: Account, time: float) -> int:
-        number = id_at(time, account.random.randrange(1000))
+        number = account.id_of(time, account.random.randrange(1000))
         insort(account.ids, number)
         insort(self.recent, (number, account.id))
         return number

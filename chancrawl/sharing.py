@@ -78,7 +78,8 @@ class Sharing:
         self.ledger = ledger
         self.pool = pool
         url = ledger.crawler.settings.get("DATABASE_URL")
-        self.store = PostgresStore(url) if url else None
+        self.store = PostgresStore(url, autocommit=True) if url else None
+        self._shared: dict[tuple[str, str], tuple[int | None, float | None]] = {}  # calls left and reset, as last read
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sharing")
         self._unwritten: dict[date, Reads] = {}  # while there is no ledger yet
         self._written_at = 0.0
@@ -86,9 +87,8 @@ class Sharing:
 
     async def open(self) -> None:
         if self.store is not None:
+            await self.ledger.call(self.ledger.store.prepare)
             await self._in_thread(self.store.open)
-            await self._in_thread(self.store.prepare)
-            await self._in_thread(self.store.rows, "SET synchronous_commit TO off")
         await self._load()
 
     async def close(self) -> None:
@@ -151,6 +151,7 @@ class Sharing:
                 standing.retired = retired
             return False
         limit, remaining, reset = taken[0]
+        self._shared[key, endpoint] = remaining, reset
         if standing.limit is None and limit is not None:
             standing.limit = limit
         if reset is not None and remaining is not None and (standing.reset is None or standing.reset <= reset):
@@ -161,6 +162,9 @@ class Sharing:
 
     async def learned(self, key: str, endpoint: str, told: Limit) -> None:
         if self.store is not None:
+            remaining, reset = self._shared.get((key, endpoint), (None, None))
+            if reset == told.reset and remaining is not None and remaining <= told.remaining:
+                return  # nothing that the store does not know
             await self._rows(LEARN, key, endpoint, told.limit, told.remaining, told.reset)
         elif time.monotonic() > self._written_at + 2.0:
             await self._remember()

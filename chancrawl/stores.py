@@ -84,8 +84,9 @@ class PostgresStore:
     # https://www.postgresql.org/docs/current/errcodes-appendix.html
     passing = ("08", "40", "53", "57")
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, autocommit: bool = False) -> None:
         self.url = url
+        self.autocommit = autocommit
         self.connection: Any = None
         self.ready = False
         self.place = "PostgreSQL"
@@ -110,6 +111,7 @@ class PostgresStore:
             cursor.execute("SET TIME ZONE 'UTC'")
             cursor.execute("SELECT to_regclass('spending') IS NOT NULL AND to_regclass('runs') IS NOT NULL")
             self.ready = cursor.fetchone()[0]
+        self.connection.autocommit = self.autocommit
 
     def is_outage(self, error: Exception) -> bool:
         code = getattr(error, "pgcode", None)

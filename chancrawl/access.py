@@ -22,7 +22,7 @@ from urllib.parse import quote, urlencode
 import orjson
 from scrapy import Request
 from scrapy.crawler import Crawler
-from scrapy.exceptions import IgnoreRequest
+from scrapy.exceptions import CannotResolveHostError, DownloadConnectionRefusedError, IgnoreRequest
 from scrapy.http import Response
 from w3lib.url import add_or_replace_parameters
 
@@ -32,11 +32,13 @@ from chancrawl.conditional import http_time
 from chancrawl.credentials import EVERYWHERE, Credential, Limit, Pool, Secret, SecretBytes, ServerClock
 from chancrawl.errors import UserError
 from chancrawl.ledger import Ledger
-from chancrawl.middlewares import stopping
+from chancrawl.middlewares import BackoffMiddleware, stopping
 from chancrawl.payload import Malformed, loads
 from chancrawl.sharing import Reads, Sharing
 
 logger = logging.getLogger(__name__)
+
+UNREACHABLE = (CannotResolveHostError, DownloadConnectionRefusedError)
 
 SIGNATURE_HOLDS = 60.0
 """A signature whose time is further off than so many seconds may be refused for that."""
@@ -88,9 +90,10 @@ class Access:
         found = read_credentials(self.crawler.settings.get("X_CREDENTIALS"))
         clock = ServerClock(time.time(), time.monotonic())
         app_only = [endpoint.name for endpoint in twitter.ENDPOINTS.values() if endpoint.app_only]
-        self.pool = Pool(found, clock, app_only)
+        patience = self.crawler.settings.getfloat("X_OUTAGE_PATIENCE")
+        self.pool = Pool(found, clock, app_only, patience)
         self.sharing = Sharing(Ledger.of(self.crawler), self.pool)
-        await self.sharing.open()
+        await self.sharing.open(is_bounded=self.budget < inf)
         Ledger.of(self.crawler).before_closing.append(self.sharing.close)
 
     async def ensure_app_token(self) -> None:
@@ -241,7 +244,8 @@ class Access:
                 "The credential of %s is not used any more%s: %s.", self.pool.credentials[key].name, where, why
             )
             self.stats.inc_value("x/credentials_retired")
-            await self.sharing.retired(key, place, why)
+            if not self.pool.standing(key, place).for_now:
+                await self.sharing.retired(key, place, why)
 
     def end(self, error: UserError) -> None:
         """End the crawl, in good order."""
@@ -283,10 +287,10 @@ class Access:
         reservation: Reservation | None = request.meta.pop("x_reservation", None)
         if reservation is None:
             return
-        self.reserved -= 1
         kind = request.meta["x_bills"]
         back = self._reads(kind, count - getattr(reservation.reads, kind))
         await self.sharing.spend(reservation.day, back, self.budget)
+        self.reserved -= 1  # only now: who waits for it looks at the bill next
         self._count(back)
         await self.tell_news()
 
@@ -346,10 +350,20 @@ class RotatingCredentials:
         del request.meta["x_credential"]
         if again is None:
             return response
+        backoff = self.crawler.get_downloader_middleware(BackoffMiddleware)
+        if backoff is not None:
+            backoff.welcome(request)  # which does not see this answer: it was the credential that was refused
         return request.replace(dont_filter=True, priority=request.priority + 1)
 
     async def process_exception(self, request: Request, exception: Exception) -> None:
         if "x_credential" in request.meta:
+            if isinstance(exception, UNREACHABLE) and not self.access.pool.clock.is_told:
+                # Nothing was ever answered: somebody mistyped the address, or is not online.
+                proxy = ", the proxies" if request.meta.get("proxy") else ""
+                source = source_of(self.crawler)
+                self.access.end(
+                    UserError(f"{source} cannot be reached ({exception}): check the network{proxy} and X_API_URL.",
+                              "unreachable"))  # fmt: skip
             request.headers.pop("Authorization", None)
             self.access.pool.failed(request.meta.pop("x_credential"), request.meta["x_endpoint"])
             await self.access.tell_news()

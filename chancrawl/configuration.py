@@ -212,6 +212,7 @@ NUMBERS: dict[str, int | float] = {
     "X_PRICE_USER": 0.0,
     "X_PRICE_TRENDS": 0.0,
     "X_QUERY_LENGTH": 64,
+    "X_OUTAGE_PATIENCE": 0.0,
     "X_RECHECK_DAYS": 0.0,
     "X_TREND_WINDOW": 0.0,
 }

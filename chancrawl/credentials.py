@@ -166,6 +166,8 @@ class Standing:
     strikes: int = 0
     closed_until: float = 0.0
     retired: str | None = None
+    for_now: bool = False
+    """Retired in an outage, which the next crawl need not find."""
     doubted: str | None = None
     doubted_at: float = 0.0
     unmetered: bool = False
@@ -206,9 +208,13 @@ class Standing:
 
 
 FIRST_PAUSE = 1.0
+"""Seconds; it doubles with every refusal in a row."""
 LONGEST_PAUSE = 900.0
-OUTAGE_ROUNDS = 6
-"""So often, with doubling pauses, are refused credentials tried again if no other one works: half a minute at first."""
+PATIENCE = 30.0
+"""So many seconds of pauses in all are credentials tried again that were refused all at once."""
+
+DEFINITE = ("out of credits",)
+"""Refusals that no outage explains."""
 
 
 class Pool:
@@ -223,12 +229,12 @@ class Pool:
         credentials: Iterable[Credential],
         clock: ServerClock,
         app_only: Collection[str] = (),
-        first_pause: float = FIRST_PAUSE,
+        patience: float = PATIENCE,
     ) -> None:
+        self.patience = patience
         self.app_only = app_only  # endpoints that take no user's tokens
         self.credentials = {credential.key: credential for credential in credentials}
         self.clock = clock
-        self.first_pause = first_pause
         self.standings: dict[tuple[str, str], Standing] = {}
         self.outage_rounds = 0
         self.outage_until = 0.0
@@ -313,7 +319,7 @@ class Pool:
         if told is not None and told.remaining <= 0 and self.clock.at(now) < told.reset:
             standing.remaining = 0
             return 0.0
-        pause = min(self.first_pause * 2.0**standing.strikes, LONGEST_PAUSE)
+        pause = min(FIRST_PAUSE * 2.0**standing.strikes, LONGEST_PAUSE)
         standing.strikes = min(standing.strikes + 1, 30)
         standing.closed_until = max(standing.closed_until, now + pause)
         return pause
@@ -324,22 +330,28 @@ class Pool:
         """A 401, 402 or 403."""
         self._answered(key, endpoint, told)
         doubtful = self.standing(key, EVERYWHERE if everywhere else endpoint)
+        if why in DEFINITE:
+            doubtful.retired = why
+            return
         doubtful.doubted, doubtful.doubted_at = why, now
         usable = self.usable(endpoint)
         if all(self._is_doubted(credential.key, endpoint) for credential in usable):
             if any(self.standing(credential.key, endpoint).in_flight for credential in usable):
                 return  # another answer is to come
-            if self.outage_rounds >= OUTAGE_ROUNDS:
+            pause = FIRST_PAUSE * 2.0**self.outage_rounds
+            if pause > self.patience:
                 self._give_up(usable, endpoint)
-            self.outage_until = now + self.first_pause * 2.0**self.outage_rounds
+            self.outage_until = now + pause
             self.outage_rounds += 1
 
     def _give_up(self, credentials: list[Credential], endpoint: str) -> None:
+        """For this crawl: the next one tries again, for it may have been an outage."""
         for credential in credentials:
             for place in (endpoint, EVERYWHERE):
                 standing = self.standing(credential.key, place)
                 if standing.doubted:
                     standing.retired, standing.doubted = standing.doubted, None
+                    standing.for_now = True
 
     def _answered(self, key: str, endpoint: str, told: Limit | None) -> Standing:
         standing = self.standing(key, endpoint)

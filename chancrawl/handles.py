@@ -24,7 +24,9 @@ def is_file(value: str) -> bool:
     >>> is_file("nasa,@esa"), is_file("handle.txt")
     (False, True)
     """
-    return value.lower().endswith((".txt", ".csv", ".lst")) or ("," not in value and Path(value).is_file())
+    if value.lower().endswith((".txt", ".csv", ".lst")):
+        return True
+    return "," not in value and len(value) < 250 and Path(value).is_file()
 
 
 def handle_of(line: str) -> str | None:

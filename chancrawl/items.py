@@ -286,7 +286,7 @@ class Tweet:
     @property
     def is_seen_again(self) -> bool:
         """Whether it is in the store already, and brings new counts."""
-        return self.first_seen_at != self.last_seen_at
+        return self.metrics != self.first_metrics
 
 
 @dataclass(slots=True)

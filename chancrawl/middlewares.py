@@ -100,8 +100,12 @@ class BackoffMiddleware:
         if is_ban(response):
             self._strike(request, f"refused with {response.status}", _retry_after(response))
         else:
-            self._egress(request).welcome(time.monotonic())
+            self.welcome(request)
         return response
+
+    def welcome(self, request: Request) -> None:
+        """The site has answered, and not that it is too much."""
+        self._egress(request).welcome(time.monotonic())
 
     def process_exception(self, request: Request, exception: Exception) -> None:
         if isinstance(exception, IgnoreRequest):

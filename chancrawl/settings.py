@@ -33,6 +33,7 @@ X_PRICE_POST = configured("X_PRICE_POST", 0.005)
 X_PRICE_USER = configured("X_PRICE_USER", 0.010)
 X_PRICE_TRENDS = configured("X_PRICE_TRENDS", 0.010)
 X_QUERY_LENGTH = configured("X_QUERY_LENGTH", 512)  # characters of a search; 4096 with an Enterprise plan
+X_OUTAGE_PATIENCE = configured("X_OUTAGE_PATIENCE", 30)  # longest pause, in seconds, while all credentials are refused
 X_RECHECK_DAYS = configured("X_RECHECK_DAYS", 7)  # protected, suspended and missing accounts are asked for again
 X_TREND_WINDOW = configured("X_TREND_WINDOW", 900)  # seconds within which a place and a trend are not asked for again
 

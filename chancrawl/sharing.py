@@ -27,8 +27,9 @@ FORGIVEN_AFTER = {
     "revoked": timedelta(days=30),
 }
 
+# While nothing is known of a window, `remaining` counts its calls downwards from 0.
 TAKE = """
-INSERT INTO credential_limits (credential, endpoint) VALUES (?, ?)
+INSERT INTO credential_limits (credential, endpoint, remaining) VALUES (?, ?, -1)
 ON CONFLICT (credential, endpoint) DO UPDATE SET
     remaining = CASE WHEN credential_limits.reset_at <= ? THEN credential_limits.call_limit - 1
                      ELSE credential_limits.remaining - 1 END,
@@ -42,7 +43,11 @@ LEARN = """
 INSERT INTO credential_limits (credential, endpoint, call_limit, remaining, reset_at) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (credential, endpoint) DO UPDATE SET
     call_limit = excluded.call_limit,
-    remaining = CASE WHEN credential_limits.reset_at > excluded.reset_at THEN credential_limits.remaining
+    remaining = CASE WHEN credential_limits.call_limit IS NULL AND credential_limits.remaining < 0
+                      AND excluded.call_limit + credential_limits.remaining < excluded.remaining
+                     THEN excluded.call_limit + credential_limits.remaining
+                     WHEN credential_limits.call_limit IS NULL THEN excluded.remaining
+                     WHEN credential_limits.reset_at > excluded.reset_at THEN credential_limits.remaining
                      WHEN credential_limits.reset_at < excluded.reset_at THEN excluded.remaining
                      WHEN credential_limits.remaining < excluded.remaining THEN credential_limits.remaining
                      ELSE excluded.remaining END,
@@ -85,7 +90,10 @@ class Sharing:
         self._written_at = 0.0
         self._is_out_of_reach = False
 
-    async def open(self) -> None:
+    async def open(self, is_bounded: bool) -> None:
+        """Connect, and load what is known. With a budget, the store is there before the first request is paid."""
+        if is_bounded:
+            await self.ledger.call(self.ledger.prepare)
         if self.store is not None:
             await self.ledger.call(self.ledger.store.prepare)
             await self._in_thread(self.store.open)
@@ -94,6 +102,8 @@ class Sharing:
     async def close(self) -> None:
         if self.store is None:
             await self._remember()
+            if self.ledger.store.connection is not None:
+                await self._write_unwritten()
         else:
             await self._in_thread(self.store.close)
         self._thread.shutdown(wait=False)
@@ -155,9 +165,9 @@ class Sharing:
         if standing.limit is None and limit is not None:
             standing.limit = limit
         if reset is not None and remaining is not None and (standing.reset is None or standing.reset <= reset):
-            same = standing.reset == reset
+            is_known = standing.reset == reset
             standing.reset = reset
-            standing.remaining = min(standing.remaining, remaining + 1) if same else remaining + 1
+            standing.remaining = min(standing.remaining, remaining) if is_known else remaining
         return True
 
     async def learned(self, key: str, endpoint: str, told: Limit) -> None:
@@ -174,6 +184,8 @@ class Sharing:
         for (key, endpoint), standing in list(self.pool.standings.items()):
             if standing.limit is not None and standing.reset is not None:
                 await self._rows(LEARN, key, endpoint, standing.limit, max(standing.remaining, 0), standing.reset)
+            if standing.retired and not standing.for_now:
+                await self.retired(key, endpoint, standing.retired)
 
     async def retired(self, key: str, endpoint: str, why: str) -> None:
         await self._rows(RETIRE, key, endpoint, why, datetime.now(UTC).isoformat())
@@ -188,10 +200,12 @@ class Sharing:
                 return False
             _add(unwritten, reads)
             return True
-        for earlier in list(self._unwritten):
-            kept = self._unwritten.pop(earlier)
-            await self._spend(earlier, kept, float("inf"))
+        await self._write_unwritten()
         return await self._spend(day, reads, budget)
+
+    async def _write_unwritten(self) -> None:
+        for day in list(self._unwritten):
+            await self._spend(day, self._unwritten.pop(day), float("inf"))
 
     async def _spend(self, day: date, reads: Reads, budget: float) -> bool:
         if reads.dollars > budget:

@@ -79,6 +79,8 @@ def advance(feed: Feed, page: Page, wants: Wants, seen_at: datetime, seen_id: in
     is_backfill = feed.walk_since_id is None
     if feed.walk_newest_id is None and feed.walk_until_id is None:
         feed.walk_newest_id = max(page.newest_id or 0, feed.newest_id or 0) or None
+        if is_backfill:
+            feed.posts_per_day = _pace_of(page)
     feed.posts += len(page.tweets)
     feed.walk_posts += len(page.tweets)
     if page.oldest_id is not None:
@@ -133,17 +135,19 @@ def settled_id(highest_id: int) -> int:
 
 
 def _note_pace(feed: Feed, seen_at: datetime) -> None:
-    """Posts a day: at first as the walk shows, then half of what was thought and half of what came since."""
-    newest = time_of(feed.walk_newest_id or 0)
-    if feed.walk_since_id is None:
-        oldest = time_of(feed.walk_oldest_id or 0)
-        if newest is not None and oldest is not None and feed.walk_posts > 1:
-            feed.posts_per_day = feed.walk_posts / max((newest - oldest) / timedelta(days=1), 1e-3)
-        return
-    last = time_of(feed.seen_id or feed.walk_since_id)
-    if last is not None and seen_at > last:
+    """Posts a day: half of what was thought, and half of what came since the last visit."""
+    last = time_of(feed.seen_id or feed.walk_since_id or 0)
+    if feed.walk_since_id is not None and last is not None and seen_at > last:
         pace = feed.walk_posts / max((seen_at - last) / timedelta(days=1), 1e-3)
         feed.posts_per_day = pace if feed.posts_per_day is None else (feed.posts_per_day + pace) / 2
+
+
+def _pace_of(page: Page) -> float | None:
+    """Posts a day, as the newest page shows them."""
+    newest, oldest = time_of(page.newest_id or 0), time_of(page.oldest_id or 0)
+    if newest is None or oldest is None or len(page.tweets) < 2:
+        return None
+    return len(page.tweets) / max((newest - oldest) / timedelta(days=1), 1e-3)
 
 
 def interval(feed: Feed, shortest: timedelta, longest: timedelta = timedelta(days=1)) -> timedelta:

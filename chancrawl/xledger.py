@@ -99,7 +99,7 @@ class XLedger:
             if last_seen_at is not None and last_seen_at.date() == tweet.last_seen_at.date():
                 read_today.add(tweet.id)
             if metrics != tweet.metrics or first_seen_at is None:
-                tweet.first_seen_at = first_seen_at
+                tweet.first_seen_at, tweet.first_metrics = first_seen_at, metrics
                 changed.append(tweet)
             else:
                 self._claimed.discard(tweet.id)

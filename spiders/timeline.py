@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +25,7 @@ from chancrawl.payload import Malformed
 from chancrawl.twitter import TIMELINE, USERS, USERS_AT_ONCE, feed_of
 from chancrawl.walking import Wants
 from spiders.packs import PackReader
-from spiders.walker import TRIES, Walk, merge
+from spiders.walker import TRIES, Walk, merge, pause_before
 from spiders.x import XSpider
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class TimelineSpider(XSpider):
     async def round(self) -> AsyncIterator[Request]:
         self.names: list[str] = []  # to be looked up
         self.tries: dict[str, int] = {}
-        self.lookups = 0  # under way
+        self.paused_until = 0.0  # no look-up before: the last one came to nothing
         self.active: set[int] = set()  # accounts of this round that are in work
         self.in_packs: list[Feed] = []
         self.left = self.sample
@@ -92,7 +93,8 @@ class TimelineSpider(XSpider):
         chunks = self.handles.chunks()
         is_read = False
         while not stopping(self.crawler):
-            if self.names and self.walker.has_room() and (is_read or len(self.names) >= USERS_AT_ONCE):
+            is_batch = len(self.names) >= USERS_AT_ONCE or (is_read and self.names)
+            if is_batch and self.walker.has_room() and time.monotonic() >= self.paused_until:
                 yield self._look_up()
             elif not is_read and len(self.active) < WINDOW and len(self.names) < USERS_AT_ONCE:
                 try:
@@ -137,7 +139,6 @@ class TimelineSpider(XSpider):
 
     def _look_up(self) -> Request:
         names, self.names = self.names[:USERS_AT_ONCE], self.names[USERS_AT_ONCE:]
-        self.lookups += 1
         self.walker.begun()
         return self.walker.client.request(
             USERS,
@@ -195,6 +196,8 @@ class TimelineSpider(XSpider):
         self.walker.ended()
 
     def _again(self, names: list[str], why: str) -> None:
+        tries = 1 + max(self.tries.get(name.lower(), 0) for name in names)
+        self.paused_until = time.monotonic() + pause_before(tries)
         for name in names:
             self.tries[name.lower()] = tried = self.tries.get(name.lower(), 0) + 1
             if tried < TRIES:
@@ -256,18 +259,19 @@ class TimelineSpider(XSpider):
     # --- the next level
 
     async def finish(self) -> None:
-        if not self.snowball or stopping(self.crawler):
-            return
+        if self.snowball and not stopping(self.crawler):
+            self.ledger.before_closing.append(self._write_next_level)  # when all is stored
+
+    async def _write_next_level(self) -> None:
+        """A file of the accounts that were retweeted and were never looked up."""
         names = await self.ledger.x.retweeted()
-        file = (
-            Path(self.handles_value)
-            if is_file(self.handles_value)
-            else Path(self.settings["CSV_FOLDER"]) / "handle.txt"
-        )
+        given = Path(self.handles_value)
+        file = given if is_file(self.handles_value) else Path(self.settings["CSV_FOLDER"]) / "handle.txt"
         file = file.with_name(f"{file.stem}.next{file.suffix or '.txt'}")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
         except OSError as error:
-            raise UserError(f"{file} cannot be written ({error.strerror}).") from None
-        logger.info("%d accounts were retweeted and are not collected yet: %s.", len(names), file)
+            UserError(f"{file} cannot be written ({error.strerror}).").tell(self.crawler)
+        else:
+            logger.info("%d accounts were retweeted and are not collected yet: %s.", len(names), file)

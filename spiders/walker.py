@@ -30,9 +30,8 @@ from chancrawl.walking import Wants
 
 logger = logging.getLogger(__name__)
 
-TRIES = 4
+TRIES = 7
 """So often is a page asked for that cannot be read; each time RetryMiddleware has tried what it can."""
-LONGEST_PAUSE = 300.0
 DAY = timedelta(days=1)
 
 
@@ -282,8 +281,7 @@ class Walker:
             logger.warning("%s is left for the next run: %s.", walk.feed.feed, why)
             walk.done(walk)
             return
-        pause = min(0.5 * 4.0 ** (walk.tries - 1), LONGEST_PAUSE)
-        heapq.heappush(self._later, (time.monotonic() + pause, next(self._number), walk))
+        heapq.heappush(self._later, (time.monotonic() + pause_before(walk.tries), next(self._number), walk))
 
     async def failed(self, failure: Failure) -> None:
         request: Request = failure.request  # type: ignore[attr-defined]
@@ -294,6 +292,11 @@ class Walker:
         else:
             self._again(walk, reason_of(failure))
         self.ended()
+
+
+def pause_before(tries: int) -> float:
+    """Seconds until something is asked for once more, after so many tries: half a minute in all."""
+    return 0.5 * 2.0 ** (tries - 1)
 
 
 def merge(held: Account, shown: Account) -> Account | None:

@@ -87,6 +87,29 @@ class Sandbox:
         thread: dict[str, Any] = json.loads(self.ask(f"/{board}/thread/{no}.json"))
         return thread
 
+    # --- its X
+
+    def x_act(self, do: str, name: str, **more: Any) -> Any:
+        answer = json.loads(self.ask("/sandbox/x/act", "POST", do=do, name=name, **more))
+        assert "error" not in answer, answer
+        return answer
+
+    def x_credential(self, number: int, state: str) -> None:
+        """Change the state of a credential, by its row; 0 for all of them."""
+        self.ask("/sandbox/x/credential", "POST", number=number, state=state)
+
+    def x_truth(self) -> dict[int, dict[str, Any]]:
+        """Every post that can be reached, as the older table had it, by its id."""
+        return {post["id"]: post for post in map(json.loads, self.ask("/sandbox/x/truth").splitlines())}
+
+    def x_accounts(self) -> list[dict[str, Any]]:
+        accounts: list[dict[str, Any]] = json.loads(self.ask("/sandbox/x/accounts"))
+        return accounts
+
+    def x_requests(self, start: int = 0) -> list[dict[str, Any]]:
+        requests: list[dict[str, Any]] = json.loads(self.ask("/sandbox/x/requests"))
+        return requests[start:]
+
     def stop(self) -> None:
         self.process.communicate(timeout=10)  # the end of its standard input is its end
 
@@ -209,9 +232,9 @@ class Crawler:
                 command += ["-s", f"{name}={value}"]
         return [*command, *arguments]
 
-    def start(self, *arguments: str, cwd: Path = ROOT) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, cwd: Path = ROOT, spider: str = "chan") -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            self.command(*arguments),
+            self.command(*arguments, spider=spider),
             cwd=cwd,
             env=environment() | {"SCRAPY_SETTINGS_MODULE": "chancrawl.settings", "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
@@ -221,8 +244,8 @@ class Crawler:
         _started.append(process)
         return process
 
-    def __call__(self, *arguments: str, timeout: float = 120, cwd: Path = ROOT) -> Run:
-        process = self.start(*arguments, cwd=cwd)
+    def __call__(self, *arguments: str, timeout: float = 120, cwd: Path = ROOT, spider: str = "chan") -> Run:
+        process = self.start(*arguments, cwd=cwd, spider=spider)
         try:
             output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -255,7 +278,15 @@ class Crawler:
 
 def environment() -> dict[str, str]:
     """The environment of a crawl: no setting of the developer's, no proxy."""
-    ours = ("DATABASE_URL", "CSV_FOLDER", "CHAN_API_URL", "SANDBOX", "ROTATING_PROXY_LIST", "LOG_LEVEL")
+    ours = (
+        "DATABASE_URL",
+        "CSV_FOLDER",
+        "CHAN_API_URL",
+        "SANDBOX",
+        "ROTATING_PROXY_LIST",
+        "LOG_LEVEL",
+        "X_CREDENTIALS",
+    )
     return {k: v for k, v in os.environ.items() if k not in ours and not k.lower().endswith("_proxy")}
 
 

@@ -29,6 +29,8 @@ class Account:
     status: str = "active"
     ids: list[int] = field(default_factory=list)
     deleted: set[int] = field(default_factory=set)
+    hidden: set[int] = field(default_factory=set)
+    """Posts that recent search does not show."""
     next_at: float = 0.0
     metrics: dict[int, dict[str, int]] = field(default_factory=dict)
 
@@ -136,7 +138,11 @@ class XWorld:
             if number < floor:
                 break
             account = self.accounts[owner]
-            if account.status == "active" and number not in account.deleted and matches(account, number):
+            if (
+                account.status == "active"
+                and number not in account.deleted | account.hidden
+                and matches(account, number)
+            ):
                 if len(found) == limit:
                     return found, True
                 found.append((account, number))
@@ -161,6 +167,8 @@ class XWorld:
             return {"ids": [self._post(account, now - 0.001 * place) for place in range(more.get("count", 1))]}
         if do == "delete":
             account.deleted.add(more.get("id") or account.shown()[-1])
+        elif do == "hide":
+            account.hidden.add(more.get("id") or account.shown()[-1])
         elif do == "engage":
             number = more.get("id") or account.shown()[-1]
             likes = self.post(account, number).metrics["like_count"]
@@ -174,4 +182,4 @@ class XWorld:
         return {}
 
 
-ACTIONS = ("post", "delete", "engage", "rename", "protect", "suspend", "leave", "return")
+ACTIONS = ("post", "delete", "hide", "engage", "rename", "protect", "suspend", "leave", "return")

@@ -29,7 +29,7 @@ from w3lib.url import add_or_replace_parameters
 from chancrawl import credentials, twitter
 from chancrawl.client import header
 from chancrawl.conditional import http_time
-from chancrawl.credentials import EVERYWHERE, Credential, Limit, Pool, Secret, SecretBytes, ServerClock
+from chancrawl.credentials import EVERYWHERE, Call, Credential, Limit, Pool, Secret, SecretBytes, ServerClock
 from chancrawl.errors import UserError
 from chancrawl.ledger import Ledger
 from chancrawl.middlewares import BackoffMiddleware, stopping
@@ -131,8 +131,8 @@ class Access:
 
     # --- credentials
 
-    async def credential(self, endpoint: str) -> Credential:
-        """The credential for the next call, waited for if need be. UserError if there is none left."""
+    async def take(self, endpoint: str) -> Call:
+        """The next call, taken from the credential that has most left; waited for if need be. UserError if none is left."""
         while True:
             now = time.monotonic()
             if not self.pool.clock.is_told and self.pool.in_flight:
@@ -142,10 +142,10 @@ class Access:
             if choice is None:
                 raise self._exhausted(endpoint)
             if isinstance(choice, Credential):
-                self.pool.sent(choice.key, endpoint, now)
+                call = self.pool.sent(choice.key, endpoint, now)
                 if await self.sharing.take(choice.key, endpoint, self.pool.clock.at(now)):
-                    return choice
-                self.pool.standing(choice.key, endpoint).in_flight -= 1
+                    return call
+                self.pool.failed(call)
                 continue
             self._say_wait(endpoint, choice, now)
             await self.wait(choice)
@@ -199,19 +199,18 @@ class Access:
     async def answered(self, request: Request, response: Response) -> str | None:
         """Learn from an answer. Says why it has to be asked for again with another credential, if so."""
         now = time.monotonic()
-        key, endpoint = request.meta["x_credential"], request.meta["x_endpoint"]
-        signed_at = self.pool.clock.at(request.meta["x_sent_at"])
+        call: Call = request.meta["x_call"]
+        key, endpoint = call.key, call.endpoint
+        signed_at = self.pool.clock.at(call.sent_at)
         date_told = http_time(header(response, "Date"))
         self.pool.clock.tell(date_told.timestamp() if date_told else None, now)
         told = limit_of(response)
         retry = None
         if response.status == 401 and abs(self.pool.clock.at(now) - signed_at) > SIGNATURE_HOLDS:
-            self.pool.failed(
-                key, endpoint
-            )  # signed at a wrong time, for our clock goes wrong: not the credential's fault
+            self.pool.failed(call)  # signed at a wrong time, for our clock goes wrong: not the credential's fault
             retry = "signed at a wrong time"
         elif response.status == 429:
-            pause = self.pool.limited(key, endpoint, told, now)
+            pause = self.pool.limited(call, told, now)
             self.stats.inc_value("x/limited")
             logger.debug("429 for %s at %s; away for %.0f s.", self.pool.credentials[key].name, endpoint, pause)
             retry = "limited"
@@ -220,15 +219,15 @@ class Access:
             everywhere = response.status != 403  # an entitlement is for one endpoint
             self.stats.inc_value(f"x/refused/{retry}")
             before = self._given_up()
-            self.pool.refused(key, endpoint, retry, everywhere, now, told)
+            self.pool.refused(call, retry, everywhere, now, told)
             await self._tell_given_up(self._given_up() - before)
         elif response.status < 500 and response.status not in REFUSALS:
-            for other in self.pool.succeeded(key, endpoint, told, request.meta["x_sent_at"]):
+            for other in self.pool.succeeded(call, told):
                 await self._tell_given_up({
                     entry for entry in self._given_up() if entry[0] == other
                 })  # fmt: skip
         else:
-            self.pool.failed(key, endpoint)
+            self.pool.failed(call)
         if told is not None:
             await self.sharing.learned(key, endpoint, told)
         await self.tell_news()
@@ -332,22 +331,22 @@ class RotatingCredentials:
                 if granted < asked and "max_results" in request.url:
                     request.meta["x_most"] = granted
                     return request.replace(url=add_or_replace_parameters(request.url, {"max_results": str(granted)}))
-            credential = await self.access.credential(endpoint)
+            call = await self.access.take(endpoint)
         except UserError as error:
             self.access.end(error)
             raise IgnoreRequest(str(error)) from None
-        now = time.monotonic()
-        request.meta["x_credential"], request.meta["x_sent_at"] = credential.key, now
-        timestamp = self.access.pool.clock.at(now)
+        request.meta["x_call"] = call
+        credential = self.access.pool.credentials[call.key]
+        timestamp = self.access.pool.clock.at(time.monotonic())
         request.headers["Authorization"] = credentials.authorization(credential, request.url, timestamp)
         return None
 
     async def process_response(self, request: Request, response: Response) -> Request | Response:
-        if "x_credential" not in request.meta:
+        if "x_call" not in request.meta:
             return response
         request.headers.pop("Authorization", None)
         again = await self.access.answered(request, response)
-        del request.meta["x_credential"]
+        del request.meta["x_call"]
         if again is None:
             return response
         backoff = self.crawler.get_downloader_middleware(BackoffMiddleware)
@@ -356,7 +355,7 @@ class RotatingCredentials:
         return request.replace(dont_filter=True, priority=request.priority + 1)
 
     async def process_exception(self, request: Request, exception: Exception) -> None:
-        if "x_credential" in request.meta:
+        if "x_call" in request.meta:
             if isinstance(exception, UNREACHABLE) and not self.access.pool.clock.is_told:
                 # Nothing was ever answered: somebody mistyped the address, or is not online.
                 proxy = ", the proxies" if request.meta.get("proxy") else ""
@@ -365,7 +364,7 @@ class RotatingCredentials:
                     UserError(f"{source} cannot be reached ({exception}): check the network{proxy} and X_API_URL.",
                               "unreachable"))  # fmt: skip
             request.headers.pop("Authorization", None)
-            self.access.pool.failed(request.meta.pop("x_credential"), request.meta["x_endpoint"])
+            self.access.pool.failed(request.meta.pop("x_call"))
             await self.access.tell_news()
 
 
@@ -375,7 +374,7 @@ def _token_request(crawler: Crawler, held: Credential) -> Request:
         "Authorization": SecretBytes(b"Basic " + base64.b64encode(pair.encode())),
         "Content-Type": "application/x-www-form-urlencoded;charset=UTF-8",
     }
-    meta = {"handle_httpstatus_list": [400, 401, 403]}
+    meta = {"handle_httpstatus_list": [400, 401, 403], "dont_retry": True}
     url = source_of(crawler) + twitter.TOKEN_PATH
     return Request(
         url, method="POST", headers=headers, body=b"grant_type=client_credentials", meta=meta, dont_filter=True

@@ -155,14 +155,25 @@ class Limit:
     reset: float
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call under way: by which credential, where to, its number there, and when it was sent."""
+
+    key: str
+    endpoint: str
+    number: int
+    sent_at: float
+
+
 @dataclass(slots=True)
 class Standing:
-    """How a credential stands at an endpoint. `remaining` takes calls under way for spent."""
+    """How a credential stands at an endpoint. `remaining` takes calls under way for spent; `sent` counts all calls."""
 
     limit: int | None = None
     remaining: int = 0
     reset: float | None = None
     in_flight: int = 0
+    sent: int = 0
     strikes: int = 0
     closed_until: float = 0.0
     retired: str | None = None
@@ -196,15 +207,21 @@ class Standing:
             self.reset = None
         self.remaining -= 1
         self.in_flight += 1
+        self.sent += 1
 
-    def learn(self, told: Limit) -> None:
-        """Take over an answer's headers; calls under way may or may not be counted in them."""
+    def learn(self, told: Limit, number: int) -> None:
+        """Take over what the answer to call `number` says. Answers come in any order.
+
+        It counts calls up to that one, and perhaps some that were sent later or are still under way: there are not more
+        calls left than it says, and not fewer than that less all these.
+        """
         if self.reset is not None and told.reset < self.reset:
             return  # of the window before
         self.limit = told.limit
         self.reset = told.reset
         self.unmetered = False
-        self.remaining = min(max(self.remaining, told.remaining - self.in_flight), told.remaining)
+        uncounted = self.sent - number + self.in_flight
+        self.remaining = min(max(self.remaining, told.remaining - uncounted), told.remaining)
 
 
 FIRST_PAUSE = 1.0
@@ -289,23 +306,25 @@ class Pool:
 
     # --- what happens to calls
 
-    def sent(self, key: str, endpoint: str, now: float) -> None:
-        self.standing(key, endpoint).send(self.clock.at(now))
+    def sent(self, key: str, endpoint: str, now: float) -> Call:
+        standing = self.standing(key, endpoint)
+        standing.send(self.clock.at(now))
+        return Call(key, endpoint, standing.sent, now)
 
-    def failed(self, key: str, endpoint: str) -> None:
-        """No answer came: whether it was counted is not known."""
-        self.standing(key, endpoint).in_flight -= 1
+    def failed(self, call: Call) -> None:
+        """No answer came, or none of the API: whether it was counted is not known."""
+        self._answered(call, None)
 
-    def succeeded(self, key: str, endpoint: str, told: Limit | None, sent_at: float) -> list[str]:
+    def succeeded(self, call: Call, told: Limit | None) -> list[str]:
         """A good answer. Returns the keys of credentials that are given up now: this one works, they did not."""
-        standing = self._answered(key, endpoint, told)
+        standing = self._answered(call, told)
         standing.strikes = 0
         standing.unmetered = told is None and standing.limit is None
-        for place in (endpoint, EVERYWHERE):
-            self.standing(key, place).doubted = None
+        for place in (call.endpoint, EVERYWHERE):
+            self.standing(call.key, place).doubted = None
         given_up = []
         for (other, _), doubtful in self.standings.items():
-            if doubtful.doubted and doubtful.doubted_at < sent_at:
+            if doubtful.doubted and doubtful.doubted_at < call.sent_at:
                 if not self.outage_rounds:
                     doubtful.retired = doubtful.doubted
                     given_up.append(other)
@@ -313,9 +332,9 @@ class Pool:
         self.outage_rounds = 0
         return given_up
 
-    def limited(self, key: str, endpoint: str, told: Limit | None, now: float) -> float:
+    def limited(self, call: Call, told: Limit | None, now: float) -> float:
         """A 429. Returns the seconds for which the credential is kept away, if its headers do not say."""
-        standing = self._answered(key, endpoint, told)
+        standing = self._answered(call, told)
         if told is not None and told.remaining <= 0 and self.clock.at(now) < told.reset:
             standing.remaining = 0
             return 0.0
@@ -324,23 +343,21 @@ class Pool:
         standing.closed_until = max(standing.closed_until, now + pause)
         return pause
 
-    def refused(
-        self, key: str, endpoint: str, why: str, everywhere: bool, now: float, told: Limit | None = None
-    ) -> None:
+    def refused(self, call: Call, why: str, everywhere: bool, now: float, told: Limit | None = None) -> None:
         """A 401, 402 or 403."""
-        self._answered(key, endpoint, told)
-        doubtful = self.standing(key, EVERYWHERE if everywhere else endpoint)
+        self._answered(call, told)
+        doubtful = self.standing(call.key, EVERYWHERE if everywhere else call.endpoint)
         if why in DEFINITE:
             doubtful.retired = why
             return
         doubtful.doubted, doubtful.doubted_at = why, now
-        usable = self.usable(endpoint)
-        if all(self._is_doubted(credential.key, endpoint) for credential in usable):
-            if any(self.standing(credential.key, endpoint).in_flight for credential in usable):
+        usable = self.usable(call.endpoint)
+        if all(self._is_doubted(credential.key, call.endpoint) for credential in usable):
+            if any(self.standing(credential.key, call.endpoint).in_flight for credential in usable):
                 return  # another answer is to come
             pause = FIRST_PAUSE * 2.0**self.outage_rounds
             if pause > self.patience:
-                self._give_up(usable, endpoint)
+                self._give_up(usable, call.endpoint)
             self.outage_until = now + pause
             self.outage_rounds += 1
 
@@ -353,11 +370,11 @@ class Pool:
                     standing.retired, standing.doubted = standing.doubted, None
                     standing.for_now = True
 
-    def _answered(self, key: str, endpoint: str, told: Limit | None) -> Standing:
-        standing = self.standing(key, endpoint)
+    def _answered(self, call: Call, told: Limit | None) -> Standing:
+        standing = self.standing(call.key, call.endpoint)
         standing.in_flight -= 1
         if told is not None:
-            standing.learn(told)
+            standing.learn(told, call.number)
         return standing
 
 

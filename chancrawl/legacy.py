@@ -121,7 +121,7 @@ def tweet_of(row: dict[str, Any]) -> Tweet:
         first_metrics=metrics,
         sentiment=row.get("sentiment"),
         found_in="legacy",
-        raw={name: value for name, value in row.items() if value is not None},
+        raw={name: value if isinstance(value, int) else str(value) for name, value in row.items() if value is not None},
     )
 
 

@@ -20,8 +20,13 @@ logger = logging.getLogger(__name__)
 
 
 def is_ban(response: Response) -> bool:
-    """Whether an answer says "too much": 429, 5xx, or the 403 page of the CDN. 304 and 404 are good answers."""
-    return response.status in (403, 408, 429) or response.status >= 500
+    """Whether an answer says "too much": 429, 5xx, or the 403 page of the CDN. 304 and 404 are good answers.
+
+    A 403 in JSON is the API's own, about who asks and not about how often.
+    """
+    if response.status == 403:
+        return b"json" not in (response.headers.get(b"Content-Type") or b"")
+    return response.status in (408, 429) or response.status >= 500
 
 
 def stopping(crawler: Crawler) -> bool:

@@ -39,8 +39,10 @@ def begin(feed: Feed) -> None:
         feed.walk_since_id = feed.newest_id
 
 
-def begin_older(feed: Feed, wants: Wants) -> bool:
-    """Set out downwards from the oldest post; False if no more is wanted than was read."""
+def begin_older(feed: Feed, wants: Wants, search_from: datetime | None = None) -> bool:
+    """Set out downwards from the oldest post; False if no more is wanted than was read, or none can be had."""
+    if search_from is not None and (feed.oldest_id or 0) <= id_at(search_from):
+        return False
     if feed.newest_id is None or feed.oldest_id is None or feed.complete_since is None or wants.each_visit:
         return False
     wants_more = feed.posts < wants.limit if wants.limit is not None else True
@@ -90,9 +92,9 @@ def advance(feed: Feed, page: Page, wants: Wants, seen_at: datetime, seen_id: in
     if page.next_token is not None and (left is None or left > 0):
         feed.next_token = page.next_token
         return True
-    if is_backfill and feed.walk_oldest_id is not None:
-        oldest_at = time_of(feed.walk_oldest_id) or seen_at
-        feed.complete_since = (oldest_at if page.next_token is not None else wants.since) or EPOCH
+    if is_backfill and feed.oldest_id is not None:
+        oldest_at = time_of(feed.oldest_id) or EPOCH
+        feed.complete_since = oldest_at if page.next_token is not None else wants.since or EPOCH
     _finish(feed, seen_at, seen_id)
     return False
 

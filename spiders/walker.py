@@ -131,7 +131,6 @@ class Walker:
 
     def _page_of(self, walk: Walk) -> Request:
         feed = walk.feed
-        reach = walking.search_reach(self.server_now()) if walk.endpoint is SEARCH else None
         walk.is_first_page = walk.is_new
         if walk.is_new:
             if feed.walk_until_id is None:
@@ -139,7 +138,7 @@ class Walker:
             if self.highest_id is not None:
                 walk.seen_id = walking.settled_id(self.highest_id)
         smallest = twitter.SMALLEST_PAGE[walk.endpoint.name]
-        asked = walking.parameters(feed, walk.wants, smallest, reach) | twitter.POST_PARAMETERS
+        asked = walking.parameters(feed, walk.wants, smallest, self._reach(walk)) | twitter.POST_PARAMETERS
         if feed.next_token is not None:
             asked["pagination_token" if walk.endpoint is TIMELINE else "next_token"] = feed.next_token
         elif walk.below is not None:
@@ -157,6 +156,10 @@ class Walker:
             argument=str(walk.account.id) if walk.account else "",
             walk=walk,
         )
+
+    def _reach(self, walk: Walk) -> datetime | None:
+        """As far back as a search goes; None for a timeline."""
+        return walking.search_reach(self.server_now()) if walk.endpoint is SEARCH else None
 
     def server_now(self) -> datetime:
         return datetime.fromtimestamp(self.access.pool.clock.at(time.monotonic()), UTC)
@@ -206,7 +209,7 @@ class Walker:
         if not goes_on:
             walk.feed.visited_at = datetime.now(UTC)
         yield replace(walk.feed)
-        if goes_on or walking.begin_older(walk.feed, walk.wants):
+        if goes_on or walking.begin_older(walk.feed, walk.wants, self._reach(walk)):
             walk.urgency -= 1
             self.add(walk)
         else:

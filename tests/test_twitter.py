@@ -1,0 +1,206 @@
+"""X's payloads made into items: the recorded ones, and odd ones."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chancrawl import legacy, twitter
+from chancrawl.items import Tweet
+from chancrawl.payload import Malformed
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def recorded(fixtures: Path) -> dict[str, Any]:
+    files = sorted((fixtures / "x").glob("v2.*.json"))
+    return {file.name: json.loads(file.read_bytes()) for file in files if "headers" not in file.name}
+
+
+def page_of(payload: dict[str, Any]) -> list[Tweet]:
+    tweets = twitter.parse_page(payload, "search:x", NOW).tweets
+    assert [twitter.describe(tweet) for tweet in tweets] == [()] * len(tweets)
+    return tweets
+
+
+def test_every_recorded_payload_lands_whole(fixtures: Path) -> None:
+    posts = users = 0
+    for name, payload in recorded(fixtures).items():
+        data = payload["data"] if isinstance(payload["data"], list) else [payload["data"]]
+        if "tweet_count" in data[0]:
+            continue  # counts of posts by the hour: nothing that is collected
+        if "text" in data[0]:
+            tweets = page_of(payload)
+            assert [str(tweet.id) for tweet in tweets] == [raw["id"] for raw in data], name
+            for tweet, raw in zip(tweets, data, strict=True):
+                assert tweet.raw == raw
+                assert_equal_to_payload(tweet, raw, payload.get("includes", {}))
+            posts += len(tweets)
+        else:
+            found = twitter.parse_users(payload, [raw["username"] for raw in data], NOW)
+            assert [str(account.id) for account in found.accounts] == [raw["id"] for raw in data], name
+            for account, raw in zip(found.accounts, data, strict=True):
+                assert account.raw == raw and account.username == raw["username"] and account.name == raw["name"]
+                assert account.metrics == raw.get("public_metrics", {})
+                assert account.pinned_id == (int(raw["pinned_tweet_id"]) if "pinned_tweet_id" in raw else None)
+            assert not found.problems
+            users += len(found.accounts)
+    assert posts > 100 and users > 190
+
+
+def assert_equal_to_payload(tweet: Tweet, raw: dict[str, Any], includes: dict[str, Any]) -> None:
+    entities = raw.get("entities", {})
+    people = {user["id"]: user for user in includes.get("users", [])}
+    referred = {post["id"]: post for post in includes.get("tweets", [])}
+    media = {medium["media_key"]: medium for medium in includes.get("media", [])}
+    assert tweet.text == raw["text"] and tweet.lang == raw.get("lang") and tweet.source == raw.get("source")
+    assert tweet.hashtags == [tag["tag"] for tag in entities.get("hashtags", [])]
+    assert tweet.mention_usernames == [mention["username"] for mention in entities.get("mentions", [])]
+    assert tweet.mention_ids == [int(mention["id"]) for mention in entities.get("mentions", [])]
+    links = [url["expanded_url"] for url in entities.get("urls", [])]
+    assert tweet.urls == [url for url in links if "/photo/" not in url and "/video/" not in url]
+    assert tweet.metrics == raw.get("public_metrics", {})
+    if "author_id" in raw:
+        assert tweet.author_id == int(raw["author_id"])
+        assert tweet.username == people.get(raw["author_id"], {}).get("username")
+    if "created_at" in raw:
+        assert tweet.posted_at == datetime.fromisoformat(raw["created_at"])
+        assert twitter.time_of(tweet.id).replace(microsecond=0) == tweet.posted_at  # type: ignore[union-attr]
+    keys = raw.get("attachments", {}).get("media_keys", [])
+    shown = [media[key].get("url") or media[key].get("preview_image_url") for key in keys if key in media]
+    assert (tweet.media_urls or []) == [url for url in shown if url]
+    kinds = {reference["type"]: reference["id"] for reference in raw.get("referenced_tweets", [])}
+    assert tweet.in_reply_to_id == (int(kinds["replied_to"]) if "replied_to" in kinds else None)
+    assert tweet.quoted_id == (int(kinds["quoted"]) if "quoted" in kinds else None)
+    if "retweeted" in kinds:
+        original = referred.get(kinds["retweeted"])
+        assert tweet.retweeted_id == int(kinds["retweeted"])
+        if original is not None:
+            assert tweet.retweeted_text == original["text"]
+            assert tweet.retweeted_username == people[original["author_id"]]["username"]
+            assert tweet.retweeted_name == people[original["author_id"]]["name"]
+    if "in_reply_to_user_id" in raw and raw["in_reply_to_user_id"] in people:
+        assert tweet.in_reply_to_username == people[raw["in_reply_to_user_id"]]["username"]
+    assert tweet.place_id == raw.get("geo", {}).get("place_id")
+    point = raw.get("geo", {}).get("coordinates", {}).get("coordinates")
+    assert [tweet.longitude, tweet.latitude] == (point or [None, None])
+    assert tweet.edit_history == [int(number) for number in raw.get("edit_history_tweet_ids", [])]
+
+
+def test_recorded_errors_tell_who_is_missing(fixtures: Path) -> None:
+    payload = recorded(fixtures)["v2.users.partial-errors.json"]
+    missing = [error["value"] for error in payload["errors"] if error["resource_type"] == "user"]
+    found = twitter.parse_users(payload, [payload["data"][0]["username"], *missing], NOW)
+    assert [handle.status for handle in found.handles] == ["active", *["missing"] * len(missing)]
+
+
+def test_recorded_columns_of_the_older_table(fixtures: Path) -> None:
+    tweets = page_of(recorded(fixtures)["v2.search-recent.full-fields.json"])
+    rows = [dict(zip(legacy.COLUMNS, legacy.row_of(tweet), strict=True)) for tweet in tweets]
+    assert rows[0]["hashtags"] == "{PeoplesVote,Brexit}" and rows[0]["created_at"] == "Wed Sep 22 16:37:29 +0000 2021"
+    assert rows[1]["retweeted_status_user_handle"] == "carolJhedges" and rows[1]["user_mentions_id"] == "{711945679}"
+    assert rows[1]["text"].endswith("…") and len(rows[1]["retweeted_status_text"]) > 200
+
+
+def user_error(detail: str, kind: str = "resource-not-found") -> dict[str, Any]:
+    return {
+        "value": "someone",
+        "detail": detail,
+        "resource_type": "user",
+        "type": f"https://api.twitter.com/2/problems/{kind}",
+    }
+
+
+@pytest.mark.parametrize(
+    "error,status",
+    [
+        (user_error("Could not find user with usernames: [someone]."), "missing"),
+        (user_error("User has been suspended: [someone]."), "suspended"),
+        (
+            user_error("Sorry, you are not authorized to see the user with id: [1].", "not-authorized-for-resource"),
+            "protected",
+        ),
+    ],
+)
+def test_refusals_of_accounts(error: dict[str, Any], status: str) -> None:
+    assert twitter.parse_users({"errors": [error]}, ["SomeOne"], NOW).handles[0].status == status
+    assert twitter.parse_page({"errors": [error]}, "timeline:1", NOW).refusal == status
+
+
+def test_an_empty_page_is_a_page_and_nonsense_is_none() -> None:
+    assert twitter.parse_page({"meta": {"result_count": 0}}, "timeline:1", NOW).tweets == []
+    nonsense: list[Any] = [{}, [], None, {"data": 5, "meta": {}}, {"data": [{}], "meta": {}}, {"error": "x"}]
+    for payload in nonsense:
+        with pytest.raises(Malformed):
+            twitter.parse_page(payload, "timeline:1", NOW)
+
+
+def test_a_long_post_is_its_note() -> None:
+    raw = {
+        "id": "1576994789110992896",
+        "text": "The first 280 signs… https://t.co/x",
+        "entities": {"urls": [{"url": "https://t.co/x", "expanded_url": "https://twitter.com/i/web/status/1"}]},
+        "note_tweet": {"text": "The whole of it #end", "entities": {"hashtags": [{"tag": "end"}]}},
+    }
+    (tweet,) = page_of({"data": [raw], "meta": {}})
+    assert (tweet.text, tweet.hashtags, tweet.urls) == ("The whole of it #end", ["end"], [])
+
+
+def test_a_retweet_of_what_is_gone_keeps_its_author() -> None:
+    raw = {
+        "id": "1576994789110992896",
+        "text": "RT @gone_one: hello",
+        "referenced_tweets": [{"type": "retweeted", "id": "5"}],
+    }
+    (tweet,) = page_of({"data": [raw], "meta": {}})
+    assert (tweet.retweeted_id, tweet.retweeted_username, tweet.retweeted_text) == (5, "gone_one", None)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+KEYS = (
+    "id author_id created_at text entities note_tweet referenced_tweets attachments geo public_metrics in_reply_to_user_id "
+    "edit_history_tweet_ids lang"
+).split()
+
+
+@given(
+    st.lists(st.dictionaries(st.sampled_from(KEYS), json_values, max_size=8), max_size=4),
+    st.dictionaries(st.sampled_from(list(twitter.INCLUDED)), json_values, max_size=3),
+    json_values,
+)
+def test_whatever_comes_a_good_post_among_it_is_kept(odd: list[Any], includes: Any, meta: Any) -> None:
+    good = {"id": "1576994789110992896", "text": "a NUL \x00 and half \ud83d", "author_id": "7"}
+    page = twitter.parse_page({"data": [*odd, good], "includes": includes, "meta": meta}, "timeline:7", NOW)
+    for tweet in page.tweets:
+        twitter.describe(tweet)
+        assert 0 < tweet.id < 2**63 and len(legacy.row_of(tweet)) == len(legacy.COLUMNS)
+    assert page.tweets[-1].text == "a NUL \ufffd and half \ufffd"
+
+
+@given(json_values)
+def test_odd_answers_are_malformed_and_nothing_worse(payload: Any) -> None:
+    for parse in (
+        lambda: twitter.parse_page(payload, "timeline:1", NOW),
+        lambda: twitter.parse_users(payload, ["a"], NOW),
+        lambda: twitter.parse_trends(payload, 1, NOW),
+    ):
+        try:
+            parse()
+        except Malformed:
+            continue
+
+
+def test_ids_tell_the_time() -> None:
+    for time in (datetime(2012, 1, 1, tzinfo=UTC), NOW):
+        assert twitter.time_of(twitter.id_at(time)) == time
+    assert twitter.time_of(20) is None

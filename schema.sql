@@ -265,7 +265,7 @@ CREATE TABLE IF NOT EXISTS feeds (
     walk_posts     bigint NOT NULL
 );
 COMMENT ON TABLE feeds IS 'How far each timeline and each search has been read.';
-COMMENT ON COLUMN feeds.feed IS 'timeline:ACCOUNT_ID or search:QUERY.';
+COMMENT ON COLUMN feeds.feed IS 'timeline:ACCOUNT_ID, search:QUERY or trend:QUERY.';
 COMMENT ON COLUMN feeds.newest_id IS 'Everything up to this id is stored: since_id of the next visit.';
 COMMENT ON COLUMN feeds.seen_id IS 'At the last visit it had shown nothing else up to this id.';
 COMMENT ON COLUMN feeds.oldest_id IS 'Lowest id that was read.';
@@ -356,7 +356,7 @@ COMMENT ON COLUMN tweets.latitude IS 'Latitude, where the exact place is given.'
 COMMENT ON COLUMN tweets.metrics IS 'Its public counts when it was seen last: like_count, retweet_count, reply_count, quote_count, bookmark_count, impression_count.';
 COMMENT ON COLUMN tweets.first_metrics IS 'Its public counts when it was seen first.';
 COMMENT ON COLUMN tweets.sentiment IS 'Polarity of an English text, from -1 to 1, with SENTIMENT=1.';
-COMMENT ON COLUMN tweets.found_in IS 'Feed that showed it first: timeline:ACCOUNT_ID or search:QUERY.';
+COMMENT ON COLUMN tweets.found_in IS 'Feed that showed it first: timeline:ACCOUNT_ID, search:QUERY or trend:QUERY.';
 COMMENT ON COLUMN tweets.first_seen_at IS 'When it was first read; null for rows taken over from the older crawler.';
 COMMENT ON COLUMN tweets.last_seen_at IS 'When its counts were last seen to have changed.';
 COMMENT ON COLUMN tweets.raw IS 'The post as it was sent. Of a row taken over from the older crawler: that row.';

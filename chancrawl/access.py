@@ -132,7 +132,7 @@ class Access:
     # --- credentials
 
     async def take(self, endpoint: str) -> Call:
-        """The next call, taken from the credential that has most left; waited for if need be. UserError if none is left."""
+        """The next call, from the credential that has most left; waited for if need be. UserError if there is none."""
         while True:
             now = time.monotonic()
             if not self.pool.clock.is_told and self.pool.in_flight:
@@ -201,12 +201,13 @@ class Access:
         now = time.monotonic()
         call: Call = request.meta["x_call"]
         key, endpoint = call.key, call.endpoint
-        signed_at = self.pool.clock.at(call.sent_at)
-        date_told = http_time(header(response, "Date"))
-        self.pool.clock.tell(date_told.timestamp() if date_told else None, now)
+        thought = self.pool.clock.at(now)
+        if is_json(response):  # and not whatever stands before the API
+            date_told = http_time(header(response, "Date"))
+            self.pool.clock.tell(date_told.timestamp() if date_told else None, now)
         told = limit_of(response)
         retry = None
-        if response.status == 401 and abs(self.pool.clock.at(now) - signed_at) > SIGNATURE_HOLDS:
+        if response.status == 401 and abs(self.pool.clock.at(now) - thought) > SIGNATURE_HOLDS:
             self.pool.failed(call)  # signed at a wrong time, for our clock goes wrong: not the credential's fault
             retry = "signed at a wrong time"
         elif response.status == 429:
@@ -261,11 +262,7 @@ class Access:
         """
         while True:
             day = datetime.now(UTC).date()
-            granted = count
-            if self.budget < inf:
-                left = self.budget - await self.sharing.spent(day)
-                price = self.price[kind]
-                granted = min(count, int(left / price + 1e-6)) if price else count
+            granted = min(count, await self.affordable(kind))
             if granted >= least:
                 reads = self._reads(kind, granted)
                 if await self.sharing.spend(day, reads, self.budget):
@@ -280,6 +277,13 @@ class Access:
                 )
             await self.wait(0.5)
 
+    async def affordable(self, kind: str) -> int:
+        """So many reads the budget still allows today."""
+        price = self.price[kind]
+        if self.budget == inf or not price:
+            return 10**9
+        return int((self.budget - await self.sharing.spent(datetime.now(UTC).date())) / price + 1e-6)
+
     async def settle(self, request: Request | None, count: int) -> None:
         """What a request has really read."""
         assert request is not None
@@ -288,7 +292,7 @@ class Access:
             return
         kind = request.meta["x_bills"]
         back = self._reads(kind, count - getattr(reservation.reads, kind))
-        await self.sharing.spend(reservation.day, back, self.budget)
+        await self.sharing.spend(reservation.day, back, inf)
         self.reserved -= 1  # only now: who waits for it looks at the bill next
         self._count(back)
         await self.tell_news()

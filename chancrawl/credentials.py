@@ -125,6 +125,10 @@ def authorization(credential: Credential, url: str, timestamp: float) -> SecretB
     return SecretBytes(headers["Authorization"].encode())
 
 
+CLOCK_MAY_DIFFER = 60.0
+"""An answer that was under way for longer, in seconds, says that an earlier one told a wrong time."""
+
+
 class ServerClock:
     """The server's time, from its Date headers: never ahead of it, and the closer the more answers there were.
 
@@ -139,7 +143,8 @@ class ServerClock:
     def tell(self, date: float | None, now: float) -> None:
         if date is not None:
             offset = date - now
-            self._offset = max(self._offset, offset) if self.is_told else offset
+            is_lower_bound = self.is_told and offset > self._offset - CLOCK_MAY_DIFFER
+            self._offset = max(self._offset, offset) if is_lower_bound else offset
             self.is_told = True
 
     def at(self, now: float) -> float:
@@ -274,7 +279,7 @@ class Pool:
         ]
 
     def next(self, endpoint: str, now: float) -> Credential | float | None:
-        """The credential for the next call, or the seconds until one is free (inf: when an answer comes); None: never."""
+        """The credential for the next call, or seconds until one is free (inf: when an answer comes); None: never."""
         server_now = self.clock.at(now)
         usable = self.usable(endpoint)
         if not usable:
@@ -299,7 +304,10 @@ class Pool:
             return inf
         if now < self.outage_until:
             return self.outage_until - now
-        return refused[self.outage_rounds % len(refused)]
+        server_now = self.clock.at(now)
+        waits = [self.standing(credential.key, endpoint).wait(now, server_now) for credential in refused]
+        free = [credential for credential, wait in zip(refused, waits, strict=True) if wait <= 0]
+        return free[self.outage_rounds % len(free)] if free else min(waits)
 
     def _is_doubted(self, key: str, endpoint: str) -> bool:
         return any(self.standing(key, place).doubted for place in (endpoint, EVERYWHERE))

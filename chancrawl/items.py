@@ -209,7 +209,7 @@ class Handle:
 
 @dataclass(slots=True)
 class Feed:
-    """How far a timeline (`timeline:ACCOUNT_ID`) or a search (`search:QUERY`) has been read.
+    """How far a timeline (`timeline:ACCOUNT_ID`), a search (`search:QUERY`) or a trend's (`trend:QUERY`) has been read.
 
     A feed is read from its newest post backwards, page by page: a walk. Everything up to `newest_id` is stored, down
     to `oldest_id`, and is complete back to `complete_since`. At the last visit there was nothing else up to `seen_id`,

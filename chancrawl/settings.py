@@ -1,7 +1,8 @@
 """Every setting of ours, and every one of Scrapy's that differs from its default, with unit, default and reason.
 
 A setting is taken from `-s NAME=VALUE`, else from the environment variable NAME where this file says `configured`,
-else from chancrawl.ini or tweet.ini, else from here. https://docs.scrapy.org/en/latest/topics/settings.html lists Scrapy's own.
+else from chancrawl.ini or tweet.ini, else from here.
+https://docs.scrapy.org/en/latest/topics/settings.html lists Scrapy's own.
 """
 
 from importlib.metadata import version

@@ -29,7 +29,9 @@ FORGIVEN_AFTER = {
 
 # While nothing is known of a window, `remaining` counts its calls downwards from 0.
 TAKE = """
-INSERT INTO credential_limits (credential, endpoint, remaining) VALUES (?, ?, -1)
+INSERT INTO credential_limits (credential, endpoint, remaining)
+SELECT ?, ?, -1 WHERE NOT EXISTS
+    (SELECT 1 FROM credential_limits WHERE credential = ? AND endpoint = '*' AND retired IS NOT NULL)
 ON CONFLICT (credential, endpoint) DO UPDATE SET
     remaining = CASE WHEN credential_limits.reset_at <= ? THEN credential_limits.call_limit - 1
                      ELSE credential_limits.remaining - 1 END,
@@ -147,18 +149,19 @@ class Sharing:
         """Take one call from a shared window. False if other crawls have used it up; the pool knows then."""
         if self.store is None:
             return True
-        taken = await self._rows(TAKE, key, endpoint, server_now, server_now, server_now)
+        taken = await self._rows(TAKE, key, endpoint, key, server_now, server_now, server_now)
         if taken is None:
             return True
         standing = self.pool.standing(key, endpoint)
         if not taken:
             sql = (
-                "SELECT call_limit, remaining, reset_at, retired FROM credential_limits "
-                "WHERE credential = ? AND endpoint = ?"
+                "SELECT endpoint, call_limit, remaining, reset_at, retired FROM credential_limits "
+                "WHERE credential = ? AND endpoint IN (?, '*')"
             )
-            for limit, remaining, reset, retired in await self._rows(sql, key, endpoint) or ():
-                standing.limit, standing.remaining, standing.reset = limit, min(remaining or 0, 0), reset
-                standing.retired = retired
+            for place, limit, remaining, reset, retired in await self._rows(sql, key, endpoint) or ():
+                self.pool.standing(key, place).retired = retired
+                if place == endpoint:
+                    standing.limit, standing.remaining, standing.reset = limit, min(remaining or 0, 0), reset
             return False
         limit, remaining, reset = taken[0]
         self._shared[key, endpoint] = remaining, reset
@@ -204,15 +207,20 @@ class Sharing:
         return await self._spend(day, reads, budget)
 
     async def _write_unwritten(self) -> None:
-        for day in list(self._unwritten):
-            await self._spend(day, self._unwritten.pop(day), float("inf"))
+        if self._unwritten and not self._is_out_of_reach:
+            unwritten, self._unwritten = self._unwritten, {}
+            for day, reads in unwritten.items():
+                await self._spend(day, reads, float("inf"))
 
     async def _spend(self, day: date, reads: Reads, budget: float) -> bool:
         if reads.dollars > budget:
             return False
         values = (day.isoformat(), reads.posts, reads.users, reads.trends, round(reads.dollars, 6))
         rows = await self._rows(SPEND, *values, min(budget, 1e15))
-        return rows is None or bool(rows)
+        if rows is None:  # the store is out of reach: kept until it is back
+            _add(self._unwritten.setdefault(day, Reads()), reads)
+            return True
+        return bool(rows)
 
     async def spent(self, day: date) -> float:
         unwritten = self._unwritten.get(day, Reads()).dollars

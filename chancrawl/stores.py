@@ -142,7 +142,7 @@ class PostgresStore:
             if self.legacy_table():
                 raise UserError(
                     f"{self.place[0].upper() + self.place[1:]} holds the older crawler's table {LEGACY_TABLE}; run "
-                    "`scrapy initdb --import-legacy` once: it takes the rows over and keeps the table under a new name.",
+                    "`scrapy initdb --import-legacy` once: it takes the rows over and keeps the table, renamed.",
                     reason="store_unavailable",
                 )
             self.create_tables(cursor)

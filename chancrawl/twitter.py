@@ -497,6 +497,9 @@ def id_of(value: Any) -> int | None:
     return value if type(value) is int and 0 < value <= LARGEST_ID else None
 
 
+MEDIA_PAGES = ("pic.twitter.com/", "pic.x.com/")
+
+
 class Entities:
     """The hashtags, links and mentions of a text."""
 
@@ -518,7 +521,7 @@ class Entities:
         """The links as they were meant (t.co resolved), without those that only stand for the post's own media."""
         links = []
         for entry in self._entries("urls"):
-            is_media = "media_key" in entry.raw or (entry.text("display_url") or "").startswith(("pic.twitter.com/", "pic.x.com/"))  # fmt: skip
+            is_media = "media_key" in entry.raw or (entry.text("display_url") or "").startswith(MEDIA_PAGES)
             url = entry.text("expanded_url") or entry.text("url")
             if url and not is_media:
                 links.append(url)

@@ -55,7 +55,8 @@ class XLedger:
 
     async def trends(self, woeid: int, since: datetime) -> list[Trend]:
         """The trends of a place when they were read last, if that was after `since`."""
-        where = "WHERE woeid = ? AND seen_at = (SELECT max(seen_at) FROM trends WHERE woeid = ? AND seen_at > ?) ORDER BY rank"
+        latest = "SELECT max(seen_at) FROM trends WHERE woeid = ? AND seen_at > ?"
+        where = f"WHERE woeid = ? AND seen_at = ({latest}) ORDER BY rank"
         text = since.isoformat().replace("+00:00", "Z")
         return await self.ledger.select(Trend, where, woeid, woeid, text)
 

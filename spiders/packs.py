@@ -17,7 +17,6 @@ from chancrawl.access import payload_of
 from chancrawl.client import reason_of, seen_at
 from chancrawl.items import Account, Feed, Item
 from chancrawl.middlewares import stopping
-from chancrawl.payload import Malformed
 from chancrawl.twitter import PAGE, SEARCH, SMALLEST_PAGE, Page
 from chancrawl.walking import Pack
 from spiders.walker import TRIES, Walker, merge
@@ -50,7 +49,7 @@ class PackReader:
         self.found: Counter[int] = Counter()
         self.newest: dict[int, int] = {}
         self.authors: dict[int, Account] = {}
-        self.read: list[Feed] = []
+        self.whole: list[Feed] = []
         self.not_read: list[Feed] = []
 
     def add(self, pack: Pack) -> None:
@@ -71,7 +70,7 @@ class PackReader:
     def incomplete(self) -> list[Feed]:
         """Feeds whose account's count of posts has grown by more than was found, or that were silent for too long."""
         feeds = list(self.not_read)
-        for feed in self.read:
+        for feed in self.whole:
             number = twitter.account_of_feed(feed)
             held, shown = self.accounts[number], self.authors.get(number)
             if shown is not None:
@@ -107,30 +106,33 @@ class PackReader:
 
     async def answered(self, response: Response, search: Search) -> AsyncIterator[Item]:
         try:
-            try:
-                page = twitter.parse_page(payload_of(response), f"search:{search.pack.query}", seen_at(response))
-            except Malformed as error:
-                await self.walker.access.settle(response.request, 0)
-                self.walker.quarantine.set_aside(response.url, response.body, str(error))
-                self._again(search, str(error))
-                return
-            for tweet in page.tweets:
-                tweet.found_in = twitter.feed_of(tweet.author_id) if tweet.author_id else tweet.found_in
-            new, changed, read_today = await self.walker.ledger.x.sift(page.tweets)
-            await self.walker.access.settle(response.request, len(page.tweets) - len(read_today))
-            search.tries = 0
-            self._note(page, {tweet.id for tweet in new})
-            for tweet in [*new, *changed]:
-                yield tweet
-            if page.next_token is not None:
-                search.next_token = page.next_token
-                self.waiting.append(search)
-                return
-            for item in self._finished(search, seen_at(response)):
+            page = twitter.parse_page(payload_of(response), f"search:{search.pack.query}", seen_at(response))
+        except Exception as error:  # Malformed, or something that nobody has thought of
+            await self.walker.access.settle(response.request, 0)
+            self.walker.quarantine.set_aside(response.url, response.body, f"{type(error).__name__}: {error}")
+            self._again(search, str(error))
+        else:
+            async for item in self._read(response, search, page):
                 yield item
         finally:
             self.searches -= 1
             self.walker.ended()
+
+    async def _read(self, response: Response, search: Search, page: Page) -> AsyncIterator[Item]:
+        for tweet in page.tweets:
+            tweet.found_in = twitter.feed_of(tweet.author_id) if tweet.author_id else tweet.found_in
+        new, changed, read_today = await self.walker.ledger.x.sift(page.tweets)
+        await self.walker.access.settle(response.request, len(page.tweets) - len(read_today))
+        search.tries = 0
+        self._note(page, {tweet.id for tweet in new})
+        for tweet in [*new, *changed]:
+            yield tweet
+        if page.next_token is not None:
+            search.next_token = page.next_token
+            self.waiting.append(search)
+            return
+        for item in self._finished(search, seen_at(response)):
+            yield item
 
     def _note(self, page: Page, new: set[int]) -> None:
         for tweet in page.tweets:
@@ -151,7 +153,7 @@ class PackReader:
             merged = merge(self.accounts[number], shown) if shown is not None else None
             if merged is not None:
                 items.append(merged)
-            self.read.append(replace(feed))  # as it was: what is missing lies above it
+            self.whole.append(replace(feed))  # as it was: what is missing lies above it
             walking.found(feed, self.found[number], self.newest.get(number), seen, search.seen_id)
             feed.visited_at = datetime.now(UTC)
             items.append(replace(feed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,8 +22,7 @@ from chancrawl.errors import UserError
 from chancrawl.handles import Handles, is_file
 from chancrawl.items import Account, Feed, Handle, Item
 from chancrawl.middlewares import stopping
-from chancrawl.payload import Malformed
-from chancrawl.twitter import TIMELINE, USERS, USERS_AT_ONCE, feed_of
+from chancrawl.twitter import TIMELINE, USERS, USERS_AT_ONCE, Users, feed_of
 from chancrawl.walking import Wants
 from spiders.packs import PackReader
 from spiders.walker import TRIES, Walk, merge, pause_before
@@ -84,6 +84,7 @@ class TimelineSpider(XSpider):
         self.names: list[str] = []  # to be looked up
         self.tries: dict[str, int] = {}
         self.paused_until = 0.0  # no look-up before: the last one came to nothing
+        self.lost: dict[str, Account] = {}  # known accounts that could not be read, and are asked for again
         self.active: set[int] = set()  # accounts of this round that are in work
         self.in_packs: list[Feed] = []
         self.left = self.sample
@@ -93,9 +94,12 @@ class TimelineSpider(XSpider):
         chunks = self.handles.chunks()
         is_read = False
         while not stopping(self.crawler):
+            if len(self.in_packs) >= WINDOW:
+                async for page in self._by_search():
+                    yield page
             is_batch = len(self.names) >= USERS_AT_ONCE or (is_read and self.names)
             if is_batch and self.walker.has_room() and time.monotonic() >= self.paused_until:
-                yield self._look_up()
+                yield await self._look_up()
             elif not is_read and len(self.active) < WINDOW and len(self.names) < USERS_AT_ONCE:
                 try:
                     await self._take(await anext(chunks))
@@ -114,7 +118,7 @@ class TimelineSpider(XSpider):
     # --- from names to accounts
 
     async def _take(self, chunk: dict[str, str]) -> None:
-        """Sort names: known accounts are visited, unknown names looked up, and those that led nowhere left for later."""
+        """Sort names: known accounts are visited, unknown names looked up, and those that led nowhere left alone."""
         held = await self.ledger.x.handles(chunk)
         accounts = await self.ledger.x.accounts({h.account_id for h in held.values() if h.account_id is not None})
         feeds = await self.ledger.x.feeds([feed_of(number) for number in accounts])
@@ -126,19 +130,27 @@ class TimelineSpider(XSpider):
                 account = accounts.get(handle.account_id or 0)
                 if account is not None and account.status == "active":
                     self._visit(account, feeds[feed_of(account.id)])
+                elif account is not None and (account.last_seen_at or self.stale) < self.stale:
+                    self._ask_for(account.username)  # the name that it has now
+                    self.lost[account.username.lower()] = account
                 else:
                     self.stats.inc_value("x/handles_passed_over")
-            elif lower not in self.tries:
-                self.names.append(name)
-                self.tries[lower] = 0
-                self._count_down()
+            else:
+                self._ask_for(name)
+
+    def _ask_for(self, name: str) -> None:
+        if name.lower() not in self.tries:
+            self.names.append(name)
+            self.tries[name.lower()] = 0
+            self._count_down()
 
     def _count_down(self) -> None:
         if self.left is not None:
             self.left -= 1
 
-    def _look_up(self) -> Request:
-        names, self.names = self.names[:USERS_AT_ONCE], self.names[USERS_AT_ONCE:]
+    async def _look_up(self) -> Request:
+        number = max(min(USERS_AT_ONCE, await self.access.affordable("users")), 1)
+        names, self.names = self.names[:number], self.names[number:]
         self.walker.begun()
         return self.walker.client.request(
             USERS,
@@ -146,42 +158,49 @@ class TimelineSpider(XSpider):
             self.looked_up,
             self.not_looked_up,
             bills=("users", len(names)),
+            least=len(names),
             names=names,
         )
 
     async def looked_up(self, response: Response, names: list[str]) -> AsyncIterator[Item]:
+        users: Users | None = None
         try:
             users = twitter.parse_users(payload_of(response), names, seen_at(response))
-        except Malformed as error:
-            await self.access.settle(response.request, 0)
-            self.walker.quarantine.set_aside(response.url, response.body, str(error))
+        except Exception as error:  # Malformed, or something that nobody has thought of
+            self.walker.quarantine.set_aside(response.url, response.body, f"{type(error).__name__}: {error}")
             self._again(names, str(error))
-            self.walker.ended()
-            return
         try:
-            await self.access.settle(response.request, len(users.accounts))
-            if users.problems:
-                self.walker.quarantine.set_aside(response.url, response.body, "; ".join(users.problems[:10]))
-            answered = {handle.handle for handle in users.handles}
-            if not users.accounts and len(names) > 4 and self.tries[names[0].lower()] < 2:
-                answered = set()  # nobody is there: that is an outage rather than so many accounts
-            unanswered = [name for name in names if name.lower() not in answered]
-            if unanswered:
-                self._again(unanswered, "no answer about them")
-            held = await self.ledger.x.accounts([account.id for account in users.accounts])
-            feeds = await self.ledger.x.feeds([feed_of(account.id) for account in users.accounts])
-            for shown in users.accounts:
-                account = (merge(held[shown.id], shown) or held[shown.id]) if shown.id in held else shown
-                yield account
-                if account.status == "active":
-                    self._visit(account, feeds[feed_of(account.id)])
-            for handle in users.handles:
-                if handle.handle in answered:
-                    self.tries.pop(handle.handle, None)
-                    self._tell(handle)
-                    yield handle
+            await self.access.settle(response.request, len(users.accounts) if users else 0)
+            if users is not None:
+                async for item in self._found(response, users, names):
+                    yield item
         finally:
             self.walker.ended()
+
+    async def _found(self, response: Response, users: Users, names: list[str]) -> AsyncIterator[Item]:
+        if users.problems:
+            self.walker.quarantine.set_aside(response.url, response.body, "; ".join(users.problems[:10]))
+        answered = {handle.handle for handle in users.handles}
+        if not users.accounts and len(names) > 4 and self.tries.get(names[0].lower(), 0) < 2:
+            answered = set()  # nobody is there: that is an outage rather than so many accounts
+        unanswered = [name for name in names if name.lower() not in answered]
+        if unanswered:
+            self._again(unanswered, "no answer about them")
+        held = await self.ledger.x.accounts([account.id for account in users.accounts])
+        feeds = await self.ledger.x.feeds([feed_of(account.id) for account in users.accounts])
+        for shown in users.accounts:
+            account = (merge(held[shown.id], shown) or held[shown.id]) if shown.id in held else shown
+            yield account
+            if account.status == "active":
+                self._visit(account, feeds[feed_of(account.id)], is_fresh=True)
+        for handle in users.handles:
+            if handle.handle in answered:
+                self.tries.pop(handle.handle, None)
+                self._tell(handle)
+                yield handle
+                lost = self.lost.pop(handle.handle, None)
+                if lost is not None and handle.account_id is None:
+                    yield replace(lost, status=handle.status, last_seen_at=handle.checked_at)
 
     def _tell(self, handle: Handle) -> None:
         self.stats.inc_value(f"x/accounts/{handle.status}")
@@ -208,8 +227,8 @@ class TimelineSpider(XSpider):
 
     # --- visits
 
-    def _visit(self, account: Account, feed: Feed) -> None:
-        """Have an account's timeline read, unless that was done or is being done."""
+    def _visit(self, account: Account, feed: Feed, is_fresh: bool = False) -> None:
+        """Have an account's timeline read, unless that was done or is being done. `is_fresh`: it was just looked up."""
         if account.id in self.active or (feed.visited_at is not None and feed.visited_at >= self.began):
             return
         if self.follow is not None and feed.visited_at is not None and feed.next_token is None:
@@ -223,12 +242,12 @@ class TimelineSpider(XSpider):
         if self.by_search and feed.seen_id is not None and feed.next_token is None:
             self.in_packs.append(feed)
             return
-        self._walk(account, feed)
+        if is_fresh and account.metrics.get("tweet_count") == 0:
+            self.active.discard(account.id)
+        else:
+            self._walk(account, feed)
 
     def _walk(self, account: Account, feed: Feed) -> None:
-        if feed.newest_id is None and account.metrics.get("tweet_count") == 0:
-            self.active.discard(account.id)
-            return
         expected = min(account.metrics.get("tweet_count", 0), self.wants.limit or twitter.REACHABLE) - feed.posts
         urgency = expected / twitter.PAGE if feed.newest_id is None or feed.next_token else feed.posts_per_day or 0.0
         self.walker.add(Walk(feed, TIMELINE, self.wants, account=account, urgency=urgency, done=self._done))
@@ -241,8 +260,9 @@ class TimelineSpider(XSpider):
         """The new posts of many accounts with few searches; then timelines, where the counts say that more is there."""
         reach = walking.search_reach(datetime.now(UTC))
         longest = self.crawler.settings.getint("X_QUERY_LENGTH")
-        packs, alone = walking.pack(self.in_packs, longest, reach)
-        accounts = await self.ledger.x.accounts([twitter.account_of_feed(feed) for feed in self.in_packs])
+        feeds, self.in_packs = self.in_packs, []
+        packs, alone = walking.pack(feeds, longest, reach)
+        accounts = await self.ledger.x.accounts([twitter.account_of_feed(feed) for feed in feeds])
         reader = PackReader(self.walker, accounts)
         for pack in packs:
             reader.add(pack)
@@ -255,6 +275,7 @@ class TimelineSpider(XSpider):
             self._walk(accounts[twitter.account_of_feed(feed)], feed)
         async for request in self.walker.requests():
             yield request
+        self.active -= accounts.keys()
 
     # --- the next level
 

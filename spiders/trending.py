@@ -17,7 +17,6 @@ from chancrawl.client import reason_of, seen_at
 from chancrawl.errors import UserError
 from chancrawl.items import Item, Trend
 from chancrawl.middlewares import stopping
-from chancrawl.payload import Malformed
 from chancrawl.twitter import SEARCH, TRENDS
 from chancrawl.walking import Wants
 from spiders.walker import TRIES, Walk
@@ -89,15 +88,16 @@ class TrendingSpider(XSpider):
         )
 
     async def answered(self, response: Response, place: int) -> AsyncIterator[Item]:
+        trends: list[Trend] = []
         try:
-            try:
-                trends = twitter.parse_trends(payload_of(response), place, seen_at(response))
-            except Malformed as error:
-                await self.access.settle(response.request, 0)
-                self.walker.quarantine.set_aside(response.url, response.body, str(error))
-                self._again(place, str(error))
+            trends = twitter.parse_trends(payload_of(response), place, seen_at(response))
+        except Exception as error:  # Malformed, or something that nobody has thought of
+            self.walker.quarantine.set_aside(response.url, response.body, f"{type(error).__name__}: {error}")
+            self._again(place, str(error), is_final=response.status == 400)
+        try:
+            await self.access.settle(response.request, 1 if trends else 0)
+            if not trends:
                 return
-            await self.access.settle(response.request, 1)
             self.stats.inc_value("x/places")
             for trend in trends:
                 yield trend
@@ -111,13 +111,13 @@ class TrendingSpider(XSpider):
             return
         names = [trend.name for trend in trends if trend.name.lower() not in self.seen][: self.sample]
         self.seen |= {name.lower() for name in names}
-        feeds = await self.ledger.x.feeds([f"search:{query_of(name)}" for name in names])
+        feeds = await self.ledger.x.feeds([f"trend:{query_of(name)}" for name in names])
         for feed in feeds.values():
             if feed.visited_at is not None and feed.visited_at > self.fresh and feed.next_token is None:
                 self.stats.inc_value("x/trends_held")
                 continue
             wants = Wants(limit=self.tweets, each_visit=True)
-            self.walker.add(Walk(feed, SEARCH, wants, query=feed.feed.removeprefix("search:")))
+            self.walker.add(Walk(feed, SEARCH, wants, query=feed.feed.removeprefix("trend:")))
 
     async def failed(self, failure: Failure) -> None:
         request: Request = failure.request  # type: ignore[attr-defined]
@@ -126,8 +126,8 @@ class TrendingSpider(XSpider):
             self._again(request.cb_kwargs["place"], reason_of(failure))
         self._done()
 
-    def _again(self, place: int, why: str) -> None:
-        self.tries[place] = self.tries.get(place, 0) + 1
+    def _again(self, place: int, why: str, is_final: bool = False) -> None:
+        self.tries[place] = TRIES if is_final else self.tries.get(place, 0) + 1
         if self.tries[place] < TRIES:
             self.waiting.append(place)
         else:

@@ -174,6 +174,7 @@ class Walker:
                 self._without_token(walk)
             else:
                 self.quarantine.set_aside(response.url, response.body, str(error))
+                walk.tries += 2 * (response.status == 400)  # it will hardly be right the next time
             self._again(walk, str(error))
             return
         except Exception as error:  # a payload that nobody has thought of must not pass for one that was stored

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from math import ceil
 from typing import Any, ClassVar
 
 import scrapy
@@ -76,6 +77,6 @@ class XSpider(scrapy.Spider):
         """What is left to do when everything has been read."""
 
     async def _pause(self, pause: timedelta) -> None:
-        end = asyncio.get_running_loop().time() + pause.total_seconds()
-        while not stopping(self.crawler) and (left := end - asyncio.get_running_loop().time()) > 0:
-            await asyncio.sleep(min(left, 0.5))  # in short steps, so that Ctrl-C is heard
+        for _ in range(ceil(pause.total_seconds() * 2)):  # in short steps, so that Ctrl-C is heard
+            if not stopping(self.crawler):
+                await asyncio.sleep(0.5)

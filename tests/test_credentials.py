@@ -94,6 +94,15 @@ def test_the_server_clock_is_never_ahead() -> None:
     assert clock.at(4.0) == pytest.approx(7003.0)
     clock.tell(None, now=9.0)
     assert clock.at(5.0) == pytest.approx(7004.0)
+    clock.tell(99_000.0, now=10.0)  # somebody's wrong clock
+    clock.tell(7010.0, now=11.0)
+    assert clock.at(11.0) == pytest.approx(7010.0)
+
+
+def test_the_server_clock_at_first_is_ours() -> None:
+    clock = ServerClock(wall=5000.0, now=0.0)
+    clock.tell(7003.0, now=4.0)
+    assert clock.at(5.0) == pytest.approx(7004.0)
 
 
 def test_untried_credentials_first_then_the_one_with_most_calls_left() -> None:
@@ -167,6 +176,14 @@ def test_a_403_is_for_one_endpoint() -> None:
     held.refused(held.sent("user:0", "timeline", 0.0), "not entitled", everywhere=False, now=0.0)
     held.succeeded(held.sent("user:1", "timeline", 1.0), Limit(9, 8, 1900.0))
     assert held.usable("timeline") == [credential(1)] and len(held.usable("users")) == 2
+
+
+def test_a_doubted_credential_is_not_called_when_its_window_is_used_up() -> None:
+    held = pool(1)
+    held.refused(held.sent("user:0", "users", 0.0), "revoked", everywhere=True, now=0.0)
+    call = held.sent("user:0", "users", 1.0)
+    held.limited(call, Limit(1, 0, 1900.0), 1.0)
+    assert held.next("users", 1.0) == 899.0
 
 
 def test_all_refused_at_once_are_tried_again_one_by_one_and_trusted_when_it_is_over() -> None:

@@ -7,9 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
+from scrapy import Spider
 
-from chancrawl.items import Deletion, Post, Thread, columns
+from chancrawl.items import Account, Deletion, Feed, Handle, Post, Thread, Trend, Tweet, columns
 from spiders.chan import ChanSpider
+from spiders.search import SearchSpider
+from spiders.timeline import TimelineSpider
+from spiders.trending import TrendingSpider
 from tests.conftest import ROOT
 
 COLLECTING = (ROOT / "docs" / "collecting.md").read_text(encoding="utf-8")
@@ -22,16 +26,19 @@ def test_every_setting_of_ours_is_described() -> None:
     assert [name for name in settings if f"`{name}`" not in COLLECTING] == []
 
 
-def test_every_argument_is_described() -> None:
-    arguments = [name for name in inspect.signature(ChanSpider).parameters if name != "unknown"]
+@pytest.mark.parametrize("spider", [ChanSpider, TimelineSpider, SearchSpider, TrendingSpider])
+def test_every_argument_is_described(spider: type[Spider]) -> None:
+    arguments = [name for name in inspect.signature(spider).parameters if name != "unknown"]
     for name in arguments:
         assert f"`{name}`" in COLLECTING
-        assert name in (ChanSpider.__doc__ or "")
+        assert name in (spider.__doc__ or "")
 
 
 def test_the_readme_counts_the_columns() -> None:
-    found = re.search(r"with (\d+) columns", (ROOT / "README.md").read_text(encoding="utf-8"))
-    assert found is not None and int(found[1]) == len(columns(Post)) - 1  # the digest is the ledger's
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    posts, tweets = re.search(r"with (\d+) columns", readme), re.search(r"`tweets` has (\d+) columns", readme)
+    assert posts is not None and int(posts[1]) == len(columns(Post)) - 1  # the digest is the ledger's
+    assert tweets is not None and int(tweets[1]) == len(columns(Tweet))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
@@ -42,7 +49,8 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 def test_csv_columns_are_columns_of_the_schema() -> None:
     schema = (ROOT / "schema.sql").read_text(encoding="utf-8")
-    for table, item_class in (("posts", Post), ("threads", Thread)):
+    tables = {"posts": Post, "threads": Thread, "tweets": Tweet, "accounts": Account, "handles": Handle}
+    for table, item_class in (tables | {"feeds": Feed, "trends": Trend}).items():
         for name in columns(item_class):
             assert f"COMMENT ON COLUMN {table}.{name} IS" in schema
     assert set(columns(Deletion)) <= set(columns(Post))

@@ -168,8 +168,8 @@ json_values = st.recursive(
     max_leaves=8,
 )
 KEYS = (
-    "id author_id created_at text entities note_tweet referenced_tweets attachments geo public_metrics in_reply_to_user_id "
-    "edit_history_tweet_ids lang"
+    "id author_id created_at text entities note_tweet referenced_tweets attachments geo public_metrics "
+    "in_reply_to_user_id edit_history_tweet_ids lang"
 ).split()
 
 

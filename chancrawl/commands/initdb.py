@@ -29,7 +29,7 @@ class Command(ScrapyCommand):
         parser.add_argument(
             "--import-legacy",
             action="store_true",
-            help=f"take the rows of the older crawler's table {LEGACY_TABLE} into tweets, and keep it under another name",
+            help=f"take the rows of the older crawler's table {LEGACY_TABLE} into tweets, and keep it, renamed",
         )
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:

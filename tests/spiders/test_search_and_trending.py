@@ -83,7 +83,7 @@ def test_trends_with_their_posts_and_nothing_bought_twice(any_store: XCrawler, s
     assert max(any_store.ids().values()) == 1
     if not any_store.database_url:
         with (any_store.folder / "twitter" / "trends.csv").open(newline="") as file:
-            assert list(csv.DictReader(file))[0]["woeid"] == "1"
+            assert next(iter(csv.DictReader(file)))["woeid"] == "1"
 
 
 def test_trends_alone_with_a_token_for_the_consumer_pair(crawler: XCrawler, sandbox: Sandbox, tmp_path: Path) -> None:

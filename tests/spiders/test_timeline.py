@@ -153,7 +153,7 @@ def test_since_leaves_older_posts_out(crawler: XCrawler, sandbox: Sandbox) -> No
     posts = {n: post for n, post in sandbox.x_truth().items() if post["tweet_from"] in names}
     day = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 5 * 86_400))
     crawler.timeline(",".join(names), "-a", f"since={day}").ok()
-    wanted = {n for n in posts if time.gmtime((((n >> 22) + 1288834974657) // 1000)) >= time.strptime(day, "%Y-%m-%d")}
+    wanted = {n for n in posts if time.gmtime(((n >> 22) + 1288834974657) // 1000) >= time.strptime(day, "%Y-%m-%d")}
     assert crawler.ids().keys() == wanted and len(wanted) < len(posts)
 
 
@@ -221,13 +221,48 @@ def test_an_account_that_is_suspended_meanwhile_is_noted_and_asked_again_seldom(
     assert crawler.rows("SELECT status FROM accounts WHERE username = '%s'" % names[1]) == [("active",)]  # noqa: UP031
 
 
+def test_an_account_that_had_posted_nothing_is_visited_the_next_time(crawler: XCrawler, sandbox: Sandbox) -> None:
+    sandbox.x_act("empty", (name := handles_of(sandbox)[0]))
+    crawler.timeline(name).ok()
+    assert len(sandbox.x_requests()) == 1
+    new = sandbox.x_act("post", name, count=3)["ids"]
+    crawler.timeline(name).ok()
+    assert crawler.ids().keys() == set(new)
+
+
+def test_one_that_was_renamed_and_suspended_is_found_again(crawler: XCrawler, sandbox: Sandbox) -> None:
+    name = handles_of(sandbox)[0]
+    crawler.timeline(name).ok()
+    sandbox.x_act("rename", name, to="Another_Name")
+    crawler.timeline(name).ok()
+    sandbox.x_act("suspend", "Another_Name")
+    crawler.timeline(name).ok()
+    sandbox.x_act("return", "Another_Name")
+    new = sandbox.x_act("post", "Another_Name")["ids"][0]
+    crawler.timeline(name, "-s", "X_RECHECK_DAYS=0").ok()
+    assert new in crawler.ids()
+
+
+def test_thousands_of_accounts_by_search(tmp_path: Path) -> None:
+    sandbox = Sandbox("--speed", "0", "--accounts", "1100", "--posts", "3300")
+    crawler = XCrawler(tmp_path / "data", sandbox.url)
+    handles = str(all_handles(sandbox, tmp_path))
+    crawler.timeline(handles, timeout=100).ok()
+    asked = len(sandbox.x_requests())
+    sandbox.advance(1800)
+    crawler.timeline(handles, "-a", "plan=search", timeout=100).ok()
+    assert crawler.ids().keys() == sandbox.x_truth().keys()
+    assert len(sandbox.x_requests(asked)) < 400
+    sandbox.stop()
+
+
 def test_follow_comes_again(
     crawler: XCrawler, sandbox: Sandbox, wait_until: Callable[[Callable[[], Any]], None]
 ) -> None:
     names = handles_of(sandbox)[:3]
     sandbox.x_act("post", names[0], count=200)  # so busy an account is visited as often as it may be
-    process = crawler.start(*crawler.with_settings(
-        "-a", f"handles={','.join(names)}", "-a", "follow=1s", "-s", "BATCH_SECONDS=0.2"), spider="timeline")  # fmt: skip
+    arguments = ["-a", f"handles={','.join(names)}", "-a", "follow=1s", "-s", "BATCH_SECONDS=0.2"]
+    process = crawler.start(*crawler.with_settings(*arguments), spider="timeline")
     wait_until(lambda: len(pages(sandbox.x_requests())) >= 3 and (crawler.folder / "twitter").exists())
     new = sandbox.x_act("post", names[0])["ids"][0]
     wait_until(lambda: new in crawler.ids())

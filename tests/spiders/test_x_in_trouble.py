@@ -167,6 +167,13 @@ def test_the_budget_is_never_overspent_and_the_next_day_goes_on(any_store: XCraw
     assert max(served(sandbox.x_requests()).values()) == 1
 
 
+def test_look_ups_stay_within_the_budget_too(crawler: XCrawler, sandbox: Sandbox) -> None:
+    run = crawler.timeline(",".join(handles_of(sandbox)), "-s", "X_DAILY_BUDGET=0.055")
+    assert run.code == 1 and "The budget of $0.055" in run.output
+    ((dollars,),) = crawler.rows("SELECT dollars FROM spending")
+    assert dollars == pytest.approx(0.05) and len(crawler.rows("SELECT * FROM handles")) == 5
+
+
 @pytest.fixture(params=["csv", "postgres"])
 def any_store(request: pytest.FixtureRequest, tmp_path: Path, sandbox: Sandbox) -> XCrawler:
     database_url = request.getfixturevalue("database").url if request.param == "postgres" else None
@@ -179,8 +186,9 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path, sandbox: Sandbox) 
 def test_no_secret_is_found_anywhere(tmp_path: Path, database: Database) -> None:
     names = ("consumer-key", "consumer-secret", "access-token", "token-secret", "bearer-token")
     rows = [[f"{name}-{number}-5f3d{number}e8a1" for name in names] for number in range(3)]
-    members = [f"{HEADER},bearer_token,state", *(f"{','.join(row)},{state}" for row, state in
-                                                 zip(rows, ("good", "revoked", "unentitled"), strict=True))]  # fmt: skip
+    states = ("good", "revoked", "unentitled")
+    members = [f"{HEADER},bearer_token,state"]
+    members += [",".join([*row, state]) for row, state in zip(rows, states, strict=True)]
     (tmp_path / "members.csv").write_text("\n".join(members) + "\n")
     (tmp_path / "credentials.csv").write_text(
         "\n".join([f"{HEADER},bearer_token", *(",".join(row) for row in rows)]) + "\n"

@@ -60,8 +60,8 @@ class XServer:
 
     def _endpoint(self, name: str, answer: Callable[[web.Request], Any]) -> Any:
         async def handle(request: web.Request) -> web.StreamResponse:
-            entry: dict[str, Any] = {"at": time.monotonic(), "path": request.path_qs, "endpoint": name, "credential": None,
-                                     "status": None, "limited": False, "ids": []}  # fmt: skip
+            entry: dict[str, Any] = {"at": time.monotonic(), "path": request.path_qs, "endpoint": name}
+            entry |= {"credential": None, "status": None, "limited": False, "ids": []}
             self.requests.append(entry)
             if self.latency:
                 await asyncio.sleep(self.latency)
@@ -71,7 +71,9 @@ class XServer:
 
         return handle
 
-    async def _answer(self, request: web.Request, name: str, answer: Callable[[web.Request], Any], entry: dict[str, Any]) -> web.StreamResponse:  # fmt: skip
+    async def _answer(
+        self, request: web.Request, name: str, answer: Callable[[web.Request], Any], entry: dict[str, Any]
+    ) -> web.StreamResponse:
         now = self.clock.now()
         fault = self.faults.pick(request.path, request.remote or "")
         if fault is not None and (refusal := await faults.refuse(fault, request)) is not None:
@@ -99,7 +101,9 @@ class XServer:
             entry["ids"] = _ids(body)
         return self._send(request, body, passed, is_cut=is_cut)
 
-    def _send(self, request: web.Request, payload: Any, passed: Pass, status: int = 200, is_cut: bool = False) -> web.Response:  # fmt: skip
+    def _send(
+        self, request: web.Request, payload: Any, passed: Pass, status: int = 200, is_cut: bool = False
+    ) -> web.Response:
         body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
         headers = {
             "Date": formatdate(self.clock.now(), usegmt=True),
@@ -132,11 +136,10 @@ class XServer:
                 data.append({"id": str(person.id), "username": person.username, "name": person.name,
                              "public_metrics": {"tweet_count": 0}})  # fmt: skip
             else:
-                is_suspended = account is not None and account.status == "suspended"
-                detail = f"User has been suspended: [{name}]." if is_suspended else f"Could not find user with usernames: [{name}]."  # fmt: skip
-                errors.append({"value": name, "detail": detail, "title": "Forbidden" if is_suspended else "Not Found Error",
-                               "resource_type": "user", "parameter": "usernames", "resource_id": name,
-                               "type": PROBLEMS + "resource-not-found"})  # fmt: skip
+                detail, title = f"Could not find user with usernames: [{name}].", "Not Found Error"
+                if account is not None and account.status == "suspended":
+                    detail, title = f"User has been suspended: [{name}].", "Forbidden"
+                errors.append(_user_problem("usernames", name, title, detail))
         return {key: value for key, value in (("data", data), ("errors", errors)) if value}
 
     def timeline(self, request: web.Request) -> Any:
@@ -144,14 +147,13 @@ class XServer:
         number = request.match_info["id"]
         account = self.world.accounts.get(int(number)) if number.isdigit() else None
         if account is None or account.status != "active":
-            is_protected = account is not None and account.status == "protected"
-            verb = f"Sorry, you are not authorized to see the user with id: [{number}]."
-            missing = f"Could not find user with id: [{number}]."
-            suspended = account is not None and account.status == "suspended"
-            detail = verb if is_protected else f"User has been suspended: [{number}]." if suspended else missing
-            return {"errors": [{"value": number, "detail": detail, "title": "Authorization Error" if is_protected else "Not Found Error",  # noqa: E501
-                                "resource_type": "user", "parameter": "id", "resource_id": number, "section": "data",
-                                "type": PROBLEMS + ("not-authorized-for-resource" if is_protected else "resource-not-found")}]}  # fmt: skip
+            detail, title, kind = f"Could not find user with id: [{number}].", "Not Found Error", "resource-not-found"
+            if account is not None and account.status == "protected":
+                detail = f"Sorry, you are not authorized to see the user with id: [{number}]."
+                title, kind = "Authorization Error", "not-authorized-for-resource"
+            elif account is not None and account.status == "suspended":
+                detail, title = f"User has been suspended: [{number}].", "Forbidden"
+            return {"errors": [_user_problem("id", number, title, detail, kind)]}
         since_id = _number(request, "since_id", 0)
         before = _number(request, "until_id", NEVER)
         if (token := request.query.get("pagination_token")) is not None:
@@ -240,7 +242,9 @@ class XServer:
         payload = {"data": [raw(post, fields) for post in posts], "includes": includes, "meta": meta}
         return {key: value for key, value in payload.items() if value}
 
-    def _includes(self, posts: list[Post], fields: set[str], expansions: set[str], user_fields: set[str]) -> dict[str, Any]:  # fmt: skip
+    def _includes(
+        self, posts: list[Post], fields: set[str], expansions: set[str], user_fields: set[str]
+    ) -> dict[str, Any]:
         referred = {}
         if "referenced_tweets.id" in expansions:
             referred = {
@@ -294,7 +298,8 @@ class XServer:
 
     async def truth(self, request: web.Request) -> web.Response:
         self.world.advance(self.clock.now())
-        return web.Response(body=b"".join(orjson.dumps(line) + b"\n" for line in self.world.truth()), content_type="application/jsonl")  # fmt: skip
+        lines = (orjson.dumps(line) + b"\n" for line in self.world.truth())
+        return web.Response(body=b"".join(lines), content_type="application/jsonl")
 
     async def get_accounts(self, request: web.Request) -> web.Response:
         self.world.advance(self.clock.now())
@@ -319,6 +324,11 @@ class XServer:
             if member.number == body["number"] or body["number"] == 0:
                 member.state = body["state"]
         return web.json_response({})
+
+
+def _user_problem(parameter: str, value: str, title: str, detail: str, kind: str = "resource-not-found") -> Any:
+    problem = {"value": value, "detail": detail, "title": title, "resource_type": "user", "parameter": parameter}
+    return problem | {"resource_id": value, "section": "data", "type": PROBLEMS + kind}
 
 
 class BadRequest(Exception):

@@ -129,7 +129,9 @@ class XWorld:
         page = shown[max(low, high - limit) : high][::-1]
         return page, high - limit > low
 
-    def search(self, matches: Callable[[Account, int], bool], since_id: int, before: int, limit: int) -> tuple[list[tuple[Account, int]], bool]:  # fmt: skip
+    def search(
+        self, matches: Callable[[Account, int], bool], since_id: int, before: int, limit: int
+    ) -> tuple[list[tuple[Account, int]], bool]:
         """Posts of the last seven days that match, newest first; and whether there are more."""
         floor = max(since_id + 1, id_at(self.now - SEARCH_SECONDS))
         found: list[tuple[Account, int]] = []
@@ -167,6 +169,8 @@ class XWorld:
             return {"ids": [self._post(account, now - 0.001 * place) for place in range(more.get("count", 1))]}
         if do == "delete":
             account.deleted.add(more.get("id") or account.shown()[-1])
+        elif do == "empty":
+            account.ids.clear()
         elif do == "hide":
             account.hidden.add(more.get("id") or account.shown()[-1])
         elif do == "engage":
@@ -182,4 +186,4 @@ class XWorld:
         return {}
 
 
-ACTIONS = ("post", "delete", "hide", "engage", "rename", "protect", "suspend", "leave", "return")
+ACTIONS = ("post", "delete", "empty", "hide", "engage", "rename", "protect", "suspend", "leave", "return")

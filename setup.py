@@ -7,13 +7,16 @@ from setuptools import find_packages, setup
 setup(
     name="chancrawl",
     version="0.1.0",
-    description="Stays with 4chan boards, and keeps what was posted.",
+    description="Stays with 4chan boards and X accounts, and keeps what was posted.",
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["chancrawl", "chancrawl.*", "spiders", "pipelines"]),
-    package_data={"chancrawl": ["schema.sql"]},  # a link to the one at the top level; the egg gets the file
+    package_data={
+        "chancrawl": ["schema.sql"],
+        "chancrawl.sandbox": ["credentials.csv"],
+    },  # a link to the one at the top level; the egg gets the file
     entry_points={"scrapy": ["settings = chancrawl.settings"]},
     zip_safe=True,
 )

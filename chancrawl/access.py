@@ -1,7 +1,7 @@
 """Access to X: which credential carries the next call, what it may cost, and when there is no going on.
 
-The extension holds the pool (chancrawl/credentials.py decides) and the bill; the downloader middleware signs each
-request with the credential that has most calls left, waits where none is free, and learns from every answer.
+The extension holds the pool (chancrawl/credentials.py decides), what is shared with other crawls, and the bill. The
+middleware in chancrawl/rotation.py takes calls from it and tells it the answers.
 """
 
 from __future__ import annotations
@@ -11,20 +11,17 @@ import base64
 import contextlib
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from math import inf
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import quote, urlencode
+from typing import Self
+from urllib.parse import quote
 
-import orjson
 from scrapy import Request
 from scrapy.crawler import Crawler
-from scrapy.exceptions import CannotResolveHostError, DownloadConnectionRefusedError, IgnoreRequest
+from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
-from w3lib.url import add_or_replace_parameters
 
 from chancrawl import credentials, twitter
 from chancrawl.client import header
@@ -32,13 +29,12 @@ from chancrawl.conditional import http_time
 from chancrawl.credentials import EVERYWHERE, Call, Credential, Limit, Pool, Secret, SecretBytes, ServerClock
 from chancrawl.errors import UserError
 from chancrawl.ledger import Ledger
-from chancrawl.middlewares import BackoffMiddleware, stopping
+from chancrawl.middlewares import stopping
 from chancrawl.payload import Malformed, loads
 from chancrawl.sharing import Reads, Sharing
+from chancrawl.xclient import source_of
 
 logger = logging.getLogger(__name__)
-
-UNREACHABLE = (CannotResolveHostError, DownloadConnectionRefusedError)
 
 SIGNATURE_HOLDS = 60.0
 """A signature whose time is further off than so many seconds may be refused for that."""
@@ -309,69 +305,6 @@ class Access:
         self.stats.set_value("x/dollars", round(self.stats.get_value("x/dollars", 0.0) + reads.dollars, 6))
 
 
-class RotatingCredentials:
-    """The downloader middleware: signs, counts, and asks again with another credential where one is refused.
-
-    A request for X has `x_endpoint` in its meta, and `x_bills` (posts, users or trends) with `x_most` reads at most.
-    """
-
-    def __init__(self, crawler: Crawler) -> None:
-        self.crawler = crawler
-        self.access = Access.of(crawler)
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        return cls(crawler)
-
-    async def process_request(self, request: Request) -> Request | None:
-        endpoint = request.meta.get("x_endpoint")
-        if endpoint is None:
-            return None
-        try:
-            if "x_reservation" not in request.meta:
-                asked, least = request.meta["x_most"], request.meta.get("x_least", 1)
-                reservation, granted = await self.access.reserve(request.meta["x_bills"], asked, least)
-                request.meta["x_reservation"] = reservation
-                if granted < asked and "max_results" in request.url:
-                    request.meta["x_most"] = granted
-                    return request.replace(url=add_or_replace_parameters(request.url, {"max_results": str(granted)}))
-            call = await self.access.take(endpoint)
-        except UserError as error:
-            self.access.end(error)
-            raise IgnoreRequest(str(error)) from None
-        request.meta["x_call"] = call
-        credential = self.access.pool.credentials[call.key]
-        timestamp = self.access.pool.clock.at(time.monotonic())
-        request.headers["Authorization"] = credentials.authorization(credential, request.url, timestamp)
-        return None
-
-    async def process_response(self, request: Request, response: Response) -> Request | Response:
-        if "x_call" not in request.meta:
-            return response
-        request.headers.pop("Authorization", None)
-        again = await self.access.answered(request, response)
-        del request.meta["x_call"]
-        if again is None:
-            return response
-        backoff = self.crawler.get_downloader_middleware(BackoffMiddleware)
-        if backoff is not None:
-            backoff.welcome(request)  # which does not see this answer: it was the credential that was refused
-        return request.replace(dont_filter=True, priority=request.priority + 1)
-
-    async def process_exception(self, request: Request, exception: Exception) -> None:
-        if "x_call" in request.meta:
-            if isinstance(exception, UNREACHABLE) and not self.access.pool.clock.is_told:
-                # Nothing was ever answered: somebody mistyped the address, or is not online.
-                proxy = ", the proxies" if request.meta.get("proxy") else ""
-                source = source_of(self.crawler)
-                self.access.end(
-                    UserError(f"{source} cannot be reached ({exception}): check the network{proxy} and X_API_URL.",
-                              "unreachable"))  # fmt: skip
-            request.headers.pop("Authorization", None)
-            self.access.pool.failed(request.meta.pop("x_call"))
-            await self.access.tell_news()
-
-
 def _token_request(crawler: Crawler, held: Credential) -> Request:
     pair = f"{quote(str(held.consumer_key))}:{quote(str(held.consumer_secret))}"
     headers = {
@@ -413,61 +346,3 @@ def read_credentials(path: str | None) -> list[Credential]:
         raise UserError(f"X_CREDENTIALS is {path}, and that file cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise UserError(f"X_CREDENTIALS is {path}, which is no text in UTF-8.") from None
-
-
-# --- asking
-
-
-class XClient:
-    """Asks the API for what spiders want to know."""
-
-    def __init__(self, crawler: Crawler) -> None:
-        self.crawler = crawler
-        self.source = source_of(crawler)
-
-    def request(
-        self,
-        endpoint: twitter.Endpoint,
-        parameters: dict[str, str],
-        callback: Callable[..., Any],
-        errback: Callable[..., Any],
-        bills: tuple[str, int],
-        argument: str = "",
-        least: int = 1,
-        **cb_kwargs: Any,
-    ) -> Request:
-        """A request; 400 and 404 come to its callback as answers.
-
-        `bills` is what it may cost, at most; `least` the smallest page that the endpoint allows, where the budget ends.
-        """
-        kind, most = bills
-        meta = {
-            "x_endpoint": endpoint.name,
-            "x_bills": kind,
-            "x_most": most,
-            "x_least": least,
-            "handle_httpstatus_list": [400, 404],
-        }
-        return Request(
-            f"{self.source}{endpoint.path.format(argument)}?{urlencode(parameters)}",
-            callback=callback,
-            errback=errback,
-            cb_kwargs=cb_kwargs,
-            meta=meta,
-            dont_filter=True,
-        )
-
-
-def payload_of(response: Response) -> Any:
-    """The JSON of an answer, a problem's too. Malformed if it is none."""
-    try:
-        payload = orjson.loads(response.body)  # ids are texts there: no number is too long for it
-    except orjson.JSONDecodeError:
-        payload = loads(response.body)
-    if response.status == 400:
-        raise Malformed(f"refused as wrong: {str(payload)[:300]}")
-    return payload
-
-
-def source_of(crawler: Crawler) -> str:
-    return str(crawler.settings["X_API_URL"]).rstrip("/")

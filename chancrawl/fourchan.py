@@ -236,7 +236,7 @@ def _posts_of(payload: Any, no: int) -> list[Any]:
 
 def _page(board: str, no: int, opening: Raw, posts: list[Any]) -> Page:
     read = Fields(opening)
-    page = Page(_thread_of(read, board, no), {}, problems=read.problems)
+    page = Page(_thread_of(read, board, no), {}, problems=list(read.problems))
     for raw in posts:
         problem = _problem_of(raw, no)
         if problem:

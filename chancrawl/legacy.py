@@ -14,7 +14,8 @@ from typing import Any
 
 from chancrawl.items import Tweet
 from chancrawl.markup import clean
-from chancrawl.twitter import id_of, time_of
+from chancrawl.twitter import time_of
+from chancrawl.xfields import id_of
 
 COLUMNS = (
     "id tweet_from created_at hashtags urls user_mentions_id media user_mentions_name origin_device favorite_count "

@@ -6,6 +6,7 @@ import base64
 import binascii
 import contextlib
 import json
+from collections.abc import Sequence
 from hashlib import blake2b
 from math import isfinite
 from typing import Any
@@ -94,9 +95,11 @@ def _is_deep(value: Any, levels: int = 100) -> bool:
 class Fields:
     """Reads typed values out of an untrusted object, and remembers what was of another type."""
 
+    __slots__ = ("problems", "raw")
+
     def __init__(self, raw: Raw) -> None:
         self.raw = raw
-        self.problems: list[str] = []
+        self.problems: Sequence[str] = ()
 
     def number(self, key: str, most: int = 2**31 - 1) -> int | None:
         value = self.raw.get(key)
@@ -132,7 +135,7 @@ class Fields:
         return packed
 
     def _odd(self, key: str) -> None:
-        self.problems.append(f"{key} is {markup.clean(repr(self.raw[key]))[:80]}")
+        self.problems = (*self.problems, f"{key} is {markup.clean(repr(self.raw[key]))[:80]}")
 
 
 def _hex_of(packed: Any) -> str | None:

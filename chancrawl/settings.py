@@ -115,7 +115,7 @@ ITEM_PIPELINES = {
 DOWNLOADER_MIDDLEWARES = {
     "chancrawl.middlewares.JsonIsUtf8": 600,  # before HttpCompressionMiddleware (590)
     "chancrawl.middlewares.BackoffMiddleware": 640,  # behind the proxies (610, 620), which choose the address
-    "chancrawl.access.RotatingCredentials": 650,  # signs last; a refusal of a credential is none of the address
+    "chancrawl.rotation.RotatingCredentials": 650,  # signs last; a refusal of a credential is none of the address
     "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
     "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
 }

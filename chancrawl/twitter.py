@@ -8,16 +8,14 @@ over, named in `problems`, and stays in `raw`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from chancrawl import markup
-from chancrawl.items import Account, Feed, Handle, Metrics, Raw, Trend, Tweet
+from chancrawl.items import Account, Feed, Handle, Raw, Trend, Tweet
 from chancrawl.payload import Malformed
-
-LARGEST_ID = 2**63 - 1
+from chancrawl.xfields import LARGEST_ID, XFields, as_list
 
 # --- endpoints
 
@@ -156,7 +154,7 @@ def account_of(raw: Any, seen_at: datetime) -> Account | None:
     """An account; None for what has no number or no name."""
     if not isinstance(raw, dict):
         return None
-    fields = Fields(raw)
+    fields = XFields(raw)
     number, username = fields.id("id"), fields.text("username")
     if number is None or not username:
         return None
@@ -165,12 +163,12 @@ def account_of(raw: Any, seen_at: datetime) -> Account | None:
         id=number,
         username=username,
         name=fields.text("name"),
-        status="protected" if fields.flag("protected") else "active",
-        created_at=fields.time("created_at"),
+        status="protected" if fields.yes_or_no("protected") else "active",
+        created_at=fields.moment("created_at"),
         description=fields.text("description"),
         location=fields.text("location"),
         url=fields.text("url"),
-        verified=fields.flag("verified"),
+        verified=fields.yes_or_no("verified"),
         verified_type=fields.text("verified_type"),
         pinned_id=fields.id("pinned_tweet_id"),
         profile_image_url=fields.text("profile_image_url"),
@@ -187,7 +185,7 @@ def parse_page(payload: Any, found_in: str, seen_at: datetime) -> Page:
     data, errors = _data_and_errors(payload)
     includes = payload.get("includes") if isinstance(payload.get("includes"), dict) else {}
     meta = payload.get("meta") if isinstance(payload.get("meta"), dict) else {}
-    sent = {kind: _by_key(includes.get(kind), key) for kind, key in INCLUDED.items()}
+    sent = {kind: by_key(includes.get(kind), key) for kind, key in INCLUDED.items()}
     page = Page([], {}, meta.get("next_token") if isinstance(meta.get("next_token"), str) else None)
     for raw in sent["users"].values():
         account = account_of(raw, seen_at)
@@ -216,10 +214,10 @@ def parse_trends(payload: Any, woeid: int, seen_at: datetime) -> list[Trend]:
         raise Malformed(str(errors[0].get("detail") or errors[0].get("title"))[:200])
     trends = []
     for rank, raw in enumerate(data, 1):
-        fields = Fields(raw if isinstance(raw, dict) else {})
+        fields = XFields(raw if isinstance(raw, dict) else {})
         name = fields.text("trend_name")
         if name:
-            trends.append(Trend(woeid, seen_at, rank, name, fields.number("tweet_count")))
+            trends.append(Trend(woeid, seen_at, rank, name, fields.number("tweet_count", most=LARGEST_ID)))
     return trends
 
 
@@ -247,7 +245,8 @@ def _fate(error: Raw) -> str:
 INCLUDED = {"tweets": "id", "users": "id", "media": "media_key", "polls": "id", "places": "id"}
 
 
-def _by_key(items: Any, key: str) -> dict[str, Raw]:
+def by_key(items: Any, key: str) -> dict[str, Raw]:
+    """Objects of a list by one of their values."""
     if not isinstance(items, list):
         return {}
     return {str(item[key]): item for item in items if isinstance(item, dict) and key in item}
@@ -256,7 +255,7 @@ def _by_key(items: Any, key: str) -> dict[str, Raw]:
 def _tweet_of(raw: Any, sent: dict[str, dict[str, Raw]], found_in: str, seen_at: datetime) -> Tweet | None:
     if not isinstance(raw, dict):
         return None
-    fields = Fields(raw)
+    fields = XFields(raw)
     number = fields.id("id")
     if number is None:
         return None
@@ -266,8 +265,8 @@ def _tweet_of(raw: Any, sent: dict[str, dict[str, Raw]], found_in: str, seen_at:
     return Tweet(
         id=number,
         author_id=author_id,
-        username=Fields(author).text("username") if author else None,
-        posted_at=fields.time("created_at") or time_of(number),
+        username=XFields(author).text("username") if author else None,
+        posted_at=fields.moment("created_at") or time_of(number),
         metrics=metrics,
         first_metrics=metrics,
         found_in=found_in,
@@ -293,8 +292,8 @@ def _belonging(raw: Raw, sent: dict[str, dict[str, Raw]]) -> Raw:
     for source in sources:
         attachments = source.get("attachments")
         if isinstance(attachments, dict):
-            keys["media"] += _list(attachments.get("media_keys"))
-            keys["polls"] += _list(attachments.get("poll_ids"))
+            keys["media"] += as_list(attachments.get("media_keys"))
+            keys["polls"] += as_list(attachments.get("poll_ids"))
     geo = raw.get("geo")
     if isinstance(geo, dict):
         keys["places"].append(geo.get("place_id"))
@@ -313,225 +312,6 @@ def references(raw: Raw) -> list[Raw]:
     if not isinstance(entries, list):
         return []
     return [entry for entry in entries if isinstance(entry, dict) and "id" in entry]
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-# --- what follows from `raw`
-
-
-def describe(tweet: Tweet) -> Sequence[str]:
-    """Fill in the columns that follow from `raw` and `includes`; what was odd in them."""
-    assert tweet.raw is not None
-    fields = Fields(tweet.raw)
-    tweet.text, entities = whole_text(fields)
-    tweet.hashtags = entities.tags("hashtags")
-    tweet.cashtags = entities.tags("cashtags")
-    tweet.urls = entities.links()
-    tweet.mention_ids, tweet.mention_usernames = entities.mentions()
-    tweet.lang = fields.text("lang")
-    tweet.source = fields.text("source")
-    tweet.conversation_id = fields.id("conversation_id")
-    tweet.in_reply_to_user_id = fields.id("in_reply_to_user_id")
-    tweet.possibly_sensitive = fields.flag("possibly_sensitive")
-    tweet.reply_settings = fields.text("reply_settings")
-    tweet.edit_history = fields.ids("edit_history_tweet_ids")
-    included = {kind: _by_key(tweet.includes[kind], key) for kind, key in INCLUDED.items() if kind in tweet.includes}
-    if tweet.in_reply_to_user_id is not None:
-        tweet.in_reply_to_username = _name_of(tweet, included.get("users", {}))
-    for reference in references(tweet.raw):
-        number = Fields(reference).id("id")
-        match reference.get("type"):
-            case "replied_to":
-                tweet.in_reply_to_id = number
-            case "quoted":
-                tweet.quoted_id = number
-            case "retweeted":
-                tweet.retweeted_id = number
-                _describe_retweeted(tweet, included)
-    _describe_attachments(tweet, fields, included)
-    return fields.problems
-
-
-def whole_text(fields: Fields) -> tuple[str | None, Entities]:
-    """The text of a post and its entities: those of `note_tweet` where it has more than 280 characters.
-
-    A note's media links stay among the entities of the short text only.
-    """
-    if "note_tweet" in fields.raw:
-        note = Fields(fields.object("note_tweet"))
-        text = note.text("text")
-        if text is not None:
-            return text, Entities(note.object("entities"))
-    return fields.text("text"), Entities(fields.object("entities"))
-
-
-def _name_of(tweet: Tweet, users: dict[str, Raw]) -> str | None:
-    """The name of the account that a post answers; its own, one that came along, or that of a mention."""
-    number = tweet.in_reply_to_user_id
-    if number == tweet.author_id and tweet.username:
-        return tweet.username
-    if str(number) in users:
-        return Fields(users[str(number)]).text("username")
-    return dict(zip(tweet.mention_ids, tweet.mention_usernames, strict=True)).get(number or 0)
-
-
-RETWEET = re.compile(r"RT @([A-Za-z0-9_]{1,15}):")
-
-
-def _describe_retweeted(tweet: Tweet, included: dict[str, dict[str, Raw]]) -> None:
-    original = included.get("tweets", {}).get(str(tweet.retweeted_id))
-    if original is None:  # deleted, or of an account that is protected now: its author is still in the text
-        found = RETWEET.match(tweet.text or "")
-        tweet.retweeted_username = found[1] if found else None
-        return
-    text, entities = whole_text(Fields(original))
-    tweet.retweeted_text = text
-    tweet.retweeted_urls = entities.links()
-    author = Fields(included.get("users", {}).get(str(original.get("author_id")), {}))
-    tweet.retweeted_username, tweet.retweeted_name = author.text("username"), author.text("name")
-
-
-def _describe_attachments(tweet: Tweet, fields: Fields, included: dict[str, dict[str, Raw]]) -> None:
-    media = included.get("media", {})
-    urls = []
-    for key in _list(fields.object("attachments").get("media_keys")):
-        medium = Fields(media.get(str(key), {}))
-        url = medium.text("url") or medium.text("preview_image_url")
-        if url:
-            urls.append(url)
-    tweet.media_urls = urls or None
-    geo = fields.object("geo")
-    if not geo:
-        return
-    tweet.place_id = Fields(geo).text("place_id")
-    tweet.place_name = Fields(included.get("places", {}).get(str(tweet.place_id), {})).text("full_name")
-    match Fields(geo).object("coordinates").get("coordinates"):
-        case [int() | float() as longitude, int() | float() as latitude]:
-            tweet.longitude, tweet.latitude = float(longitude), float(latitude)
-
-
-class Fields:
-    """Reads typed values out of an untrusted object, and remembers what was of another type."""
-
-    __slots__ = ("problems", "raw")
-
-    problems: Sequence[str]
-
-    def __init__(self, raw: Raw) -> None:
-        self.raw = raw
-        self.problems = ()
-
-    def id(self, key: str) -> int | None:
-        """A number that is sent as a text, because JavaScript cannot hold it."""
-        value = self.raw.get(key)
-        if value is None:
-            return None
-        number = id_of(value)
-        if number is None:
-            self._odd(key)
-        return number
-
-    def ids(self, key: str) -> list[int]:
-        return [number for number in map(id_of, _list(self.raw.get(key))) if number is not None]
-
-    def number(self, key: str) -> int | None:
-        value = self.raw.get(key)
-        if value is None or (type(value) is int and 0 <= value <= LARGEST_ID):
-            return value
-        self._odd(key)
-        return None
-
-    def text(self, key: str) -> str | None:
-        value = self.raw.get(key)
-        if type(value) is str:
-            return markup.clean(value)
-        if value is not None:
-            self._odd(key)
-        return None
-
-    def flag(self, key: str) -> bool | None:
-        value = self.raw.get(key)
-        if value is None or type(value) is bool:
-            return value
-        self._odd(key)
-        return None
-
-    def time(self, key: str) -> datetime | None:
-        """ISO 8601, as `created_at` is sent: 2022-10-03T17:57:11.000Z."""
-        value = self.raw.get(key)
-        if value is None:
-            return None
-        try:
-            time = datetime.fromisoformat(value)
-        except (TypeError, ValueError):
-            self._odd(key)
-            return None
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-    def object(self, key: str) -> Raw:
-        value = self.raw.get(key)
-        if isinstance(value, dict):
-            return value
-        if value is not None:
-            self._odd(key)
-        return {}
-
-    def metrics(self, key: str) -> Metrics:
-        counts = self.object(key).items()
-        return {name: value for name, value in counts if type(value) is int and -1 < value <= LARGEST_ID}
-
-    def _odd(self, key: str) -> None:
-        self.problems = (*self.problems, f"{key} is {markup.clean(repr(self.raw[key]))[:80]}")
-
-
-def id_of(value: Any) -> int | None:
-    """
-    >>> id_of("783214"), id_of(783214), id_of("-1"), id_of("9" * 30)
-    (783214, 783214, None, None)
-    """
-    if type(value) is str and value.isascii() and value.isdigit() and len(value) < 20:
-        value = int(value)
-    return value if type(value) is int and 0 < value <= LARGEST_ID else None
-
-
-MEDIA_PAGES = ("pic.twitter.com/", "pic.x.com/")
-
-
-class Entities:
-    """The hashtags, links and mentions of a text."""
-
-    __slots__ = ("raw",)
-
-    def __init__(self, raw: Raw) -> None:
-        self.raw = raw
-
-    def _entries(self, kind: str) -> list[Fields]:
-        entries = self.raw.get(kind)
-        if not isinstance(entries, list):
-            return []
-        return [Fields(entry) for entry in entries if isinstance(entry, dict)]
-
-    def tags(self, kind: str) -> list[str]:
-        return [tag for entry in self._entries(kind) if (tag := entry.text("tag")) is not None]
-
-    def links(self) -> list[str]:
-        """The links as they were meant (t.co resolved), without those that only stand for the post's own media."""
-        links = []
-        for entry in self._entries("urls"):
-            is_media = "media_key" in entry.raw or (entry.text("display_url") or "").startswith(MEDIA_PAGES)
-            url = entry.text("expanded_url") or entry.text("url")
-            if url and not is_media:
-                links.append(url)
-        return links
-
-    def mentions(self) -> tuple[list[int], list[str]]:
-        """Numbers and names, in pairs."""
-        pairs = [(entry.id("id"), entry.text("username")) for entry in self._entries("mentions")]
-        whole = [(number, name) for number, name in pairs if number is not None and name is not None]
-        return [number for number, _ in whole], [name for _, name in whole]
 
 
 def feed_of(account_id: int) -> str:

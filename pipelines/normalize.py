@@ -8,12 +8,12 @@ from typing import Self
 
 from scrapy.crawler import Crawler
 
-from chancrawl import fourchan, twitter
-from chancrawl.access import source_of
+from chancrawl import fourchan, tweets
 from chancrawl.errors import UserError
 from chancrawl.items import Item, Post, Tweet
 from chancrawl.payload import dumps
 from chancrawl.quarantine import Quarantine
+from chancrawl.xclient import source_of
 
 
 class NormalizePipeline:
@@ -36,7 +36,7 @@ class NormalizePipeline:
                 path = fourchan.thread_path(item.board, item.thread_no)
                 self.quarantine.set_aside(path, dumps(item.raw).encode(), "; ".join(problems))
         elif isinstance(item, Tweet):
-            odd = twitter.describe(item)
+            odd = tweets.describe(item)
             if odd:
                 self.quarantine.set_aside(
                     f"{self.x_source}/2/tweets/{item.id}", dumps(item.raw).encode(), "; ".join(odd)

@@ -13,12 +13,12 @@ from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from chancrawl import twitter, walking
-from chancrawl.access import payload_of
 from chancrawl.client import reason_of, seen_at
 from chancrawl.items import Account, Feed, Item
 from chancrawl.middlewares import stopping
 from chancrawl.twitter import PAGE, SEARCH, SMALLEST_PAGE, Page
 from chancrawl.walking import Pack
+from chancrawl.xclient import payload_of
 from spiders.walker import TRIES, Walker, merge
 
 logger = logging.getLogger(__name__)

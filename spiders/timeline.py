@@ -14,7 +14,6 @@ from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from chancrawl import twitter, walking
-from chancrawl.access import payload_of
 from chancrawl.arguments import duration, moment, number, reject_unknown, yes_or_no
 from chancrawl.client import reason_of, seen_at
 from chancrawl.configuration import tweet_ini
@@ -24,6 +23,7 @@ from chancrawl.items import Account, Feed, Handle, Item
 from chancrawl.middlewares import stopping
 from chancrawl.twitter import TIMELINE, USERS, USERS_AT_ONCE, Users, feed_of
 from chancrawl.walking import Wants
+from chancrawl.xclient import payload_of
 from spiders.packs import PackReader
 from spiders.walker import TRIES, Walk, merge, pause_before
 from spiders.x import XSpider

@@ -11,7 +11,6 @@ from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from chancrawl import twitter
-from chancrawl.access import payload_of
 from chancrawl.arguments import duration, number, numbers, reject_unknown
 from chancrawl.client import reason_of, seen_at
 from chancrawl.errors import UserError
@@ -19,6 +18,7 @@ from chancrawl.items import Item, Trend
 from chancrawl.middlewares import stopping
 from chancrawl.twitter import SEARCH, TRENDS
 from chancrawl.walking import Wants
+from chancrawl.xclient import payload_of
 from spiders.walker import TRIES, Walk
 from spiders.x import XSpider
 

@@ -18,7 +18,7 @@ from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from chancrawl import twitter, walking
-from chancrawl.access import Access, XClient, payload_of
+from chancrawl.access import Access
 from chancrawl.client import reason_of, seen_at
 from chancrawl.items import Account, Feed, Handle, Item, Tweet
 from chancrawl.ledger import Ledger
@@ -27,6 +27,7 @@ from chancrawl.payload import Malformed
 from chancrawl.quarantine import Quarantine
 from chancrawl.twitter import SEARCH, TIMELINE, Endpoint, Page
 from chancrawl.walking import Wants
+from chancrawl.xclient import XClient, payload_of
 
 logger = logging.getLogger(__name__)
 

@@ -12,12 +12,13 @@ from typing import Any, ClassVar
 import scrapy
 from scrapy import Request
 
-from chancrawl.access import Access, source_of
+from chancrawl.access import Access
 from chancrawl.client import refuse_mixed_sources
 from chancrawl.configuration import configured, settings_of, tweet_ini
 from chancrawl.errors import UserError
 from chancrawl.ledger import Ledger
 from chancrawl.middlewares import stopping
+from chancrawl.xclient import source_of
 from spiders.walker import Walker
 
 logger = logging.getLogger(__name__)

@@ -43,7 +43,8 @@ def initdb(database: Database, *options: str) -> Run:
 def older_row(number: int, **values: Any) -> list[Any]:
     row: dict[str, Any] = {
         "id": number, "tweet_from": "nasa", "created_at": "Wed Oct 10 20:19:24 +0000 2018", "urls": [],
-        "hashtags": ["a", "b c", 'say "x"'], "user_mentions_id": [1, 2**40], "user_mentions_name": ["x", "y"], "favorite_count": 3,
+        "hashtags": ["a", "b c", 'say "x"'], "user_mentions_id": [1, 2**40], "user_mentions_name": ["x", "y"],
+        "favorite_count": 3,
         "text": "é, \\ {x}",
         "retweet_count": 0,
     } | values  # fmt: skip
@@ -54,7 +55,8 @@ def test_the_older_table_is_taken_over_and_kept(database: Database) -> None:
     database.rows(OLDER_TABLE)
     rows = [
         older_row(1049999999999999999),
-        older_row(5, media=["https://m/1.jpg"], retweeted_status_url=["https://a", "https://b,c"], retweeted_status_id=4,
+        older_row(5, media=["https://m/1.jpg"], retweeted_status_url=["https://a", "https://b,c"],
+                  retweeted_status_id=4,
                   retweeted_status_text="RT", retweeted_status_user_name="N", retweeted_status_user_handle="h",
                   sentiment=0.25),
         older_row(6, hashtags=None, urls=None, user_mentions_id=None, user_mentions_name=None, created_at=None),

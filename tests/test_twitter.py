@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chancrawl import legacy, twitter
+from chancrawl import legacy, tweets, twitter
 from chancrawl.items import Tweet
 from chancrawl.payload import Malformed
 
@@ -24,9 +24,9 @@ def recorded(fixtures: Path) -> dict[str, Any]:
 
 
 def page_of(payload: dict[str, Any]) -> list[Tweet]:
-    tweets = twitter.parse_page(payload, "search:x", NOW).tweets
-    assert [twitter.describe(tweet) for tweet in tweets] == [()] * len(tweets)
-    return tweets
+    found = twitter.parse_page(payload, "search:x", NOW).tweets
+    assert [tweets.describe(tweet) for tweet in found] == [()] * len(found)
+    return found
 
 
 def test_every_recorded_payload_lands_whole(fixtures: Path) -> None:
@@ -36,21 +36,21 @@ def test_every_recorded_payload_lands_whole(fixtures: Path) -> None:
         if "tweet_count" in data[0]:
             continue  # counts of posts by the hour: nothing that is collected
         if "text" in data[0]:
-            tweets = page_of(payload)
-            assert [str(tweet.id) for tweet in tweets] == [raw["id"] for raw in data], name
-            for tweet, raw in zip(tweets, data, strict=True):
+            found = page_of(payload)
+            assert [str(tweet.id) for tweet in found] == [raw["id"] for raw in data], name
+            for tweet, raw in zip(found, data, strict=True):
                 assert tweet.raw == raw
                 assert_equal_to_payload(tweet, raw, payload.get("includes", {}))
-            posts += len(tweets)
+            posts += len(found)
         else:
-            found = twitter.parse_users(payload, [raw["username"] for raw in data], NOW)
-            assert [str(account.id) for account in found.accounts] == [raw["id"] for raw in data], name
-            for account, raw in zip(found.accounts, data, strict=True):
+            users_ = twitter.parse_users(payload, [raw["username"] for raw in data], NOW)
+            assert [str(account.id) for account in users_.accounts] == [raw["id"] for raw in data], name
+            for account, raw in zip(users_.accounts, data, strict=True):
                 assert account.raw == raw and account.username == raw["username"] and account.name == raw["name"]
                 assert account.metrics == raw.get("public_metrics", {})
                 assert account.pinned_id == (int(raw["pinned_tweet_id"]) if "pinned_tweet_id" in raw else None)
-            assert not found.problems
-            users += len(found.accounts)
+            assert not users_.problems
+            users += len(users_.accounts)
     assert posts > 100 and users > 190
 
 
@@ -101,8 +101,8 @@ def test_recorded_errors_tell_who_is_missing(fixtures: Path) -> None:
 
 
 def test_recorded_columns_of_the_older_table(fixtures: Path) -> None:
-    tweets = page_of(recorded(fixtures)["v2.search-recent.full-fields.json"])
-    rows = [dict(zip(legacy.COLUMNS, legacy.row_of(tweet), strict=True)) for tweet in tweets]
+    found = page_of(recorded(fixtures)["v2.search-recent.full-fields.json"])
+    rows = [dict(zip(legacy.COLUMNS, legacy.row_of(tweet), strict=True)) for tweet in found]
     assert rows[0]["hashtags"] == "{PeoplesVote,Brexit}" and rows[0]["created_at"] == "Wed Sep 22 16:37:29 +0000 2021"
     assert rows[1]["retweeted_status_user_handle"] == "carolJhedges" and rows[1]["user_mentions_id"] == "{711945679}"
     assert rows[1]["text"].endswith("…") and len(rows[1]["retweeted_status_text"]) > 200
@@ -182,7 +182,7 @@ def test_whatever_comes_a_good_post_among_it_is_kept(odd: list[Any], includes: A
     good = {"id": "1576994789110992896", "text": "a NUL \x00 and half \ud83d", "author_id": "7"}
     page = twitter.parse_page({"data": [*odd, good], "includes": includes, "meta": meta}, "timeline:7", NOW)
     for tweet in page.tweets:
-        twitter.describe(tweet)
+        tweets.describe(tweet)
         assert 0 < tweet.id < 2**63 and len(legacy.row_of(tweet)) == len(legacy.COLUMNS)
     assert page.tweets[-1].text == "a NUL \ufffd and half \ufffd"
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
@@ -46,9 +47,9 @@ def start_for(crawler: Crawler, settings: BaseSettings) -> None:
     logger.info("Reading the sandbox at %s, not the real site.", url)
     settings.set("CHAN_API_URL", url, priority="cmdline")
     settings.set("X_API_URL", url, priority="cmdline")
-    settings.set(
-        "X_CREDENTIALS", str(resources.files("chancrawl.sandbox").joinpath("credentials.csv")), priority="cmdline"
-    )
+    bundled = ExitStack()  # in an egg, the file has to be unpacked for as long as the crawl runs
+    credentials = resources.as_file(resources.files("chancrawl.sandbox").joinpath("credentials.csv"))
+    settings.set("X_CREDENTIALS", str(bundled.enter_context(credentials)), priority="cmdline")
     for name, value in settings.getdict("SANDBOX_PACE").items():
         if (settings.getpriority(name) or 0) <= SETTINGS_PRIORITIES["project"]:  # not given with -s
             settings.set(name, value, priority="cmdline")
@@ -70,6 +71,7 @@ def start_for(crawler: Crawler, settings: BaseSettings) -> None:
         assert process.stdin is not None
         process.stdin.close()
         process.wait(timeout=10)
+        bundled.close()
 
     crawler.signals.connect(first_item, signals.item_scraped, weak=False)
     crawler.signals.connect(spider_closed, signals.spider_closed, weak=False)

@@ -102,7 +102,7 @@ def test_scrapyd(
 
     deploy(checkout)
     assert scrapyd.ask("listprojects.json")["projects"] == ["chancrawl"]
-    assert scrapyd.ask("listspiders.json?project=chancrawl")["spiders"] == ["chan"]
+    assert scrapyd.ask("listspiders.json?project=chancrawl")["spiders"] == ["chan", "search", "timeline", "trending"]
     (egg,) = (tmp_path / "scrapyd" / "eggs" / "chancrawl").glob("*.egg")
     with zipfile.ZipFile(egg) as content:
         names = set(content.namelist())

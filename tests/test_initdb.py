@@ -63,8 +63,10 @@ def test_the_older_table_is_taken_over_and_kept(database: Database) -> None:
         *(older_row(100 + number, text=f"post {number}") for number in range(6000)),
         older_row(6, text="the same id again"),
     ]  # fmt: skip
-    for row in rows:
-        database.rows(INSERT, *row)
+    connection = psycopg2.connect(database.url)
+    with connection, connection.cursor() as cursor:
+        cursor.executemany(INSERT, rows)
+    connection.close()
     before = database.rows(f"SELECT {', '.join(COLUMNS)} FROM tweet_articles_tweepy ORDER BY id, text")
     # a crawl or a plain initdb does not touch it
     initdb(database).refused("holds the older crawler's table tweet_articles_tweepy", "--import-legacy")

@@ -163,7 +163,7 @@ def test_killed_at_random_instants_and_resumed(any_store: XCrawler, sandbox: San
     for _ in range(5):
         process = any_store.start(
             *any_store.with_settings("-a", f"handles={handles}", "-s", "BATCH_SIZE=50", "-s", "CONCURRENT_REQUESTS=2",
-                                     "-s", "DOWNLOAD_DELAY=0.02"), spider="timeline")  # fmt: skip
+                                     "-s", "DOWNLOAD_DELAY=0.06"), spider="timeline")  # fmt: skip
         with pytest.raises(subprocess.TimeoutExpired):
             process.communicate(timeout=0.9 + random.random() * 0.6)
         process.kill()
@@ -234,6 +234,7 @@ def test_one_that_was_renamed_and_suspended_is_found_again(crawler: XCrawler, sa
     name = handles_of(sandbox)[0]
     crawler.timeline(name).ok()
     sandbox.x_act("rename", name, to="Another_Name")
+    sandbox.x_act("post", "Another_Name")
     crawler.timeline(name).ok()
     sandbox.x_act("suspend", "Another_Name")
     crawler.timeline(name).ok()

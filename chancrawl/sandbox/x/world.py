@@ -71,10 +71,11 @@ class XWorld:
 
     def _join(self, index: int, posts: int, random: Random) -> None:
         noun, adjective = NOUNS[index % len(NOUNS)], ADJECTIVES[index // len(NOUNS) % len(ADJECTIVES)]
-        username = f"{noun.title()}{adjective.title()}"[:12] + (str(index) if index >= len(NOUNS) else "")
+        number = str(index) if index >= len(NOUNS) else ""
+        username = f"{noun.title()}{adjective.title()}"[: min(12, 15 - len(number))] + number
         pace = random.lognormvariate(2.9, 0.8) / 86_400
-        number = random.choice((random.randrange(10**6, 10**9), random.randrange(10**17, 10**18)))
-        account = Account(number, username[:15], f"{adjective.title()} {noun.title()} 🫖", pace, self.start, random)
+        account_id = random.choice((random.randrange(10**6, 10**9), random.randrange(10**17, 10**18)))
+        account = Account(account_id, username, f"{adjective.title()} {noun.title()} 🫖", pace, self.start, random)
         account.random = Random(self.seed * 7919 + index)
         account.index = index
         time = self.start - 5
@@ -84,8 +85,8 @@ class XWorld:
         account.ids.reverse()
         account.joined = min(time - 1000, self.start)
         account.next_at = self.start + account.random.expovariate(pace)
-        self.accounts[number] = account
-        self.names[account.username.lower()] = number
+        self.accounts[account_id] = account
+        self.names[account.username.lower()] = account_id
 
     def advance(self, now: float) -> None:
         """Let time go on: who posts, posts."""

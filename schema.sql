@@ -255,6 +255,7 @@ CREATE TABLE IF NOT EXISTS feeds (
     oldest_id      bigint,
     complete_since timestamptz,
     posts          bigint NOT NULL,
+    pages          bigint NOT NULL,
     posts_per_day  double precision,
     visited_at     timestamptz,
     next_token     text,
@@ -271,6 +272,7 @@ COMMENT ON COLUMN feeds.seen_id IS 'At the last visit it had shown nothing else 
 COMMENT ON COLUMN feeds.oldest_id IS 'Lowest id that was read.';
 COMMENT ON COLUMN feeds.complete_since IS 'The feed is complete back to this time; 1970 where it was read to its end (a timeline shows 3,200 posts).';
 COMMENT ON COLUMN feeds.posts IS 'Number of posts that it has shown.';
+COMMENT ON COLUMN feeds.pages IS 'Number of pages of it that were read: of two states, the one with more is the later one.';
 COMMENT ON COLUMN feeds.posts_per_day IS 'Its pace, on which the next visit depends.';
 COMMENT ON COLUMN feeds.visited_at IS 'When it was last read to the end of what was new.';
 COMMENT ON COLUMN feeds.next_token IS 'Page at which an interrupted reading goes on; null if none is under way.';

@@ -213,7 +213,8 @@ class Feed:
 
     A feed is read from its newest post backwards, page by page: a walk. Everything up to `newest_id` is stored, down
     to `oldest_id`, and is complete back to `complete_since`. At the last visit there was nothing else up to `seen_id`,
-    the highest id that any feed had shown by then. The other fields speak of a walk that is under way:
+    the highest id that any feed had shown by then. `pages` counts all pages read: of two states of a feed, the one with
+    more is the later one. The other fields speak of a walk that is under way:
     `next_token` is the page at which it goes on, `walk_since_id` and `walk_until_id` its bounds (both exclusive),
     `walk_newest_id` becomes `newest_id` when it is whole, `walk_oldest_id` is as far as it came.
     """
@@ -224,6 +225,7 @@ class Feed:
     oldest_id: int | None = None
     complete_since: datetime | None = None
     posts: int = 0
+    pages: int = 0
     posts_per_day: float | None = None
     visited_at: datetime | None = None
     next_token: str | None = None

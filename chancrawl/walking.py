@@ -83,6 +83,7 @@ def advance(feed: Feed, page: Page, wants: Wants, seen_at: datetime, seen_id: in
         feed.walk_newest_id = max(page.newest_id or 0, feed.newest_id or 0) or None
         if is_backfill:
             feed.posts_per_day = _pace_of(page)
+    feed.pages += 1
     feed.posts += len(page.tweets)
     feed.walk_posts += len(page.tweets)
     if page.oldest_id is not None:
@@ -111,6 +112,7 @@ def _finish(feed: Feed, seen_at: datetime, seen_id: int | None) -> None:
 def found(feed: Feed, posts: int, newest_id: int | None, seen_at: datetime, seen_id: int | None) -> None:
     """Take note of what a search over several feeds has found of one."""
     begin(feed)
+    feed.pages += 1
     feed.posts += posts
     feed.walk_posts = posts
     feed.walk_newest_id = max(newest_id or 0, feed.newest_id or 0) or None

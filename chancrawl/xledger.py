@@ -120,7 +120,10 @@ class XLedger:
 
     def accept(self, item: Item) -> None:
         if type(item) in KEYS:
-            self._under_way[type(item), getattr(item, KEYS[type(item)])] = item
+            key = type(item), getattr(item, KEYS[type(item)])
+            held = self._under_way.get(key)
+            if not (isinstance(item, Feed) and isinstance(held, Feed) and held.pages > item.pages):
+                self._under_way[key] = item
 
     def committed(self, item: Item) -> None:
         if isinstance(item, Tweet):

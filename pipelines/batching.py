@@ -155,6 +155,10 @@ def upsert(table: str, columns: Sequence[str], key: Sequence[str], values: str, 
     )
 
 
+# A page's state can come behind that of the next page: the store takes the later one.
+UNLESS_LATER = "WHERE feeds.pages <= excluded.pages"
+
+
 def latest(items: Sequence[Any], *key: str) -> list[Any]:
     """The last item for each key: one statement cannot replace a row twice."""
     return list({tuple(getattr(item, name) for name in key): item for item in items}.values())

@@ -45,7 +45,7 @@ from chancrawl.items import (
 from chancrawl.payload import dumps
 from chancrawl.stores import CsvStore
 from chancrawl.twitter import HANDLE
-from pipelines.batching import BatchingPipeline, by_kind, upsert
+from pipelines.batching import UNLESS_LATER, BatchingPipeline, by_kind, upsert
 
 logger = logging.getLogger(__name__)
 
@@ -218,8 +218,8 @@ def _write_ledger(connection: Any, batch: Sequence[Item]) -> None:
         connection.executemany(STATEMENTS[kind], rows)
 
 
-def _upsert(table: str, names: list[str], key: list[str]) -> str:
-    return upsert(table, names, key, f"({', '.join('?' * len(names))})")
+def _upsert(table: str, names: list[str], key: list[str], unless: str = "") -> str:
+    return upsert(table, names, key, f"({', '.join('?' * len(names))})", unless)
 
 
 COMMIT_LENGTH = _upsert("files", ["path", "bytes"], ["path"])
@@ -234,7 +234,7 @@ STATEMENTS = {
     Trend: _upsert("trends", columns(Trend), ["woeid", "seen_at", "rank"]),
     Account: _upsert("accounts", columns(Account), ["id"]),
     Handle: _upsert("handles", columns(Handle), ["handle"]),
-    Feed: _upsert("feeds", columns(Feed), ["feed"]),
+    Feed: _upsert("feeds", columns(Feed), ["feed"], UNLESS_LATER),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
+from operator import attrgetter
 from typing import Any, Self
 
 from psycopg2.extras import Json, execute_values
@@ -28,7 +29,7 @@ from chancrawl.items import (
     columns,
 )
 from chancrawl.payload import dumps
-from pipelines.batching import BatchingPipeline, by_kind, latest, upsert
+from pipelines.batching import UNLESS_LATER, BatchingPipeline, by_kind, latest, upsert
 
 POST_COLUMNS = columns(Post)
 UPSERT_POSTS = upsert("posts", POST_COLUMNS, ["board", "no"], "%s", "WHERE posts.digest <> excluded.digest").replace(
@@ -106,11 +107,11 @@ def write_deletions(cursor: Any, deletions: list[Deletion]) -> None:
     execute_values(cursor, MARK_DELETIONS, rows, page_size=500)
 
 
-def write_state(cursor: Any, items: list[Any], table: str, key: list[str]) -> None:
+def write_state(cursor: Any, items: list[Any], table: str, key: list[str], unless: str = "") -> None:
     names = columns(type(items[0]))
     rows = [tuple(_value(getattr(item, name)) for name in names) for item in latest(items, *key)]
     rows.sort(key=lambda row: tuple(map(str, row[: len(key)])))  # two crawls lock rows in the same order
-    execute_values(cursor, upsert(table, names, key, "%s"), rows, page_size=500)
+    execute_values(cursor, upsert(table, names, key, "%s", unless), rows, page_size=500)
 
 
 def write_tweets(cursor: Any, tweets: list[Tweet]) -> None:
@@ -129,7 +130,9 @@ WRITERS: dict[type[Item], Callable[[Any, list[Any]], None]] = {
     Trend: lambda cursor, items: write_state(cursor, items, "trends", ["woeid", "seen_at", "rank"]),
     Account: lambda cursor, items: write_state(cursor, items, "accounts", ["id"]),
     Handle: lambda cursor, items: write_state(cursor, items, "handles", ["handle"]),
-    Feed: lambda cursor, items: write_state(cursor, items, "feeds", ["feed"]),
+    Feed: lambda cursor, items: write_state(
+        cursor, sorted(items, key=attrgetter("pages")), "feeds", ["feed"], UNLESS_LATER
+    ),
 }
 
 

@@ -53,8 +53,13 @@ class Walk:
     refused: str | None = None
     refused_at: float = 0.0
     is_first_page: bool = True
+    is_taken_up: bool = field(init=False)
+    """It was begun by an earlier crawl: what has been posted since is still to be asked for."""
     urgency: float = 0.0
     done: Callable[[Walk], None] = field(default=lambda walk: None)
+
+    def __post_init__(self) -> None:
+        self.is_taken_up = self.feed.next_token is not None
 
     @property
     def is_new(self) -> bool:
@@ -213,6 +218,9 @@ class Walker:
         yield replace(walk.feed)
         if goes_on or walking.begin_older(walk.feed, walk.wants, self._reach(walk)):
             walk.urgency -= 1
+            self.add(walk)
+        elif walk.is_taken_up:
+            walk.is_taken_up, walk.seen_id = False, None
             self.add(walk)
         else:
             self.stats.inc_value("x/walks")

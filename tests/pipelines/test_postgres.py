@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from chancrawl.items import Board, Post, Thread, Validator, columns
+from chancrawl.items import Board, Feed, Post, Thread, Tweet, Validator, columns
 from chancrawl.stores import PostgresStore
 from pipelines.batching import by_kind
 from pipelines.postgres import WRITERS
@@ -149,3 +149,28 @@ def test_the_last_state_counts(tables: Database) -> None:
 
 def test_the_egg_and_the_top_level_have_one_schema() -> None:
     assert (ROOT / "chancrawl" / "schema.sql").read_text() == (Path(ROOT) / "schema.sql").read_text()
+
+
+def test_of_two_states_of_a_feed_the_later_one_stays(tables: Database) -> None:
+    write(tables, Feed("timeline:1", pages=3, next_token="c"), Feed("timeline:1", pages=2, next_token="b"))
+    write(tables, Feed("timeline:1", pages=1, next_token="a"))
+    assert tables.rows("SELECT pages, next_token FROM feeds") == [(3, "c")]
+    write(tables, Feed("timeline:1", pages=4))
+    assert tables.rows("SELECT pages, next_token FROM feeds") == [(4, None)]
+
+
+def tweet(likes: int, text: str | None = "tab\there, line\nthere, back\\slash", **more: str) -> Tweet:
+    return Tweet(7, 1, "a", START, text, hashtags=["a b", "NULL", 'q"'], metrics={"like_count": likes},
+                 first_metrics={"like_count": likes}, first_seen_at=START, last_seen_at=START,
+                 raw={"id": "7", "text": "a NUL \x00, half \ud83d"}, **more)  # type: ignore[arg-type]  # fmt: skip
+
+
+def test_a_post_that_is_read_again_brings_its_counts_and_keeps_what_is_gone(tables: Database) -> None:
+    write(tables, tweet(1, retweeted_text="whole"))
+    (before,) = tables.rows("SELECT xmin, text, hashtags FROM tweets")
+    assert before[1:] == ("tab\there, line\nthere, back\\slash", ["a b", "NULL", 'q"'])
+    write(tables, tweet(1, retweeted_text="whole"))
+    assert tables.rows("SELECT xmin, text, hashtags FROM tweets") == [before]  # nothing new, nothing written
+    write(tables, tweet(5))
+    sql = "SELECT retweeted_text, metrics ->> 'like_count', first_metrics ->> 'like_count' FROM tweets"
+    assert tables.rows(sql) == [("whole", "5", "1")]

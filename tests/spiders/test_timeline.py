@@ -183,6 +183,7 @@ def test_ctrl_c_keeps_what_was_read_and_the_next_run_goes_on_at_its_page(
     run = crawler.interrupted(process, signal.SIGINT).ok()
     assert "Stopped; what was fetched is stored" in run.output
     assert 0 < len(crawler.ids()) < len(sandbox.x_truth())
+    sandbox.x_act("post", name)  # and what has come meanwhile
     crawler.timeline(name).ok()
     assert crawler.ids().keys() == {n for n, post in sandbox.x_truth().items() if post["tweet_from"] == name}
     assert max(served(sandbox.x_requests()).values()) == 1

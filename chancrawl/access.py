@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from scrapy import Request
 from scrapy.crawler import Crawler
-from scrapy.exceptions import IgnoreRequest
+from scrapy.exceptions import CannotResolveHostError, DownloadConnectionRefusedError, IgnoreRequest
 from scrapy.http import Response
 
 from chancrawl import credentials, twitter
@@ -107,6 +107,11 @@ class Access:
                 payload = loads(response.body) if response.status == 200 else {}
             except Malformed:
                 payload = {}
+            except (CannotResolveHostError, DownloadConnectionRefusedError) as error:
+                source = source_of(self.crawler)
+                raise UserError(
+                    f"{source} cannot be reached ({error}): check the network and X_API_URL.", "unreachable"
+                ) from None
             except Exception as error:  # whatever the network came up with, when all retries are used up
                 why = f" ({type(error).__name__})"
                 continue
@@ -338,7 +343,7 @@ def read_credentials(path: str | None) -> list[Credential]:
         )
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            return credentials.read(file, f"X_CREDENTIALS, {path},")
+            return credentials.read(file, f"X_CREDENTIALS ({path})")
     except OSError as error:
         raise UserError(f"X_CREDENTIALS is {path}, and that file cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:

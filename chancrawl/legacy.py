@@ -126,7 +126,7 @@ def tweet_of(row: dict[str, Any]) -> Tweet:
     )
 
 
-def parse_list(text: str | None) -> list[str] | None:
+def parse_list(text: str | list[Any] | None) -> list[str] | None:
     """A list as PostgreSQL printed it, or as Python did; anything else is a list of one.
 
     >>> parse_list('{a,"b c"}'), parse_list("{}"), parse_list("['a', 'b']"), parse_list("a"), parse_list(None)
@@ -134,6 +134,8 @@ def parse_list(text: str | None) -> list[str] | None:
     """
     if text is None:
         return None
+    if isinstance(text, list):  # a table whose columns are arrays
+        return [str(value) for value in text]
     if text.startswith("{") and text.endswith("}"):
         return [re.sub(r"\\(.)", r"\1", quoted) if quoted or not plain else plain
                 for quoted, plain in _ELEMENT.findall(text[1:-1])]  # fmt: skip

@@ -58,6 +58,11 @@ class Command(ScrapyCommand):
             store.close()
 
 
+# The posts are the real site's: a crawl of the sandbox does not belong beside them.
+NOTE_SOURCE = """
+INSERT INTO runs (spider, arguments, source, started_at, finished_at, finish_reason)
+VALUES ('initdb', '{"import_legacy": true}', 'https://api.x.com', now(), now(), 'finished')
+"""
 TAKE_OVER = "INSERT INTO tweets SELECT * FROM staged_tweets ORDER BY id ON CONFLICT DO NOTHING"
 
 
@@ -81,6 +86,7 @@ def import_legacy(store: PostgresStore) -> str:
             cursor.execute("SELECT count(*) FROM tweets")
             (before,) = cursor.fetchone()
             read = _take_over(connection, cursor, kept)
+            cursor.execute(NOTE_SOURCE)
             cursor.execute("SELECT count(*) FROM tweets")
             taken = cursor.fetchone()[0] - before
     store.ready = True

@@ -20,14 +20,14 @@ from urllib.parse import quote
 
 from scrapy import Request
 from scrapy.crawler import Crawler
-from scrapy.exceptions import CannotResolveHostError, DownloadConnectionRefusedError, IgnoreRequest
+from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 
 from chancrawl import credentials, twitter
 from chancrawl.client import header
 from chancrawl.conditional import http_time
 from chancrawl.credentials import EVERYWHERE, Call, Credential, Limit, Pool, Secret, SecretBytes, ServerClock
-from chancrawl.errors import UserError
+from chancrawl.errors import UNREACHABLE, UserError, unreachable
 from chancrawl.ledger import Ledger
 from chancrawl.middlewares import stopping
 from chancrawl.payload import Malformed, loads
@@ -102,16 +102,14 @@ class Access:
         pairs = {held.consumer_key: held for held in self.pool.credentials.values()}
         why = ""
         for held in pairs.values():
+            request = _token_request(self.crawler, held)
             try:
-                response = await self.crawler.engine.download_async(_token_request(self.crawler, held))
+                response = await self.crawler.engine.download_async(request)
                 payload = loads(response.body) if response.status == 200 else {}
             except Malformed:
                 payload = {}
-            except (CannotResolveHostError, DownloadConnectionRefusedError) as error:
-                source = source_of(self.crawler)
-                raise UserError(
-                    f"{source} cannot be reached ({error}): check the network and X_API_URL.", "unreachable"
-                ) from None
+            except UNREACHABLE as error:
+                raise unreachable(source_of(self.crawler), "X_API_URL", error, request) from None
             except Exception as error:  # whatever the network came up with, when all retries are used up
                 why = f" ({type(error).__name__})"
                 continue

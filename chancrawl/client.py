@@ -12,13 +12,12 @@ from urllib.parse import urlsplit
 
 from scrapy import Request
 from scrapy.crawler import Crawler
-from scrapy.exceptions import CannotResolveHostError, DownloadConnectionRefusedError
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from chancrawl import conditional
 from chancrawl.changes import Look
-from chancrawl.errors import UserError
+from chancrawl.errors import UNREACHABLE, UserError, unreachable
 from chancrawl.ledger import Ledger
 from chancrawl.payload import Malformed, loads
 from chancrawl.quarantine import Quarantine
@@ -103,12 +102,8 @@ class ChanClient:
             response = await self.crawler.engine.download_async(once)
             if response.status in (200, 304):
                 return response
-        except (CannotResolveHostError, DownloadConnectionRefusedError) as error:
-            proxy = ", the proxies" if once.meta.get("proxy") else ""
-            raise UserError(
-                f"{self.source} cannot be reached ({error}): check the network{proxy} and CHAN_API_URL.",
-                reason="unreachable",
-            ) from None
+        except UNREACHABLE as error:
+            raise unreachable(self.source, "CHAN_API_URL", error, once) from None
         except Exception as error:
             logger.info("The first request failed (%s); trying again.", error or type(error).__name__)
         return await self._fetch(request)

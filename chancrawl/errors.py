@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Self
 
+from scrapy import Request
 from scrapy.crawler import Crawler
-from scrapy.exceptions import CloseSpider
+from scrapy.exceptions import CannotResolveHostError, CloseSpider, DownloadConnectionRefusedError
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,16 @@ class UserError(CloseSpider):
         logger.error("%s", self.sentence)
         crawler.stats.set_value("failure", self.sentence)
         return self
+
+
+UNREACHABLE = (CannotResolveHostError, DownloadConnectionRefusedError)
+"""A source that does not even take a connection: its address is mistyped, or somebody is not online."""
+
+
+def unreachable(source: str, setting: str, error: Exception, request: Request) -> UserError:
+    """The end of a crawl whose first request met one of UNREACHABLE; `setting` is where the address comes from."""
+    proxy = ", the proxies" if request.meta.get("proxy") else ""
+    return UserError(f"{source} cannot be reached ({error}): check the network{proxy} and {setting}.", "unreachable")
 
 
 def store_failed(place: str, why: str) -> UserError:

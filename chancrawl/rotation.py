@@ -7,17 +7,15 @@ from typing import Self
 
 from scrapy import Request
 from scrapy.crawler import Crawler
-from scrapy.exceptions import CannotResolveHostError, DownloadConnectionRefusedError, IgnoreRequest
+from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from w3lib.url import add_or_replace_parameters
 
 from chancrawl import credentials
 from chancrawl.access import Access
-from chancrawl.errors import UserError
+from chancrawl.errors import UNREACHABLE, UserError, unreachable
 from chancrawl.middlewares import BackoffMiddleware
 from chancrawl.xclient import source_of
-
-UNREACHABLE = (CannotResolveHostError, DownloadConnectionRefusedError)
 
 
 class RotatingCredentials:
@@ -73,11 +71,7 @@ class RotatingCredentials:
         if "x_call" in request.meta:
             if isinstance(exception, UNREACHABLE) and not self.access.pool.clock.is_told:
                 # Nothing was ever answered: somebody mistyped the address, or is not online.
-                proxy = ", the proxies" if request.meta.get("proxy") else ""
-                source = source_of(self.crawler)
-                self.access.end(
-                    UserError(f"{source} cannot be reached ({exception}): check the network{proxy} and X_API_URL.",
-                              "unreachable"))  # fmt: skip
+                self.access.end(unreachable(source_of(self.crawler), "X_API_URL", exception, request))
             request.headers.pop("Authorization", None)
             self.access.pool.failed(request.meta.pop("x_call"))
             await self.access.tell_news()

@@ -58,7 +58,10 @@ ON CONFLICT (credential, endpoint) DO UPDATE SET
 """
 RETIRE = """
 INSERT INTO credential_limits (credential, endpoint, retired, retired_at) VALUES (?, ?, ?, ?)
-ON CONFLICT (credential, endpoint) DO UPDATE SET retired = excluded.retired, retired_at = excluded.retired_at
+ON CONFLICT (credential, endpoint) DO UPDATE SET
+    retired = excluded.retired,
+    retired_at = CASE WHEN credential_limits.retired = excluded.retired THEN credential_limits.retired_at
+                      ELSE excluded.retired_at END
 """
 SPEND = """
 INSERT INTO spending (day, posts, users, trends, dollars) VALUES (?, ?, ?, ?, ?)
@@ -191,6 +194,7 @@ class Sharing:
                 await self.retired(key, endpoint, standing.retired)
 
     async def retired(self, key: str, endpoint: str, why: str) -> None:
+        """Note a refusal; one that is noted already keeps its time, for it is to be forgiven some day."""
         await self._rows(RETIRE, key, endpoint, why, datetime.now(UTC).isoformat())
 
     # --- spending

@@ -1,7 +1,9 @@
 -- chancrawl's PostgreSQL schema: the data dictionary.
+-- Version: 2
 --
--- Idempotent: `scrapy initdb` applies it, and a crawl's first write where the tables are not there. All times are UTC. Columns are those of the items
--- in chancrawl/items.py, in their order; the CSV files use the same names.
+-- Idempotent: `scrapy initdb` applies it, and a crawl's first write where the tables are not there. Tables of an earlier
+-- version are brought up to this one when a crawl starts (chancrawl/migrations.py). All times are UTC. Columns are those
+-- of the items in chancrawl/items.py, in their order; the CSV files use the same names.
 
 CREATE TABLE IF NOT EXISTS boards (
     board       text PRIMARY KEY,
@@ -472,7 +474,6 @@ CREATE TABLE IF NOT EXISTS runs (
     stats         json,
     dollars       numeric
 );
-ALTER TABLE runs ADD COLUMN IF NOT EXISTS dollars numeric;  -- tables of version 0.1
 COMMENT ON TABLE runs IS 'Every crawl that wrote here.';
 COMMENT ON COLUMN runs.run_id IS 'Number of the run.';
 COMMENT ON COLUMN runs.spider IS 'Name of the spider: chan, timeline, trending, search; initdb for rows taken over from the older crawler.';
@@ -483,3 +484,24 @@ COMMENT ON COLUMN runs.finished_at IS 'When it ended; null while it runs, and fo
 COMMENT ON COLUMN runs.finish_reason IS 'finished, shutdown (stopped by a person), or what went wrong.';
 COMMENT ON COLUMN runs.stats IS 'Scrapy''s statistics of the run.';
 COMMENT ON COLUMN runs.dollars IS 'What it spent at X, in US dollars.';
+
+CREATE TABLE IF NOT EXISTS spools (
+    spool      text PRIMARY KEY,
+    applied    bigint NOT NULL,
+    applied_at timestamptz NOT NULL
+);
+COMMENT ON TABLE spools IS 'Batches that waited on a crawl''s disk while this database was out of reach (scrapy spool).';
+COMMENT ON COLUMN spools.spool IS 'Name of the folder in which they waited.';
+COMMENT ON COLUMN spools.applied IS 'Number of the last batch of it that is stored here; committed with that batch, so that none is stored twice.';
+COMMENT ON COLUMN spools.applied_at IS 'When that was.';
+
+CREATE TABLE IF NOT EXISTS schema_version (
+    version     integer PRIMARY KEY,
+    database_id uuid NOT NULL DEFAULT gen_random_uuid(),
+    applied_at  timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO schema_version (version) SELECT 2 WHERE NOT EXISTS (SELECT FROM schema_version);
+COMMENT ON TABLE schema_version IS 'The version of these tables: one row.';
+COMMENT ON COLUMN schema_version.version IS 'Version of schema.sql.';
+COMMENT ON COLUMN schema_version.database_id IS 'By which a spool knows the database that its batches are for.';
+COMMENT ON COLUMN schema_version.applied_at IS 'Since when the tables have been of this version.';

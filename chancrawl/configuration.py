@@ -202,6 +202,7 @@ NUMBERS: dict[str, int | float] = {
     "DOWNLOAD_TIMEOUT": 1.0,
     "CONCURRENT_REQUESTS": 1,
     "BATCH_SIZE": 1,
+    "SPOOL_MB": 1,
     "BATCH_SECONDS": 0.1,
     "BACKOFF_MAX": 1.0,
     "CHAN_INDEX_INTERVAL": 0.0,

@@ -33,6 +33,10 @@ class UserError(CloseSpider):
         return self
 
 
+class StoreAway(Exception):
+    """The store is out of reach for now. Its text says why."""
+
+
 UNREACHABLE = (CannotResolveHostError, DownloadConnectionRefusedError)
 """A source that does not even take a connection: its address is mistyped, or somebody is not online."""
 

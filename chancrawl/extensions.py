@@ -93,7 +93,8 @@ class Report:
             self.task.stop()
         if "failure" in self.stats.get_stats() and not self.number("store/rows"):
             return  # nothing was done, and why has been said
-        stopped = "Stopped" if self.number("store/not_written") else "Stopped; what was fetched is stored"
+        is_stored = not self.number("store/not_written") and not self.number("spool/rows")
+        stopped = "Stopped; what was fetched is stored" if is_stored else "Stopped"
         ends = {"finished": "Done", "shutdown": stopped}
         place = Ledger.of(self.crawler).store.place
         lines = [
@@ -138,7 +139,10 @@ class Report:
             "x/walks_failed": "timelines or searches were not read to their end; the next run goes on with them",
             "x/places_failed": "lists of trends could not be read",
             "x/credentials_retired": "credentials were refused and are not used any more",
+            "store/rejected": "rows that the database rejects set aside in CSV_FOLDER/quarantine",
             "store/not_written": "rows not written; the next run fetches them again",
+            "spool/rows": "rows wait in CSV_FOLDER/spool for the database; the next run writes them",
+            "spool/damaged": "batches of the spool were damaged, and are kept there",
         }
         return [f"{self.number(stat):,} {note}" for stat, note in notes.items() if self.number(stat)]
 

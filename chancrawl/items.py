@@ -10,9 +10,10 @@ never ahead of the data.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 Raw = dict[str, Any]
 
@@ -312,3 +313,25 @@ def columns(item_class: type[Item]) -> list[str]:
     ['path', 'last_modified']
     """
     return [f.name for f in fields(item_class)]
+
+
+ORDER: tuple[type[Item], ...] = (
+    *(Board, Post, Deletion, Thread, Validator, Poll),
+    *(Tweet, Trend, Account, Handle, Feed),
+)
+"""In which a batch is written: data first, then the state that speaks of it."""
+
+T = TypeVar("T")
+
+
+def by_kind(batch: Sequence[Item]) -> dict[type[Item], list[Any]]:
+    """The items of a batch by their class, in ORDER."""
+    kinds: dict[type[Item], list[Any]] = {kind: [] for kind in ORDER}
+    for item in batch:
+        kinds[type(item)].append(item)
+    return {kind: items for kind, items in kinds.items() if items}
+
+
+def latest(items: Sequence[T], *key: str) -> list[T]:
+    """The last item for each key: one statement cannot replace a row twice."""
+    return list({tuple(getattr(item, name) for name in key): item for item in items}.values())

@@ -7,6 +7,7 @@ never waits for a disk or a database, and a read sees every write before it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
 import logging
@@ -24,7 +25,7 @@ from scrapy.crawler import Crawler
 
 from chancrawl.changes import Held, Known
 from chancrawl.conditional import http_time
-from chancrawl.errors import UserError, store_failed
+from chancrawl.errors import StoreAway, UserError, store_failed
 from chancrawl.items import Board, Deletion, Item, Post, Thread
 from chancrawl.middlewares import stopping
 from chancrawl.stores import first_line, moment, store_of
@@ -52,9 +53,13 @@ class Ledger:
         self._uncommitted: dict[tuple[str, int], int] = {}  # items on their way to the store
         self._newest: dict[str, int] = {}  # by board: no thread with a higher number is in the store and not in memory
         self._known_posts = 0
-        self._connections = 0  # how often the store was connected to again
-        self._reconnecting = asyncio.Lock()
-        self._pause = 1.0  # seconds before the next try
+        self._is_there = asyncio.Event()  # the store is in reach, and all that waited for it is written
+        self._is_there.set()
+        self._returning: asyncio.Task[None] | None = None
+        self.is_patient = True
+        """Whether `call` waits while the store is out of reach; else it raises StoreAway."""
+        self.on_return: Callable[[], Awaitable[None]] | None = None
+        """Writes what waited for the store, and then calls `came_back`; StoreAway if it is gone again."""
         self.x = XLedger(self)
         self.before_closing: list[Callable[[], Awaitable[None]]] = []  # what others still have to write
 
@@ -71,45 +76,89 @@ class Ledger:
         assert ledger is not None, "chancrawl.ledger.Ledger is not among the EXTENSIONS"
         return ledger
 
+    # --- the store's thread, and a store that is out of reach
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the store is out of reach, or not all is written yet that waited for it."""
+        return not self._is_there.is_set()
+
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking function in the store's thread; wait and try again while the store is out of reach.
 
-        UserError if a person has stopped the crawl meanwhile.
+        UserError if the crawl ends meanwhile.
         """
         while True:
-            connection = self._connections
+            if self.is_away and not self.is_patient:
+                raise StoreAway
+            await self.wait_for_store()
             try:
-                result = await self._in_thread(functools.partial(function, *args, **kwargs))
-            except self.store.outages as error:
-                if not self.store.is_outage(error):
-                    raise store_failed(self.store.place, first_line(error)) from None
-                await self._reconnect(connection, error)
-            except (psycopg2.Error, sqlite3.Error) as error:
-                raise store_failed(self.store.place, first_line(error)) from None
-            else:
-                self._pause = 1.0
-                return result
+                return await self.attempt(function, *args, **kwargs)
+            except StoreAway:
+                if not self.is_patient:
+                    raise
 
-    async def _reconnect(self, connection: int, error: Exception) -> None:
-        """Wait for the store to come back, once for all who have found it out of reach in the same connection."""
-        async with self._reconnecting:
-            while connection == self._connections:
-                if stopping(self.crawler):
-                    raise UserError(f"The crawl ended while {self.store.place} was out of reach.", "store_unavailable")
-                logger.warning(
-                    "%s is out of reach (%s); trying again in %.0f s, Ctrl-C ends it.",
-                    self.store.place.capitalize(), first_line(error), self._pause,
-                )  # fmt: skip
-                self.crawler.stats.inc_value("store/outages")
-                for _ in range(int(self._pause / 0.2)):  # in short steps, so that Ctrl-C is heard
-                    if not stopping(self.crawler):
-                        await asyncio.sleep(0.2)
-                self._pause = min(self._pause * 2, 30.0)
-                try:
-                    await self._in_thread(self.store.connect)
-                    self._connections += 1
-                except self.store.outages as again:
-                    error = again
+    async def attempt(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a blocking function in the store's thread, once; StoreAway if the store is out of reach."""
+        try:
+            return await self._in_thread(functools.partial(function, *args, **kwargs))
+        except Exception as error:
+            if self.store.is_outage(error):
+                self._went_away(error)
+                raise StoreAway(first_line(error)) from None
+            if isinstance(error, psycopg2.Error | sqlite3.Error):
+                raise store_failed(self.store.place, first_line(error)) from None
+            raise
+
+    async def wait_for_store(self) -> None:
+        """UserError if the crawl ends before the store is back."""
+        if not await self.is_back(lambda: stopping(self.crawler)):
+            raise UserError(f"The crawl ended while {self.store.place} was out of reach.", "store_unavailable")
+
+    async def is_back(self, give_up: Callable[[], bool]) -> bool:
+        """Wait for the store; whether it is back before somebody gives it up."""
+        while self.is_away and not give_up():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_there.wait(), 0.2)
+        return not self.is_away
+
+    def _went_away(self, error: Exception) -> None:
+        if self.is_away:
+            return
+        self._is_there.clear()
+        place = self.store.place
+        logger.warning("%s is out of reach (%s); it is tried again and again, Ctrl-C ends the crawl.",
+                       place[0].upper() + place[1:], first_line(error))  # fmt: skip
+        self.crawler.stats.inc_value("store/outages")
+        self._returning = asyncio.ensure_future(self._return())
+
+    async def _return(self) -> None:
+        """Try until the store is back, with longer and longer pauses."""
+        pause = 0.5
+        while True:
+            for _ in range(int(pause / 0.1)):  # in short steps, so that Ctrl-C is heard
+                if not self.crawler.crawling:
+                    return
+                await asyncio.sleep(0.1)
+            pause = min(pause * 2, 10.0)
+            try:
+                await self._in_thread(self.store.connect)
+                if self.on_return is not None:
+                    await self.on_return()
+                else:
+                    self.came_back()
+            except StoreAway:
+                continue
+            except Exception as error:
+                if self.store.is_outage(error):
+                    continue
+                failure = error if isinstance(error, UserError) else store_failed(self.store.place, first_line(error))
+                await self.crawler.engine.close_spider_async(reason=failure.tell(self.crawler).reason)
+            return
+
+    def came_back(self) -> None:
+        logger.info("%s is back.", self.store.place[0].upper() + self.store.place[1:])
+        self._is_there.set()
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
@@ -118,6 +167,7 @@ class Ledger:
         await self._in_thread(self.store.open)
 
     async def spider_closed(self, reason: str) -> None:
+        self.is_patient = True
         try:
             for write in self.before_closing:
                 await write()

@@ -8,9 +8,12 @@ import logging
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from scrapy.crawler import Crawler
+
+from chancrawl.items import Item, columns
+from chancrawl.spool import encoded
 
 logger = logging.getLogger(__name__)
 
@@ -41,19 +44,38 @@ class Quarantine:
 
     def set_aside(self, path: str, body: bytes, reason: str) -> None:
         """Keep a payload that came from a path of 4chan's API, or a whole address. A full disk costs the copy only."""
-        now = datetime.now(UTC)
         url = path if path.startswith("http") else self.base_url + path
-        name = f"{now:%Y-%m-%d}-{sha256(url.encode() + body).hexdigest()[:16]}"
+        name = name_of(datetime.now(UTC), url, body)
         self.stats.inc_value("quarantine/payloads")
         logger.warning("Set aside as %s in %s: %s: %s", name, self.folder, url, reason)
-        report = {"url": url, "time": now.isoformat(timespec="seconds"), "reason": reason, "bytes": len(body)}
-        asyncio.get_running_loop().run_in_executor(None, self._keep, name, body, report)
+        asyncio.get_running_loop().run_in_executor(None, self._keep, url, body, reason)
 
-    def _keep(self, name: str, body: bytes, report: dict[str, Any]) -> None:
+    def _keep(self, url: str, body: bytes, reason: str) -> None:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / f"{name}.body").write_bytes(body)
-            (self.folder / f"{name}.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+            keep(self.folder, url, body, reason)
         except OSError as error:
             self.stats.inc_value("quarantine/not_kept")
-            logger.error("Could not keep %s: %s", name, error)
+            logger.error("Could not keep what %s answered: %s", url, error)
+
+
+def keep(folder: Path, url: str, body: bytes, reason: str) -> str:
+    """Put something aside; its name. Blocks."""
+    now = datetime.now(UTC)
+    name = name_of(now, url, body)
+    report = {"url": url, "time": now.isoformat(timespec="seconds"), "reason": reason, "bytes": len(body)}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.body").write_bytes(body)
+    (folder / f"{name}.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    return name
+
+
+def name_of(now: datetime, url: str, body: bytes) -> str:
+    return f"{now:%Y-%m-%d}-{sha256(url.encode(errors='replace') + body).hexdigest()[:16]}"
+
+
+def keep_row(folder: Path, item: Item, reason: str) -> None:
+    """Put a row aside that the database rejects, as JSON. Blocks; OSError if that cannot be."""
+    names = "/".join(str(getattr(item, key)) for key in columns(type(item))[:2])
+    what = f"{type(item).__name__.lower()} {names}"
+    name = keep(folder, what, encoded(item).encode(), f"the database rejects it: {reason}")
+    logger.warning("The database rejects %s (%s); it is set aside as %s in %s.", what, reason, name, folder)

@@ -49,8 +49,10 @@ DATABASE_URL = configured("DATABASE_URL", None)
 # The CSV files and their ledger; with either store the quarantine of payloads that could not be read.
 CSV_FOLDER = configured("CSV_FOLDER", "data")
 # A batch is written when it has so many rows, or when its oldest row has waited so many seconds.
-BATCH_SIZE = configured("BATCH_SIZE", 500)
+BATCH_SIZE = configured("BATCH_SIZE", 2000)
 BATCH_SECONDS = configured("BATCH_SECONDS", 5)
+# What waits in CSV_FOLDER/spool while the database is out of reach, at most, in MB; then the crawl waits too.
+SPOOL_MB = configured("SPOOL_MB", 1000)
 
 # --- the sandbox: a local 4chan, for trying things out
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import psycopg2
+
 from chancrawl.credentials import Limit, Pool
 from chancrawl.ledger import Ledger
 from chancrawl.stores import PostgresStore, first_line, moment
@@ -125,7 +127,9 @@ class Sharing:
             if self._is_out_of_reach:
                 await self._in_thread(self.store.connect)
             rows = await self._in_thread(self.store.rows, sql, *parameters)
-        except self.store.outages as error:
+        except psycopg2.Error as error:
+            if not self.store.is_outage(error):
+                raise
             if not self._is_out_of_reach:
                 logger.warning("The state of credentials is not shared for now: %s.", first_line(error))
             self._is_out_of_reach = True

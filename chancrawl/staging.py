@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -12,39 +14,93 @@ from chancrawl.items import Item, columns
 from chancrawl.legacy import list_text
 from chancrawl.payload import dumps
 
-
-def stage(cursor: Any, table: str, items: Sequence[Item]) -> None:
-    """Put items, all of one kind, into `staged_TABLE`, which is as TABLE is and empties itself with the transaction."""
-    cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS staged_{table} (LIKE {table}) ON COMMIT DELETE ROWS")
-    if items:
-        row_of = attrgetter(*columns(type(items[0])))
-        lines = ("\t".join(map(copied, row_of(item))) for item in items)
-        names = ", ".join(columns(type(items[0])))
-        cursor.copy_expert(f"COPY staged_{table} ({names}) FROM STDIN", io.StringIO("\n".join(lines)))
+JSON_LISTS = ("quotes",)
+"""The columns whose lists are JSON; all other lists are arrays."""
 
 
-def copied(value: Any) -> str:
-    """A value in COPY's text format: https://www.postgresql.org/docs/current/sql-copy.html.
+@dataclass(slots=True, frozen=True)
+class Rows:
+    """Items, all of one kind, as COPY takes them: https://www.postgresql.org/docs/current/sql-copy.html.
 
-    >>> copied(["a", "b c"]), copied(None), copied("tab\\there")
-    ('{a,"b c"}', '\\\\N', 'tab\\\\there')
+    `names` are the columns that any of them has a value for.
     """
-    if value is None:
-        return "\\N"
+
+    names: list[str]
+    lines: list[str]
+
+
+def rows_of(items: Sequence[Item]) -> Rows:
+    kind = columns(type(items[0]))
+    names, texts = [], []
+    for name, column in zip(kind, zip(*map(attrgetter(*kind), items), strict=True), strict=True):
+        if column.count(None) < len(column):
+            names.append(name)
+            texts.append(_texts(column, json_text if name in JSON_LISTS else text))
+    return Rows(names, list(map("\t".join, zip(*texts, strict=True))))
+
+
+def _texts(column: Sequence[Any], text: Callable[[Any], str]) -> Sequence[str]:
+    """A column's values; what they have in common is found out once, which is much faster than to ask each of them."""
+    kinds = set(map(type, column))
+    if kinds == {str} and _is_plain("".join(column)):
+        return column
+    if kinds <= {int, bool}:
+        return list(map(repr, column))
+    return ["\\N" if value is None else text(value) for value in column]
+
+
+def stage(cursor: Any, table: str, rows: Rows, like: str = "") -> None:
+    """Put rows into `staged_TABLE` and nothing else.
+
+    It has the columns of TABLE (or `like`, as CREATE TABLE has them), and empties itself with the transaction.
+    """
+    cursor.execute(
+        f"CREATE TEMP TABLE IF NOT EXISTS staged_{table} ({like or f'LIKE {table}'}) ON COMMIT DELETE ROWS;"
+        f"DELETE FROM staged_{table}"
+    )
+    text = io.BytesIO("\n".join(rows.lines).encode())
+    cursor.copy_expert(f"COPY staged_{table} ({', '.join(rows.names)}) FROM STDIN", text, 1 << 20)
+
+
+def text(value: Any) -> str:
+    """A value in COPY's text format.
+
+    >>> text(["a", "b c"]), text("tab\\there"), text(True)
+    ('{a,"b c"}', 'tab\\\\there', 'True')
+    """
     kind = type(value)
     if kind is str:
         return _escaped(value)
+    if kind is int or kind is bool:
+        return repr(value)
+    if kind is datetime:
+        return _time(value)
     if kind is dict:
         return _escaped(dumps(value)) if value else "{}"
     if kind is list:
         return _escaped(list_text(value) or "") if value else "{}"
-    return value.isoformat() if kind is datetime else str(value)
+    return str(value)
+
+
+def json_text(value: Any) -> str:
+    return _escaped(dumps(value)) if value else "[]"
+
+
+@lru_cache(maxsize=1024)
+def _time(time: datetime) -> str:
+    """The posts of a page share the times at which they were seen."""
+    return time.isoformat()
+
+
+def _is_plain(text: str) -> bool:
+    return "\\" not in text and text.isprintable()
 
 
 def _escaped(text: str) -> str:
     """With its backslashes and control signs as COPY wants them; much faster than str.translate."""
-    if "\\" in text:
-        text = text.replace("\\", "\\\\")
+    if _is_plain(text):
+        return text
+    text = text.replace("\\", "\\\\")
     for sign, escape in (("\n", "\\n"), ("\t", "\\t"), ("\r", "\\r")):
         if sign in text:
             text = text.replace(sign, escape)

@@ -6,17 +6,18 @@ something to write. What is written, and how, is the business of the pipelines.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import tempfile
 from collections.abc import Iterator
 from datetime import datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg2
 from scrapy.settings import BaseSettings
 
+from chancrawl import migrations
 from chancrawl.errors import UserError
 from chancrawl.items import Account, Board, Feed, Handle, Poll, Thread, Trend, columns
 
@@ -24,6 +25,9 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+
+logger = logging.getLogger(__name__)
 
 
 class Store(Protocol):
@@ -35,14 +39,11 @@ class Store(Protocol):
     connection: Any
     """The DB-API connection of PostgreSQL, or of the SQLite ledger; None before the first `prepare` of a new folder."""
 
-    outages: tuple[type[Exception], ...]
-    """Errors that can mean that the store is out of reach."""
-
     def is_outage(self, error: Exception) -> bool:
-        """Whether one of `outages` is one: the same call is worth another try once `connect` has worked."""
+        """Whether an error means that the store is out of reach: the call is worth another try once `connect` works."""
 
     def connect(self) -> None:
-        """Connect (again), or raise one of `outages`."""
+        """Connect (again), or raise what made it impossible."""
 
     def open(self) -> None:
         """Connect, without creating anything. UserError if that cannot be."""
@@ -67,10 +68,19 @@ KEEPALIVES: dict[str, Any] = {
 
 LEGACY_TABLE = "tweet_articles_tweepy"
 
+# Nothing that a crawl asks takes so long, unless the server or a lock is stuck: then it is tried again.
+TIMEOUTS = """
+SET TIME ZONE 'UTC';
+SET statement_timeout = '10min';
+SET lock_timeout = '60s';
+SET idle_in_transaction_session_timeout = '10min'
+"""
+
 ALL_PRIVILEGES = """
 SELECT coalesce(bool_and(has_table_privilege(name, privilege)), false)
+    AND has_database_privilege(current_database(), 'TEMPORARY')
 FROM unnest(ARRAY['boards', 'threads', 'posts', 'post_revisions', 'validators', 'board_polls', 'accounts', 'handles',
-                  'feeds', 'tweets', 'trends', 'credential_limits', 'spending', 'runs']) AS name,
+                  'feeds', 'tweets', 'trends', 'credential_limits', 'spending', 'runs', 'spools']) AS name,
      unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS privilege
 """
 
@@ -78,20 +88,26 @@ FROM unnest(ARRAY['boards', 'threads', 'posts', 'post_revisions', 'validators', 
 class PostgresStore:
     """The database of DATABASE_URL."""
 
-    outages = (psycopg2.OperationalError, psycopg2.InterfaceError)
-
-    # Lost connections, shutdowns, exhausted resources, and transactions that another one got in the way of.
+    # Lost connections, shutdowns, exhausted resources, transactions that another one got in the way of, locks that were
+    # waited for in vain, and a server that takes no writes (another one has taken its place).
     # https://www.postgresql.org/docs/current/errcodes-appendix.html
-    passing = ("08", "40", "53", "57")
+    passing = ("08", "40", "53", "55P03", "57", "25006")
 
     def __init__(self, url: str, autocommit: bool = False) -> None:
         self.url = url
         self.autocommit = autocommit
         self.connection: Any = None
-        self.ready = False
+        self.version: int | None = None
+        self.database_id: str | None = None
         self.place = "PostgreSQL"
 
+    @property
+    def ready(self) -> bool:
+        """Whether the tables are there."""
+        return self.version == migrations.VERSION
+
     def open(self) -> None:
+        """Connect, and bring the tables up to date if there are some of an earlier version."""
         try:
             self.connect()
         except psycopg2.Error as error:
@@ -102,20 +118,46 @@ class PostgresStore:
             ) from None
         parameters = self.connection.info.dsn_parameters
         self.place = f"the database {parameters.get('dbname')} on {parameters.get('host') or 'this machine'}"
+        if self.version is not None and not self.ready:
+            self._migrate()
         self._check_privileges()
 
     def connect(self) -> None:
         self.close()
-        self.connection = psycopg2.connect(self.url, connect_timeout=10, application_name="chancrawl", **KEEPALIVES)
+        self.connection = psycopg2.connect(
+            self.url, connect_timeout=10, application_name="chancrawl", client_encoding="UTF8", **KEEPALIVES
+        )
         with self.connection, self.connection.cursor() as cursor:
-            cursor.execute("SET TIME ZONE 'UTC'")
-            cursor.execute("SELECT to_regclass('spending') IS NOT NULL AND to_regclass('runs') IS NOT NULL")
-            self.ready = cursor.fetchone()[0]
+            cursor.execute(TIMEOUTS)
+            self._read_version(cursor)
         self.connection.autocommit = self.autocommit
 
+    def _read_version(self, cursor: Any) -> None:
+        self.version = migrations.version_of(cursor)
+        if self.ready:
+            cursor.execute("SELECT database_id::text FROM schema_version")
+            (self.database_id,) = cursor.fetchone()
+
+    def _migrate(self) -> None:
+        logger.info("The tables in %s are of version %d; they are brought to version %d.",
+                    self.place, self.version, migrations.VERSION)  # fmt: skip
+        try:
+            self.apply_schema()
+        except psycopg2.Error as error:
+            raise UserError(
+                f"The tables in {self.place} are of version {self.version} and could not be brought to version "
+                f"{migrations.VERSION}: {first_line(error)}. Nothing was changed; stop other crawls into it, and run "
+                "`scrapy initdb` as the owner of the tables.",
+                reason="store_unavailable",
+            ) from None
+
     def is_outage(self, error: Exception) -> bool:
-        code = getattr(error, "pgcode", None)
-        return code is None or code.startswith(self.passing) or bool(self.connection.closed)
+        if not isinstance(error, psycopg2.Error):
+            return False
+        code = error.pgcode
+        if code is None:
+            return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+        return code.startswith(self.passing) or bool(self.connection.closed)
 
     def _check_privileges(self) -> None:
         """UserError where the first write would fail."""
@@ -137,7 +179,7 @@ class PostgresStore:
             self.apply_schema()
 
     def apply_schema(self) -> None:
-        """Apply schema.sql; under a lock, because two crawls may start at once."""
+        """Create the tables, or bring them up to date."""
         with self.connection, self.connection.cursor() as cursor:
             if self.legacy_table():
                 raise UserError(
@@ -145,14 +187,8 @@ class PostgresStore:
                     "`scrapy initdb --import-legacy` once: it takes the rows over and keeps the table, renamed.",
                     reason="store_unavailable",
                 )
-            self.create_tables(cursor)
-        self.ready = True
-
-    @staticmethod
-    def create_tables(cursor: Any) -> None:
-        schema = resources.files("chancrawl").joinpath("schema.sql").read_text(encoding="utf-8")
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('chancrawl schema'))")
-        cursor.execute(schema)
+            migrations.bring_up_to_date(cursor)
+            self._read_version(cursor)
 
     def legacy_table(self) -> bool:
         """Whether there is a table where the view of the same name belongs."""
@@ -187,8 +223,6 @@ class PostgresStore:
 
 class CsvStore:
     """The SQLite ledger of a folder of CSV files: CSV_FOLDER/ledger.sqlite."""
-
-    outages: tuple[type[Exception], ...] = ()
 
     def is_outage(self, error: Exception) -> bool:
         return False

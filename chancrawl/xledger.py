@@ -130,5 +130,5 @@ class XLedger:
             self._claimed.discard(item.id)
         elif type(item) in KEYS:
             key = type(item), getattr(item, KEYS[type(item)])
-            if self._under_way.get(key) is item:
+            if self._under_way.get(key) == item:
                 del self._under_way[key]

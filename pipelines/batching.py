@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Self
 
 from scrapy.crawler import Crawler
 
 from chancrawl.errors import UserError, store_failed
-from chancrawl.items import (
-    Account,
-    Board,
-    Deletion,
-    Feed,
-    Handle,
-    Item,
-    Poll,
-    Post,
-    Thread,
-    Trend,
-    Tweet,
-    Validator,
-)
+from chancrawl.items import Item
 from chancrawl.ledger import Ledger
 from chancrawl.stores import first_line
 
@@ -31,11 +18,11 @@ logger = logging.getLogger(__name__)
 
 
 class BatchingPipeline:
-    """Base of the store pipelines. A store gives `write`, which commits a whole batch or nothing of it.
+    """Base of the store pipelines. A store gives `prepare` and `store`; `store` commits a whole batch or nothing of it.
 
     A batch is written when it has BATCH_SIZE items, when its oldest item has waited BATCH_SECONDS, and at the end of
-    the crawl. Batches are written one at a time and in order; while one is being written the next fills, and when that
-    is full the crawl waits.
+    the crawl. Batches are written one at a time and in order. While one is being written the next one is prepared and
+    another one fills; when that is full the crawl waits.
     """
 
     def __init__(self, crawler: Crawler, ledger: Ledger) -> None:
@@ -46,9 +33,11 @@ class BatchingPipeline:
         self.batch_seconds = crawler.settings.getfloat("BATCH_SECONDS")
         self.batch: list[Item] = []
         self.failure: UserError | None = None
-        self._writing = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
-        self._flushes: set[asyncio.Task[None]] = set()
+        self._places = asyncio.Semaphore(2)
+        self._preparing = asyncio.Lock()
+        self._writing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -56,8 +45,12 @@ class BatchingPipeline:
 
     # --- what a store gives
 
-    def write(self, batch: Sequence[Item]) -> None:
-        """Commit a batch, or raise and leave the store as it was. Runs in the store's thread."""
+    def prepare(self, batch: Sequence[Item]) -> Any:
+        """What `store` is given with the batch. In a thread of its own."""
+        return None
+
+    async def store(self, batch: Sequence[Item], prepared: Any) -> None:
+        """Commit a batch and call `stored`, or raise and leave the store as it was."""
         raise NotImplementedError
 
     # --- what Scrapy calls
@@ -72,54 +65,69 @@ class BatchingPipeline:
         self.batch.append(item)
         self.stats.inc_value("item_scraped_count")
         if len(self.batch) >= self.batch_size:
-            await self.flush()
+            await self._hand_over(self.batch_size)
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self.batch_seconds, self._flush_by_age)
         return item
 
     async def close_spider(self) -> None:
-        if self._flushes:
-            await asyncio.gather(*self._flushes)
-        await self.flush()
+        await self._hand_over()
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
 
     # --- batches
 
     def _flush_by_age(self) -> None:
-        task = asyncio.ensure_future(self.flush())
-        self._flushes.add(task)
-        task.add_done_callback(self._flushes.discard)
+        self._begin(self._hand_over())
 
-    async def flush(self) -> None:
-        """Write what has gathered."""
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _hand_over(self, least: int = 1) -> None:
+        """Begin to write what has gathered, if that is so much, as soon as there is a place for it."""
+        await self._places.acquire()
+        if len(self.batch) < least:  # another item has taken it along
+            self._places.release()
+            return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        async with self._writing:
-            batch, self.batch = self.batch, []
-            if batch and self.failure is None:
-                await self._commit(batch)
-            elif batch:
-                self.stats.inc_value("store/not_written", len(batch))
+        batch, self.batch = self.batch, []
+        self._begin(self._write_out(batch))
 
-    async def _commit(self, batch: list[Item]) -> None:
+    async def _write_out(self, batch: list[Item]) -> None:
         try:
-            await self.ledger.call(self._prepare_and_write, batch)
+            async with self._preparing:
+                prepared = await asyncio.to_thread(self.prepare, batch)
+                await self._writing.acquire()  # before the next one may: batches stay in order
+            try:
+                if self.failure is None:
+                    await self.store(batch, prepared)
+                else:
+                    self.stats.inc_value("store/not_written", len(batch))
+            finally:
+                self._writing.release()
         except Exception as error:
-            # State must never be ahead of the data: after one lost batch nothing more is written.
-            self.stats.inc_value("store/not_written", len(batch))
-            self.failure = self.explain(error).tell(self.crawler)
-            if self.crawler.crawling:
-                self._closing = asyncio.ensure_future(
-                    self.crawler.engine.close_spider_async(reason=self.failure.reason)
-                )
+            self._fail(batch, error)
+        finally:
+            self._places.release()
+
+    def _fail(self, batch: list[Item], error: Exception) -> None:
+        # State must never be ahead of the data: after one lost batch nothing more is written.
+        self.stats.inc_value("store/not_written", len(batch))
+        if self.failure is not None:
             return
+        self.failure = self.explain(error).tell(self.crawler)
+        if self.crawler.crawling:
+            self._closing = asyncio.ensure_future(self.crawler.engine.close_spider_async(reason=self.failure.reason))
+
+    def stored(self, batch: Sequence[Item], rejected: int = 0) -> None:
+        """A batch is in the store, all of it but the rows `rejected`."""
         self.ledger.committed(batch)
         self.stats.inc_value("store/batches")
-        self.stats.inc_value("store/rows", len(batch))
-
-    def _prepare_and_write(self, batch: Sequence[Item]) -> None:
-        self.ledger.prepare()
-        self.write(batch)
+        self.stats.inc_value("store/rows", len(batch) - rejected)
 
     def explain(self, error: Exception) -> UserError:
         """An error of `write` in words."""
@@ -127,38 +135,3 @@ class BatchingPipeline:
             return error
         why = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
         return store_failed(self.ledger.store.place, why)
-
-
-ORDER: tuple[type[Item], ...] = (
-    *(Board, Post, Deletion, Thread, Validator, Poll),
-    *(Tweet, Trend, Account, Handle, Feed),
-)
-
-
-def by_kind(batch: Sequence[Item]) -> dict[type[Item], list[Any]]:
-    """The items of a batch by their class: data first, then the state that speaks of it."""
-    kinds: dict[type[Item], list[Any]] = {kind: [] for kind in ORDER}
-    for item in batch:
-        kinds[type(item)].append(item)
-    return {kind: items for kind, items in kinds.items() if items}
-
-
-def upsert(table: str, columns: Sequence[str], key: Sequence[str], values: str, unless: str = "") -> str:
-    """An INSERT that replaces the row with the same key; PostgreSQL and SQLite share its syntax.
-
-    `values` is the VALUES part; `unless` a condition on the row under which it is replaced.
-    """
-    updates = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
-    return (
-        f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values} "
-        f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {updates} {unless}"
-    )
-
-
-# A page's state can come behind that of the next page: the store takes the later one.
-UNLESS_LATER = "WHERE feeds.pages <= excluded.pages"
-
-
-def latest(items: Sequence[Any], *key: str) -> list[Any]:
-    """The last item for each key: one statement cannot replace a row twice."""
-    return list({tuple(getattr(item, name) for name in key): item for item in items}.values())

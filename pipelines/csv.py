@@ -40,12 +40,13 @@ from chancrawl.items import (
     Trend,
     Tweet,
     Validator,
+    by_kind,
     columns,
 )
 from chancrawl.payload import dumps
 from chancrawl.stores import CsvStore
 from chancrawl.twitter import HANDLE
-from pipelines.batching import UNLESS_LATER, BatchingPipeline, by_kind, upsert
+from pipelines.batching import BatchingPipeline
 
 logger = logging.getLogger(__name__)
 
@@ -75,9 +76,8 @@ class CsvPipeline(BatchingPipeline):
             raise NotConfigured
         return super().from_crawler(crawler)
 
-    def write(self, batch: Sequence[Item]) -> None:
-        store = self.ledger.store
-        assert isinstance(store, CsvStore)
+    def prepare(self, batch: Sequence[Item]) -> dict[str, bytes]:
+        """The new rows of each file."""
         texts: dict[str, io.StringIO] = defaultdict(lambda: io.StringIO(newline=""))
         states = {(item.board, item.no): item for item in batch if isinstance(item, Thread)}
         for item in batch:
@@ -85,11 +85,21 @@ class CsvPipeline(BatchingPipeline):
                 continue  # a later one in the same batch says more
             if (path := path_of(item)) is not None:
                 csv.writer(texts[path]).writerow(row_of(item))
+        return {path: text.getvalue().encode() for path, text in texts.items()}
+
+    async def store(self, batch: Sequence[Item], prepared: dict[str, bytes]) -> None:
+        await self.ledger.call(self._write, batch, prepared)
+        self.stored(batch)
+
+    def _write(self, batch: Sequence[Item], rows: dict[str, bytes]) -> None:
+        self.ledger.prepare()
+        store = self.ledger.store
+        assert isinstance(store, CsvStore)
         connection = store.connection
         connection.execute("BEGIN IMMEDIATE")
         try:
-            for path, text in texts.items():
-                length = _append(store, path, text.getvalue())
+            for path, text in rows.items():
+                length = _append(store, path, text)
                 connection.execute(COMMIT_LENGTH, (path, length))
             _write_ledger(connection, batch)
             connection.execute("COMMIT")
@@ -154,7 +164,7 @@ def text_of(value: Any) -> str:
     return str(value)
 
 
-def _append(store: CsvStore, path: str, text: str) -> int:
+def _append(store: CsvStore, path: str, text: bytes) -> int:
     """Append rows to a file and sync it; return its length in bytes."""
     file = store.folder / path
     committed = next(iter(store.rows("SELECT bytes FROM files WHERE path = ?", path)), (0,))[0]
@@ -176,7 +186,7 @@ def _append(store: CsvStore, path: str, text: str) -> int:
         stream.seek(committed)
         if not committed:
             stream.write(_header(path).encode())
-        stream.write(text.encode())
+        stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
         length = stream.tell()
@@ -219,7 +229,12 @@ def _write_ledger(connection: Any, batch: Sequence[Item]) -> None:
 
 
 def _upsert(table: str, names: list[str], key: list[str], unless: str = "") -> str:
-    return upsert(table, names, key, f"({', '.join('?' * len(names))})", unless)
+    """An INSERT that replaces the row with the same key, under a condition on it."""
+    updates = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key)
+    return (
+        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
+        f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {updates} {unless}"
+    )
 
 
 COMMIT_LENGTH = _upsert("files", ["path", "bytes"], ["path"])
@@ -234,7 +249,7 @@ STATEMENTS = {
     Trend: _upsert("trends", columns(Trend), ["woeid", "seen_at", "rank"]),
     Account: _upsert("accounts", columns(Account), ["id"]),
     Handle: _upsert("handles", columns(Handle), ["handle"]),
-    Feed: _upsert("feeds", columns(Feed), ["feed"], UNLESS_LATER),
+    Feed: _upsert("feeds", columns(Feed), ["feed"], "WHERE feeds.pages <= excluded.pages"),
 }
 
 

@@ -7,8 +7,10 @@ from typing import Self
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
 
-from chancrawl.items import Item, Post, Thread, Tweet
+from chancrawl.items import ORDER, Item, Post, Thread, Tweet
 from chancrawl.ledger import Ledger
+
+NAMES = {kind: kind.__name__.lower() for kind in ORDER}
 
 
 class DedupePipeline:
@@ -23,10 +25,10 @@ class DedupePipeline:
         return cls(Ledger.of(crawler), crawler)
 
     def process_item(self, item: Item) -> Item:
-        kind = type(item).__name__.lower()
+        kind = NAMES[type(item)]
         if not self.ledger.accept(item):
             self.stats.inc_value(f"items/{kind}/unchanged")
-            raise DropItem(f"{kind} unchanged")
+            raise DropItem("unchanged")
         if isinstance(item, Post) and item.revision > 1:
             kind = "revision"
         elif isinstance(item, Thread) and item.first_seen_at != item.last_seen_at:

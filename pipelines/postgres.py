@@ -1,82 +1,46 @@
-"""Writes to the database of DATABASE_URL."""
+"""Writes to the database of DATABASE_URL, and to a spool on disk while it is out of reach."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import astuple
-from operator import attrgetter
-from typing import Any, Self
+import asyncio
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
 
-from psycopg2.extras import Json, execute_values
 from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
-from chancrawl import staging
-from chancrawl.items import (
-    Account,
-    Board,
-    Deletion,
-    Feed,
-    Handle,
-    Item,
-    Poll,
-    Post,
-    Thread,
-    Trend,
-    Tweet,
-    Validator,
-    columns,
-)
-from chancrawl.payload import dumps
-from pipelines.batching import UNLESS_LATER, BatchingPipeline, by_kind, latest, upsert
+from chancrawl import merging
+from chancrawl.errors import StoreAway, UserError
+from chancrawl.items import Item
+from chancrawl.ledger import Ledger
+from chancrawl.quarantine import Quarantine, keep_row
+from chancrawl.spool import Spool, SpoolFull, apply_oldest, spools
+from chancrawl.stores import PostgresStore
+from pipelines.batching import BatchingPipeline
 
-POST_COLUMNS = columns(Post)
-UPSERT_POSTS = upsert("posts", POST_COLUMNS, ["board", "no"], "%s", "WHERE posts.digest <> excluded.digest").replace(
-    # Another crawl may have stored a version of which this one does not know.
-    "revision = excluded.revision",
-    "revision = greatest(excluded.revision, posts.revision + 1)",
-)
-
-# The versions that new ones replace, kept before they are.
-KEEP_REVISIONS = f"""
-INSERT INTO post_revisions ({", ".join(POST_COLUMNS)}, replaced_at)
-SELECT {", ".join(f"posts.{name}" for name in POST_COLUMNS)}, changed.replaced_at::timestamptz
-FROM posts JOIN (VALUES %s) AS changed (board, no, digest, replaced_at) USING (board, no)
-WHERE posts.digest <> changed.digest
-FOR UPDATE OF posts
-ON CONFLICT DO NOTHING
-"""
-
-MARK_DELETIONS = """
-UPDATE posts
-SET last_seen_at = coalesce(deletion.last_seen_at::timestamptz, posts.last_seen_at),
-    deleted_at = deletion.deleted_at::timestamptz,
-    deletion_confirmed_at = deletion.deletion_confirmed_at::timestamptz
-FROM (VALUES %s) AS deletion (board, thread_no, no, last_seen_at, deleted_at, deletion_confirmed_at)
-WHERE posts.board = deletion.board AND posts.no = deletion.no
-"""
-
-TWEET_COLUMNS = columns(Tweet)
-
-# A post that is read again brings its counts, and fills what was not known before; what only an answer of those days
-# told (a retweeted post that is gone by now) stays.
-MERGE_TWEETS = f"""
-INSERT INTO tweets AS held ({", ".join(TWEET_COLUMNS)})
-SELECT {", ".join(TWEET_COLUMNS)} FROM staged_tweets ORDER BY id
-ON CONFLICT (id) DO UPDATE SET {
-    ", ".join(
-        f"{name} = coalesce(excluded.{name}, held.{name})"
-        for name in TWEET_COLUMNS
-        if name not in ("id", "metrics", "first_metrics", "found_in", "first_seen_at")
-    )
-}, metrics = held.metrics || excluded.metrics, first_seen_at = coalesce(held.first_seen_at, excluded.last_seen_at)
-WHERE held.metrics IS DISTINCT FROM held.metrics || excluded.metrics OR held.first_seen_at IS NULL
-"""
+logger = logging.getLogger(__name__)
 
 
 class PostgresPipeline(BatchingPipeline):
-    """One transaction a batch: posts, deletions and state together."""
+    """One transaction a batch: posts, deletions and state together.
+
+    While the database is out of reach, batches go to the end of the spool, and the crawl goes on. When it is back they
+    are written in their order, before anything else is. When the spool is full the crawl waits.
+    """
+
+    def __init__(self, crawler: Crawler, ledger: Ledger) -> None:
+        super().__init__(crawler, ledger)
+        assert isinstance(ledger.store, PostgresStore)
+        self.database = ledger.store
+        self.quarantine = Quarantine.of(crawler)
+        self.folder = Path(crawler.settings["CSV_FOLDER"]) / "spool"
+        limit = crawler.settings.getint("SPOOL_MB") * 1_000_000
+        self.spool = Spool.new(self.folder, limit)
+        self.earlier: list[Spool] = []  # of crawls that ended before they could write them
+        self._appending = asyncio.Lock()
+        ledger.on_return = self.drain
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -84,64 +48,130 @@ class PostgresPipeline(BatchingPipeline):
             raise NotConfigured
         return super().from_crawler(crawler)
 
-    def write(self, batch: Sequence[Item]) -> None:
-        with self.ledger.store.connection as connection, connection.cursor() as cursor:
-            for kind, items in by_kind(batch).items():
-                WRITERS[kind](cursor, items)
+    async def open_spider(self) -> None:
+        await super().open_spider()
+        for spool in spools(self.folder, self.spool.limit):
+            if await asyncio.to_thread(spool.adopt, self.database.database_id):
+                self.earlier.append(spool)
+        if self.earlier:
+            try:
+                await self.drain()
+            except StoreAway:
+                await self.ledger.wait_for_store()
+            except UserError as error:
+                raise error.tell(self.crawler) from None
 
+    async def close_spider(self) -> None:
+        await super().close_spider()
+        if self.spool.rows and self.failure is None and self.crawler.crawling:
+            logger.info("All is fetched; %s wait for the database.", self.spool)
+        await self.ledger.is_back(lambda: self.failure is not None or not self.crawler.crawling)
+        if self.spool.rows:
+            self.stats.set_value("spool/rows", self.spool.rows)
+            UserError(
+                f"{self.spool} wait in {self.spool.folder} for {self.database.place}, which is out of reach; the next "
+                "crawl into it, or `scrapy spool drain`, writes them.",
+                reason="store_unavailable",
+            ).tell(self.crawler)
+        for spool in (*self.earlier, self.spool):
+            await asyncio.to_thread(spool.close)
 
-def write_posts(cursor: Any, posts: list[Post]) -> None:
-    # One post can be in a batch in two versions: each round writes one of each post.
-    while posts:
-        first = {(post.board, post.no): post for post in reversed(posts)}
-        round_ = list(first.values())[::-1]
-        chosen = {id(post) for post in round_}
-        posts = [post for post in posts if id(post) not in chosen]
-        versions = [(post.board, post.no, post.digest, post.last_seen_at) for post in round_]
-        execute_values(cursor, KEEP_REVISIONS, versions, page_size=500)
-        execute_values(cursor, UPSERT_POSTS, [_row(post) for post in round_], page_size=500)
+    # --- batches
 
+    def prepare(self, batch: Sequence[Item]) -> merging.Prepared | None:
+        try:
+            return merging.prepare(batch)
+        except (ValueError, TypeError, RecursionError):
+            return None  # `merging.write` finds the row
 
-def write_deletions(cursor: Any, deletions: list[Deletion]) -> None:
-    rows = [astuple(deletion) for deletion in latest(deletions, "board", "no")]
-    execute_values(cursor, MARK_DELETIONS, rows, page_size=500)
+    async def store(self, batch: Sequence[Item], prepared: merging.Prepared | None) -> None:
+        while True:
+            if not self.ledger.is_away:
+                try:
+                    rejected = await self.ledger.attempt(self._write, batch, prepared)
+                except StoreAway:
+                    pass
+                else:
+                    self._rejected(rejected)
+                    self.stored(batch, rejected)
+                    return
+            if self.database.database_id is None:  # it went before it had tables
+                await self.ledger.wait_for_store()
+            elif await self._spool(batch):
+                return
 
+    def _write(self, batch: Sequence[Item], prepared: merging.Prepared | None) -> int:
+        self.ledger.prepare()
+        return merging.write(self.database.connection, batch, self._set_aside, prepared=prepared)
 
-def write_state(cursor: Any, items: list[Any], table: str, key: list[str], unless: str = "") -> None:
-    names = columns(type(items[0]))
-    rows = [tuple(_value(getattr(item, name)) for name in names) for item in latest(items, *key)]
-    rows.sort(key=lambda row: tuple(map(str, row[: len(key)])))  # two crawls lock rows in the same order
-    execute_values(cursor, upsert(table, names, key, "%s", unless), rows, page_size=500)
+    def _set_aside(self, item: Item, reason: str) -> None:
+        keep_row(self.quarantine.folder, item, reason)
 
+    def _rejected(self, rows: int) -> None:
+        if rows:
+            self.stats.inc_value("store/rejected", rows)
 
-def write_tweets(cursor: Any, tweets: list[Tweet]) -> None:
-    staging.stage(cursor, "tweets", latest(tweets, "id"))
-    cursor.execute(MERGE_TWEETS)
+    async def _spool(self, batch: Sequence[Item]) -> bool:
+        """Put a batch at the end of the spool, as soon as there is room. False if the database is back before."""
+        told = ""
+        while True:
+            async with self._appending:
+                if not self.ledger.is_away:
+                    return False
+                try:
+                    assert self.database.database_id is not None
+                    await asyncio.to_thread(self.spool.append, batch, self.database.database_id, self.database.place)
+                except SpoolFull:
+                    problem = f"it holds {self.spool.bytes / 1e6:,.0f} MB, as much as SPOOL_MB allows"
+                except OSError as error:
+                    problem = f"{error.strerror}"
+                else:
+                    self.stats.inc_value("spool/batches")
+                    if told:
+                        logger.info("There is room in the spool again; the crawl goes on.")
+                    return True
+            if problem != told:
+                told = problem
+                logger.error(
+                    "The crawl pauses: %s is out of reach, and the spool %s takes no more (%s). "
+                    "It goes on when one of them is mended.",
+                    self.database.place, self.spool.folder, problem,
+                )  # fmt: skip
+            if not self.crawler.crawling:
+                raise UserError(
+                    f"The crawl ended while {self.database.place} was out of reach and the spool "
+                    f"{self.spool.folder} took no more ({problem}).",
+                    reason="store_unavailable",
+                )
+            await asyncio.sleep(0.2)
 
+    # --- when the database is back
 
-WRITERS: dict[type[Item], Callable[[Any, list[Any]], None]] = {
-    Post: write_posts,
-    Deletion: write_deletions,
-    Board: lambda cursor, items: write_state(cursor, items, "boards", ["board"]),
-    Thread: lambda cursor, items: write_state(cursor, items, "threads", ["board", "no"]),
-    Validator: lambda cursor, items: write_state(cursor, items, "validators", ["path"]),
-    Poll: lambda cursor, items: write_state(cursor, items, "board_polls", ["board", "polled_at"]),
-    Tweet: write_tweets,
-    Trend: lambda cursor, items: write_state(cursor, items, "trends", ["woeid", "seen_at", "rank"]),
-    Account: lambda cursor, items: write_state(cursor, items, "accounts", ["id"]),
-    Handle: lambda cursor, items: write_state(cursor, items, "handles", ["handle"]),
-    Feed: lambda cursor, items: write_state(
-        cursor, sorted(items, key=attrgetter("pages")), "feeds", ["feed"], UNLESS_LATER
-    ),
-}
+    async def drain(self) -> None:
+        """Write what waits, in its order. StoreAway if the database goes away meanwhile."""
+        while True:
+            for spool in (*self.earlier, self.spool):
+                while spool.numbers:
+                    items, rejected = await self.ledger.attempt(self._apply, spool)
+                    self._rejected(rejected)
+                    if spool is self.spool and items:
+                        self.stored(items, rejected)
+                    elif items:
+                        self.stats.inc_value("spool/earlier_rows", len(items))
+            async with self._appending:
+                if not self.spool.numbers:
+                    self._all_written()
+                    return
 
+    def _all_written(self) -> None:
+        if damaged := sum(spool.damaged for spool in (*self.earlier, self.spool)):
+            self.stats.set_value("spool/damaged", damaged)
+        for spool in (*self.earlier, self.spool):
+            spool.close()
+        self.earlier.clear()
+        if self.ledger.is_away:
+            self.ledger.came_back()
 
-def _row(post: Post) -> tuple[Any, ...]:
-    return tuple(
-        Json(post.quotes, dumps=json.dumps) if name == "quotes" else _value(getattr(post, name))
-        for name in POST_COLUMNS
-    )
-
-
-def _value(value: Any) -> Any:
-    return dumps(value) if isinstance(value, dict) else value
+    def _apply(self, spool: Spool) -> tuple[list[Item], int]:
+        self.ledger.prepare()
+        return apply_oldest(spool, self.database.connection, self._set_aside)

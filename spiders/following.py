@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from chancrawl import conditional, fourchan
 from chancrawl.agenda import Agenda, Ask
 from chancrawl.client import ChanClient, index_validator, look_at
-from chancrawl.errors import UserError
+from chancrawl.errors import StoreAway, UserError
 from chancrawl.fourchan import IndexEntry
 from chancrawl.items import Board, Item
 from chancrawl.middlewares import stopping
@@ -57,6 +57,7 @@ class Following:
     async def requests(self) -> AsyncIterator[Request]:
         for name, watch in self.watches.items():
             watch.resume((await self.ledger.threads(name)).values())
+        self.ledger.is_patient = False  # what takes a store that is out of reach is put off, and the rest goes on
         logger.info("Following %s; Ctrl-C ends it.", ", ".join(f"/{name}/" for name in list(self.watches)[:12]))
         next_departure = 0.0
         while not stopping(self.crawler):
@@ -68,7 +69,10 @@ class Following:
             elif isinstance(ask := self.agenda.next(now), Ask):
                 self.under_way += 1
                 next_departure = max(next_departure, now - 0.1 * self.delay) + self.delay
-                yield await self._request(ask)
+                try:
+                    yield await self._request(ask)
+                except StoreAway:
+                    self._put_off(ask)
             else:
                 await self._wait(ask - now)
 
@@ -120,6 +124,8 @@ class Following:
         except Malformed:
             self.stats.inc_value("chan/malformed")
             self.agenda.failed(ask, now)
+        except StoreAway:
+            self.agenda.refused(ask, now)
         except UserError as error:
             logger.error("%s was not read: %s", response.url, error)
             self.agenda.failed(ask, now)
@@ -135,6 +141,10 @@ class Following:
         if not stopping(self.crawler):
             logger.debug("%s came to nothing: %s", request.url, failure.getErrorMessage())
             self.stats.inc_value("chan/refused")
+        self.agenda.refused(ask, time.monotonic())
+        self._done()
+
+    def _put_off(self, ask: Ask) -> None:
         self.agenda.refused(ask, time.monotonic())
         self._done()
 

@@ -34,6 +34,11 @@ from chancrawl.payload import Malformed
 logger = logging.getLogger(__name__)
 
 
+LOADED_AHEAD = 200
+"""For so many threads it is known what is held of them before they are asked for: the crawl goes on with them while
+the store is out of reach."""
+
+
 class OnePass:
     """`only_threads` leaves out all others; `sample` is the most threads of a board."""
 
@@ -104,7 +109,10 @@ class OnePass:
     ) -> AsyncIterator[Request]:
         """A request for each of the threads `due`, given to the engine when it has room for one."""
         interval = self.settings.getfloat("CHAN_THREAD_INTERVAL")
-        for no, entry in due.items():
+        numbers = list(due)
+        for place, (no, entry) in enumerate(due.items()):
+            if place % (LOADED_AHEAD // 2) == 0:
+                await self.ledger.load(board.board, numbers[place : place + LOADED_AHEAD])
             if no in self.read_at:
                 await asyncio.sleep(max(0.0, self.read_at[no] + interval - time.monotonic()))
             while self.crawler.engine.needs_backout():  # decide late: only when there is room

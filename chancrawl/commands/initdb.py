@@ -11,7 +11,7 @@ from psycopg2.extras import RealDictCursor
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
-from chancrawl import legacy, staging
+from chancrawl import legacy, migrations, staging
 from chancrawl.configuration import check
 from chancrawl.errors import UserError
 from chancrawl.stores import LEGACY_TABLE, PostgresStore, first_line
@@ -82,14 +82,13 @@ def import_legacy(store: PostgresStore) -> str:
                 raise UserError(f"The table {LEGACY_TABLE} has no column {missing[0]}: it is not the older crawler's.")
             kept = _free_name(cursor)
             cursor.execute(f"ALTER TABLE {LEGACY_TABLE} RENAME TO {kept}")
-            store.create_tables(cursor)
+            migrations.bring_up_to_date(cursor)
             cursor.execute("SELECT count(*) FROM tweets")
             (before,) = cursor.fetchone()
             read = _take_over(connection, cursor, kept)
             cursor.execute(NOTE_SOURCE)
             cursor.execute("SELECT count(*) FROM tweets")
             taken = cursor.fetchone()[0] - before
-    store.ready = True
     rest = read - taken
     left_out = f"; {rest:,} rows more were of posts that are there already, or had no id" if rest else ""
     return f"{taken:,} posts were taken over{left_out}. The older table is kept as {kept}."
@@ -113,7 +112,8 @@ def _take_over(connection: Any, cursor: Any, table: str) -> int:
         rows.execute(f"SELECT * FROM {table}")
         while batch := rows.fetchmany(5000):
             read += len(batch)
-            staging.stage(cursor, "tweets", [legacy.tweet_of(dict(row)) for row in batch if row["id"] is not None])
-            cursor.execute(TAKE_OVER)
-            cursor.execute("DELETE FROM staged_tweets")
+            posts = [legacy.tweet_of(dict(row)) for row in batch if row["id"] is not None]
+            if posts:
+                staging.stage(cursor, "tweets", staging.rows_of(posts))
+                cursor.execute(TAKE_OVER)
     return read

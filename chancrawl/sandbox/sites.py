@@ -65,4 +65,17 @@ def whole(boards: int = 70, posts_a_day: float = 725_000) -> Site:
     ]
 
 
+def backlog(posts: int) -> Site:
+    """Boards that hold so many posts, or somewhat more, of which none was deleted."""
+    pace = Pace(
+        posts_a_day=20_000, deleted=0, file_deleted=0, banned=0, thread_deleted=0, wiped=0, replies_at_start=140
+    )
+    return [
+        (about(f"b{place}", f"Board {place}", is_archived=1), pace)
+        for place in range(-(-posts // POSTS_OF_A_BACKLOG_BOARD))
+    ]
+
+
+POSTS_OF_A_BACKLOG_BOARD = 15_000
+
 SITES: dict[str, Site] = {"small": BOARDS, "fast": full("pol"), "four": full("pol", "b", "g", "wsr"), "whole": whole()}

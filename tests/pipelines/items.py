@@ -26,7 +26,8 @@ def post(no: int, com: str, revision: int = 1) -> Post:
 
 
 def deletion(no: int, missed: int | None, confirmed: int | None = None) -> Deletion:
-    return Deletion("po", 5, no, START, minute(missed), minute(confirmed))
+    """Missed in that minute, or (None) seen again, in the tenth."""
+    return Deletion("po", 5, no, START if missed else minute(10), minute(missed), minute(confirmed))
 
 
 def thread(replies: int) -> Thread:

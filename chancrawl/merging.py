@@ -1,0 +1,340 @@
+"""Batches into PostgreSQL: each kind of item by COPY into a staging table, from there by one INSERT … ON CONFLICT.
+
+Crawls write into one database one after the other, under a lock that they share: none waits for another one's rows,
+and a statement can look at what is held, decide, and replace it. What several crawls know of one post or thread need
+not agree. So a row is replaced only by a later one, first sightings keep the earliest time, and a row that says nothing
+new is not touched.
+
+In the statements `new` is the staged row, `held` the one that is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from operator import attrgetter
+from typing import Any
+
+import psycopg2
+
+from chancrawl.items import (
+    Account,
+    Board,
+    Deletion,
+    Feed,
+    Handle,
+    Item,
+    Poll,
+    Post,
+    Thread,
+    Trend,
+    Tweet,
+    Validator,
+    by_kind,
+    columns,
+    latest,
+)
+from chancrawl.staging import Rows, rows_of, stage
+
+BEGIN = """
+SET LOCAL lock_timeout = '60s';
+SET LOCAL statement_timeout = '5min';
+SELECT pg_advisory_xact_lock(hashtext('chancrawl write'))
+"""
+MARK = """
+INSERT INTO spools (spool, applied, applied_at) VALUES (%s, %s, now())
+ON CONFLICT (spool) DO UPDATE SET applied = excluded.applied, applied_at = excluded.applied_at
+"""
+
+SetAside = Callable[[Item, str], None]
+Prepared = list[tuple["Table", Rows]]
+
+
+def prepare(batch: Sequence[Item]) -> Prepared:
+    """A batch as COPY takes it: tables and their rows, in the order in which they are written. Blocks for a while."""
+    prepared: Prepared = []
+    for kind, items in by_kind(batch).items():
+        table = TABLES[kind]
+        prepared += [(table, rows_of(round_)) for round_ in table.rounds(items)]
+    return prepared
+
+
+def write(
+    connection: Any,
+    batch: Sequence[Item],
+    set_aside: SetAside,
+    mark: tuple[str, int] | None = None,
+    prepared: Prepared | None = None,
+) -> int:
+    """Commit a batch: all of it but the rows that the database rejects, which `set_aside` is given with the reason.
+
+    `mark` is a spool's name and the number of its batch, noted in the same transaction; `prepared` is what `prepare`
+    made of the batch, if it was called already. Returns how many rows were rejected. psycopg2.Error if nothing was
+    written.
+    """
+    with connection, connection.cursor() as cursor:
+        cursor.execute(BEGIN)
+        rejected = _merge(cursor, batch, set_aside, prepared)
+        if mark is not None:
+            cursor.execute(MARK, mark)
+    return rejected
+
+
+def _merge(cursor: Any, batch: Sequence[Item], set_aside: SetAside, prepared: Prepared | None = None) -> int:
+    """Merge a batch; if a row of it is rejected, its halves one after the other, down to that row."""
+    cursor.execute("SAVEPOINT batch")
+    try:
+        for table, rows in prepared or prepare(batch):
+            table.write(cursor, rows)
+    except Exception as error:
+        if not is_rejection(error):
+            raise
+        cursor.execute("ROLLBACK TO SAVEPOINT batch")
+        if len(batch) == 1:
+            set_aside(batch[0], " ".join(str(error).split())[:500])
+            return 1
+        middle = len(batch) // 2
+        return _merge(cursor, batch[:middle], set_aside) + _merge(cursor, batch[middle:], set_aside)
+    cursor.execute("RELEASE SAVEPOINT batch")
+    return 0
+
+
+def is_rejection(error: Exception) -> bool:
+    """Whether an error is a row's fault: bad data, a broken constraint, a limit exceeded; or no text that COPY takes.
+
+    https://www.postgresql.org/docs/current/errcodes-appendix.html
+    """
+    if isinstance(error, psycopg2.Error):
+        return (error.pgcode or "").startswith(("21", "22", "23", "54"))
+    return isinstance(error, ValueError | TypeError | RecursionError)
+
+
+@dataclass
+class Table:
+    """How the rows of a table are merged.
+
+    `later` is the condition under which a held row may be replaced; `merged` the columns that are not simply those of
+    the new row; `compared` those that tell whether anything is new (None: all).
+    """
+
+    name: str
+    item: type[Item]
+    key: tuple[str, ...]
+    later: str = "true"
+    merged: Mapping[str, str] = field(default_factory=dict)
+    compared: Sequence[str] | None = None
+
+    def rounds(self, items: Sequence[Any]) -> list[Sequence[Item]]:
+        """The items to write: those of a round have different keys."""
+        return [latest(items, *self.key)]
+
+    def write(self, cursor: Any, rows: Rows) -> None:
+        """Write rows, all with different keys."""
+        stage(cursor, self.name, rows)
+        cursor.execute(self.merge)
+
+    @cached_property
+    def merge(self) -> str:
+        names = columns(self.item)
+        rest = [name for name in names if name not in self.key]
+        compared = rest if self.compared is None else self.compared
+        new = ", ".join(_comparable(name, self._merged(name)) for name in compared)
+        held = ", ".join(_comparable(name, f"held.{name}") for name in compared)
+        order = ", ".join(self.key)
+        return (
+            f"INSERT INTO {self.name} ({', '.join(names)}) "
+            f"SELECT {', '.join(map(self._merged, names))} {self.held_beside_new('LEFT')} "
+            f"WHERE held.{self.key[0]} IS NULL OR (({self.later}) AND ({new}) IS DISTINCT FROM ({held})) "
+            f"ORDER BY {', '.join(f'new.{name}' for name in self.key)} "
+            f"ON CONFLICT ({order}) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in rest)}"
+        )
+
+    def _merged(self, name: str) -> str:
+        return self.merged.get(name, f"new.{name}")
+
+    def held_beside_new(self, join: str) -> str:
+        """The FROM of a statement. With its LIMIT it is always a look-up for each new row, however large the table."""
+        same = " AND ".join(f"it.{name} = new.{name}" for name in self.key)
+        return (
+            f"FROM staged_{self.name} AS new "
+            f"{join} JOIN LATERAL (SELECT * FROM {self.name} AS it WHERE {same} LIMIT 1) AS held ON true"
+        )
+
+
+def _comparable(name: str, value: str) -> str:
+    return f"({value})::text" if name in ("raw", "includes") else value  # json has no equality
+
+
+# --- 4chan
+
+
+class Posts(Table):
+    """Posts have versions: those that are replaced, or come too late, go to post_revisions."""
+
+    def rounds(self, items: Sequence[Any]) -> list[Sequence[Item]]:
+        rounds: list[Sequence[Item]] = []
+        while items:
+            first = {(post.board, post.no): post for post in reversed(items)}
+            chosen = {id(post) for post in first.values()}
+            rounds.append(list(first.values())[::-1])
+            items = [post for post in items if id(post) not in chosen]
+        return rounds
+
+    def write(self, cursor: Any, rows: Rows) -> None:
+        stage(cursor, self.name, rows)
+        cursor.execute(ADD_POSTS)
+        if cursor.rowcount == len(rows.lines):
+            return  # all are new
+        cursor.execute(COUNT_VERSIONS)
+        later, late = cursor.fetchone()
+        if later:
+            cursor.execute(KEEP_REPLACED)
+            cursor.execute(self.merge)
+        if late:
+            cursor.execute(KEEP_LATE)
+
+
+POSTS = Posts(
+    "posts",
+    Post,
+    ("board", "no"),
+    later="new.last_seen_at >= held.last_seen_at",
+    merged={
+        "revision": "greatest(new.revision, held.revision + 1)",  # another crawl may have stored versions since
+        "first_seen_at": "least(new.first_seen_at, held.first_seen_at)",
+    },
+    compared=["digest"],
+)
+POST_COLUMNS = ", ".join(columns(Post))
+REPLACED = ", ".join(f"held.{name}" for name in columns(Post))
+LATE = ", ".join("held.revision" if name == "revision" else f"new.{name}" for name in columns(Post))
+
+ADD_POSTS = f"""
+INSERT INTO posts ({POST_COLUMNS}) SELECT {POST_COLUMNS} FROM staged_posts ORDER BY board, no
+ON CONFLICT (board, no) DO NOTHING
+"""
+COUNT_VERSIONS = f"""
+SELECT count(*) FILTER (WHERE {POSTS.later}), count(*) FILTER (WHERE NOT ({POSTS.later}))
+{POSTS.held_beside_new("")} WHERE new.digest <> held.digest
+"""
+# The versions that new ones replace, kept before they are.
+KEEP_REPLACED = f"""
+INSERT INTO post_revisions ({POST_COLUMNS}, replaced_at)
+SELECT {REPLACED}, new.last_seen_at {POSTS.held_beside_new("")}
+WHERE new.digest <> held.digest AND {POSTS.later}
+ON CONFLICT DO NOTHING
+"""
+# Versions that a crawl has seen before the one that another crawl has stored already.
+KEEP_LATE = f"""
+WITH late AS (
+    INSERT INTO post_revisions ({POST_COLUMNS}, replaced_at)
+    SELECT {LATE}, held.last_seen_at {POSTS.held_beside_new("")}
+    WHERE new.digest <> held.digest AND NOT ({POSTS.later}) AND NOT EXISTS (
+        SELECT FROM post_revisions AS kept
+        WHERE kept.board = new.board AND kept.no = new.no AND kept.digest = new.digest
+    )
+    ON CONFLICT DO NOTHING
+    RETURNING board, no, first_seen_at
+)
+UPDATE posts SET revision = posts.revision + 1, first_seen_at = least(posts.first_seen_at, late.first_seen_at)
+FROM late WHERE posts.board = late.board AND posts.no = late.no
+"""
+
+
+class Deletions(Table):
+    """Marks on posts."""
+
+    def write(self, cursor: Any, rows: Rows) -> None:
+        stage(cursor, self.name, rows, like=DELETION_COLUMNS)
+        cursor.execute(MARK_DELETIONS)
+
+
+# Two crawls that miss a post have missed it since the earlier time. That it is back counts if it was seen after that.
+MARK_DELETIONS = """
+UPDATE posts AS held SET last_seen_at = now.last_seen_at, deleted_at = now.deleted_at,
+    deletion_confirmed_at = now.deletion_confirmed_at
+FROM (
+    SELECT it.board, it.no,
+        greatest(it.last_seen_at, new.last_seen_at) AS last_seen_at,
+        CASE WHEN new.deleted_at IS NOT NULL THEN least(it.deleted_at, new.deleted_at) END AS deleted_at,
+        CASE WHEN new.deleted_at IS NOT NULL THEN least(it.deletion_confirmed_at, new.deletion_confirmed_at) END
+            AS deletion_confirmed_at
+    FROM staged_deletions AS new
+    JOIN LATERAL (SELECT * FROM posts WHERE posts.board = new.board AND posts.no = new.no LIMIT 1) AS it ON true
+    WHERE new.deleted_at IS NOT NULL OR it.deleted_at IS NULL OR new.last_seen_at >= it.deleted_at
+) AS now
+WHERE held.board = now.board AND held.no = now.no
+  AND (held.deleted_at, held.deletion_confirmed_at) IS DISTINCT FROM (now.deleted_at, now.deletion_confirmed_at)
+"""
+DELETION_COLUMNS = (
+    "board text, thread_no bigint, no bigint, last_seen_at timestamptz, deleted_at timestamptz, "
+    "deletion_confirmed_at timestamptz"
+)
+
+
+DELETIONS = Deletions("deletions", Deletion, ("board", "no"))
+
+EARLIEST = {"first_seen_at": "least(new.first_seen_at, held.first_seen_at)"}
+
+BOARDS = Table(
+    "boards",
+    Board,
+    ("board",),
+    later="coalesce(new.seen_at >= held.seen_at, true)",
+    compared=[name for name in columns(Board) if name not in ("board", "seen_at")],
+)
+THREADS = Table(
+    "threads",
+    Thread,
+    ("board", "no"),
+    later="greatest(new.last_seen_at, new.gone_at) >= greatest(held.last_seen_at, held.gone_at)",
+    merged=EARLIEST,
+)
+VALIDATORS = Table("validators", Validator, ("path",))
+POLLS = Table("board_polls", Poll, ("board", "polled_at"))
+
+# --- X
+
+# A post that is read again brings its counts, and fills what was not known before; what only an answer of those days
+# told (a retweeted post that is gone by now) stays.
+TWEETS = Table(
+    "tweets",
+    Tweet,
+    ("id",),
+    later="coalesce(new.last_seen_at >= held.last_seen_at, true)",
+    merged={
+        **{name: f"coalesce(new.{name}, held.{name})" for name in columns(Tweet) if name != "id"},
+        "metrics": "coalesce(held.metrics || new.metrics, new.metrics)",
+        "first_metrics": "coalesce(held.first_metrics, new.first_metrics)",
+        "found_in": "CASE WHEN held.id IS NULL THEN new.found_in ELSE held.found_in END",
+        "first_seen_at": "coalesce(held.first_seen_at, new.first_seen_at, new.last_seen_at)",
+    },
+    compared=["metrics", "first_seen_at"],
+)
+TRENDS = Table("trends", Trend, ("woeid", "seen_at", "rank"))
+ACCOUNTS = Table(
+    "accounts",
+    Account,
+    ("id",),
+    later="coalesce(new.last_seen_at >= held.last_seen_at, true)",
+    merged={**EARLIEST, "first_metrics": "coalesce(held.first_metrics, new.first_metrics)"},
+)
+HANDLES = Table("handles", Handle, ("handle",), later="new.checked_at >= held.checked_at")
+
+
+class Feeds(Table):
+    def rounds(self, items: Sequence[Any]) -> list[Sequence[Item]]:
+        # A page's state can come behind that of the next page.
+        return super().rounds(sorted(items, key=attrgetter("pages")))
+
+
+FEEDS = Feeds("feeds", Feed, ("feed",), later="new.pages >= held.pages")
+
+TABLES: dict[type[Item], Table] = {
+    table.item: table
+    for table in (
+        *(BOARDS, POSTS, DELETIONS, THREADS, VALIDATORS, POLLS),
+        *(TWEETS, TRENDS, ACCOUNTS, HANDLES, FEEDS),
+    )
+}

@@ -1,0 +1,54 @@
+"""The version of the PostgreSQL tables, and what brings those of an earlier one up to it.
+
+schema.sql says what the tables are now. Where that is more than new tables, indexes and comments, MIGRATIONS says how
+tables of the version before get there. All of it happens in one transaction, under a lock: of two crawls that start at
+once the second finds it done.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from typing import Any
+
+from chancrawl.errors import UserError
+
+SCHEMA = resources.files("chancrawl").joinpath("schema.sql").read_text(encoding="utf-8")
+VERSION = int(re.findall(r"^-- Version: (\d+)$", SCHEMA, re.MULTILINE)[0])
+
+MIGRATIONS = {
+    # Version 1 was not written down in the database; its first tables did not know what a run had cost.
+    2: "ALTER TABLE runs ADD COLUMN IF NOT EXISTS dollars numeric",
+}
+"""By the version to which they lead."""
+
+LOCK = "SELECT pg_advisory_xact_lock(hashtext('chancrawl schema'))"
+
+
+def version_of(cursor: Any) -> int | None:
+    """The version of the tables that are there; None if there are none. UserError if this program does not know it."""
+    cursor.execute("SELECT to_regclass('schema_version') IS NOT NULL, to_regclass('runs') IS NOT NULL")
+    is_noted, is_there = cursor.fetchone()
+    if not is_noted:
+        return 1 if is_there else None
+    cursor.execute("SELECT max(version) FROM schema_version")
+    (version,) = cursor.fetchone()
+    if version is not None and version > VERSION:
+        raise UserError(
+            f"The tables in the database of DATABASE_URL are of version {version}, and this chancrawl knows them up to "
+            f"version {VERSION}: update it, or name another database.",
+            reason="store_unavailable",
+        )
+    return int(version or 1)
+
+
+def bring_up_to_date(cursor: Any) -> int | None:
+    """Create the tables, or bring them to VERSION; what they were before. In the transaction of the cursor."""
+    cursor.execute("SET LOCAL statement_timeout = 0")
+    cursor.execute(LOCK)
+    before = version_of(cursor)
+    for version in range((before or VERSION) + 1, VERSION + 1):
+        cursor.execute(MIGRATIONS[version])
+    cursor.execute(SCHEMA)
+    cursor.execute("UPDATE schema_version SET version = %s, applied_at = now() WHERE version <> %s", (VERSION, VERSION))
+    return before

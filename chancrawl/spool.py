@@ -1,0 +1,277 @@
+"""Batches on disk that wait for a database that is out of reach.
+
+A spool is a folder of one crawl, CSV_FOLDER/spool/NAME, with a file for each batch: numbered, in order, whole or not
+there. A file is gzip, whose checksum tells damage, of JSON lines: first a head, then the items. Every batch goes into
+the database once: the number of the last one stored is committed there together with it, in the table `spools`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import logging
+import os
+import threading
+import uuid
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from chancrawl import merging
+from chancrawl.items import ORDER, Item
+from chancrawl.payload import Malformed, dumps, loads
+
+logger = logging.getLogger(__name__)
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+KINDS = {kind.__name__: kind for kind in ORDER}
+TIMES = {kind: {f.name for f in fields(kind) if "datetime" in str(f.type)} for kind in ORDER}
+
+
+class SpoolFull(Exception):
+    """The spool holds as much as it may."""
+
+
+class Damaged(Exception):
+    """A file of a spool cannot be read. Its text says what is wrong."""
+
+
+@dataclass(slots=True, frozen=True)
+class Head:
+    """What is said of a batch: the spool, its number there, the database it is for, how many items, and since when."""
+
+    spool: str
+    number: int
+    database: str
+    place: str
+    items: int
+    spooled_at: str
+
+
+class Spool:
+    """One crawl's spool. `limit` is in bytes. All of it blocks; one thread may append while another one removes."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self.folder = folder
+        self.name = folder.name
+        self.limit = limit
+        self.numbers: list[int] = []
+        self.rows = 0
+        self.bytes = 0
+        self.damaged = 0
+        self._next = 1
+        self._lock: BinaryIO | None = None
+        self._counting = threading.Lock()
+        if folder.is_dir():
+            self._look()
+
+    @classmethod
+    def new(cls, folder: Path, limit: int) -> Spool:
+        """One that is not on disk before it is written to; `folder` is that of all spools."""
+        now = datetime.now(UTC)
+        return cls(folder / f"{now:%Y-%m-%dT%H%M%S}-{uuid.uuid4().hex[:8]}", limit)
+
+    def _look(self) -> None:
+        files = sorted(self.folder.glob("*.jsonl.gz"))
+        self.numbers = [int(file.name.partition(".")[0]) for file in files]
+        self.bytes = sum(file.stat().st_size for file in files)
+        self._next = max(self._next, max(self.numbers, default=0) + 1)
+
+    def __str__(self) -> str:
+        return f"{self.rows:,} rows in {len(self.numbers):,} batches"
+
+    def lock(self) -> bool:
+        """Keep other processes off it for as long as this one lives. False if another one has it."""
+        if self._lock is None:
+            file = (self.folder / "lock").open("ab")
+            try:
+                if fcntl:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                return False
+            self._lock = file
+            self._look()  # the one who had it may have written
+        return True
+
+    def is_in_use(self) -> bool:
+        """Whether another process has it."""
+        if not self.lock():
+            return True
+        self._unlock()
+        return False
+
+    def adopt(self, database: str | None) -> bool:
+        """Take over what an earlier crawl left, if it is for that database and no crawl uses it."""
+        if not self.lock():
+            return False
+        if not self.numbers:
+            self.close()
+            return False
+        heads = list(self.heads())
+        others = {head.place for head in heads if head.database != database}
+        if others:
+            logger.warning("%s holds batches for another database (%s); they stay there.", self.folder, min(others))
+            self.close()
+            return False
+        self.rows = sum(head.items for head in heads)
+        logger.info("%s of an earlier crawl wait for the database; they are written first.", self)
+        return True
+
+    def heads(self) -> Iterator[Head]:
+        """What is said of the batches, but for damaged ones."""
+        for number in self.numbers:
+            with contextlib.suppress(Damaged):
+                yield self.head(number)
+
+    def append(self, items: Sequence[Item], database: str, place: str) -> None:
+        """Put a batch at the end, durably. SpoolFull if there is no room for it, OSError if the disk has none."""
+        head = Head(self.name, self._next, database, place, len(items), datetime.now(UTC).isoformat(timespec="seconds"))
+        lines = [dumps({name: getattr(head, name) for name in Head.__slots__}), *map(encoded, items)]
+        content = gzip.compress("\n".join(lines).encode("utf-8"), compresslevel=1)
+        if self.bytes + len(content) > self.limit:
+            raise SpoolFull
+        self._create()
+        new = self.folder / f"{self._next:010}.new"
+        try:
+            with new.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            new.rename(self._file(self._next))
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
+        sync_folder(self.folder)
+        with self._counting:
+            self.numbers.append(self._next)
+            self.bytes += len(content)
+            self.rows += len(items)
+        self._next += 1
+
+    def _create(self) -> None:
+        if self._lock is None:
+            for folder in (self.folder.parent.parent, self.folder.parent, self.folder):
+                if not folder.is_dir():
+                    folder.mkdir(parents=True)
+                    sync_folder(folder.parent)
+            self.lock()
+
+    def _file(self, number: int) -> Path:
+        return self.folder / f"{number:010}.jsonl.gz"
+
+    def head(self, number: int) -> Head:
+        with gzip.open(self._file(number), "rt", encoding="utf-8") as file:
+            try:
+                return Head(**json.loads(file.readline()))
+            except (EOFError, ValueError, TypeError, zlib.error, gzip.BadGzipFile) as error:
+                raise Damaged(f"{type(error).__name__}: {error}") from None
+
+    def read(self, number: int) -> list[Item]:
+        """The items of a batch; Damaged if they cannot be read."""
+        try:
+            lines = gzip.decompress(self._file(number).read_bytes()).split(b"\n")
+            items = [decoded(line) for line in lines[1:]]
+            if loads(lines[0])["items"] != len(items):
+                raise Damaged("it is not whole")
+        except (EOFError, ValueError, TypeError, KeyError, Malformed, zlib.error, gzip.BadGzipFile) as error:
+            raise Damaged(f"{type(error).__name__}: {error}") from None
+        return items
+
+    def remove(self, number: int, rows: int) -> None:
+        """A batch of so many rows is stored."""
+        file = self._file(number)
+        self._forget(number, file.stat().st_size, rows)
+        file.unlink()
+
+    def put_away(self, number: int) -> Path:
+        """A damaged batch is kept beside the others, under another name."""
+        file = self._file(number)
+        self._forget(number, file.stat().st_size, 0)
+        self.damaged += 1
+        return file.rename(file.with_suffix(".damaged"))
+
+    def _forget(self, number: int, size: int, rows: int) -> None:
+        with self._counting:
+            self.numbers.remove(number)
+            self.bytes -= size
+            self.rows = max(self.rows - rows, 0) if self.numbers else 0
+
+    def close(self) -> None:
+        """Let go of it; an empty one is no more."""
+        if self._lock is None:
+            return
+        if not self.numbers and not list(self.folder.glob("*.damaged")):
+            for file in self.folder.iterdir():
+                file.unlink()
+            self.folder.rmdir()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def spools(folder: Path, limit: int) -> Iterator[Spool]:
+    """The spools in a folder, oldest first."""
+    for place in sorted(folder.iterdir() if folder.is_dir() else ()):
+        if place.is_dir():
+            yield Spool(place, limit)
+
+
+def apply_oldest(spool: Spool, connection: Any, set_aside: merging.SetAside) -> tuple[list[Item], int]:
+    """Write the batch that waits longest, once; its items, and how many of them the database rejects."""
+    number = spool.numbers[0]
+    try:
+        items = spool.read(number)
+    except Damaged as error:
+        logger.error("A batch of the spool is damaged (%s); it is kept as %s.", error, spool.put_away(number))
+        return [], 0
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT applied FROM spools WHERE spool = %s", (spool.name,))
+        row = cursor.fetchone()
+    rejected = 0
+    if row is None or row[0] < number:  # else it was stored, and not removed any more
+        rejected = merging.write(connection, items, set_aside, mark=(spool.name, number))
+    spool.remove(number, len(items))
+    return items, rejected
+
+
+def encoded(item: Item) -> str:
+    kind = type(item)
+    values = {name: getattr(item, name) for name in kind.__slots__}
+    for name in TIMES[kind]:
+        if values[name] is not None:
+            values[name] = values[name].isoformat()
+    return dumps([kind.__name__, values])
+
+
+def decoded(line: bytes) -> Item:
+    name, values = loads(line)
+    kind = KINDS[name]
+    for time in TIMES[kind]:
+        if values.get(time) is not None:
+            values[time] = datetime.fromisoformat(values[time])
+    known: dict[str, Any] = {f.name: values[f.name] for f in fields(kind) if f.name in values}
+    return kind(**known)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder as durable as the files; not every system lets one sync a folder."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

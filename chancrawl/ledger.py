@@ -26,7 +26,7 @@ from scrapy.crawler import Crawler
 from chancrawl.changes import Held, Known
 from chancrawl.conditional import http_time
 from chancrawl.errors import StoreAway, UserError, store_failed
-from chancrawl.items import Board, Deletion, Item, Post, Thread
+from chancrawl.items import Board, Deletion, Item, Post, Thread, Validator
 from chancrawl.middlewares import stopping
 from chancrawl.stores import first_line, moment, store_of
 from chancrawl.xledger import XLedger
@@ -53,6 +53,9 @@ class Ledger:
         self._uncommitted: dict[tuple[str, int], int] = {}  # items on their way to the store
         self._newest: dict[str, int] = {}  # by board: no thread with a higher number is in the store and not in memory
         self._known_posts = 0
+        self._validators: dict[str, str] | None = None
+        self._listed_board = ""  # the board whose threads were asked for last, as the store had them,
+        self._listed: dict[int, Thread] = {}  # with what has become of them since
         self._is_there = asyncio.Event()  # the store is in reach, and all that waited for it is written
         self._is_there.set()
         self._returning: asyncio.Task[None] | None = None
@@ -204,16 +207,20 @@ class Ledger:
 
     async def threads(self, board: str) -> dict[int, Thread]:
         """The threads of a board that can still change or be read again: live and archived ones."""
-        rows = await self.select(Thread, "WHERE board = ? AND fate IN ('live', 'archived')", board)
-        threads = {thread.no: thread for thread in rows}
+        if not (self.is_away and board == self._listed_board):
+            rows = await self.select(Thread, "WHERE board = ? AND fate IN ('live', 'archived')", board)
+            self._listed_board, self._listed = board, {thread.no: thread for thread in rows}
+        threads = dict(self._listed)
         for (name, no), held in self._held.items():  # not all of this may be committed yet
             if name == board and held.thread is not None:
                 threads[no] = held.thread
         return {no: thread for no, thread in threads.items() if thread.fate in ("live", "archived")}
 
     async def validator(self, path: str) -> str | None:
-        rows = await self.call(self.store.rows, "SELECT last_modified FROM validators WHERE path = ?", path)
-        return rows[0][0] if rows else None
+        if self._validators is None:
+            rows = await self.call(self.store.rows, "SELECT path, last_modified FROM validators")
+            self._validators = dict(rows)
+        return self._validators.get(path)
 
     async def thread(self, board: str, no: int) -> Held:
         """What is held of a thread, items on their way to the store included. The same object as long as it is used."""
@@ -268,6 +275,9 @@ class Ledger:
                     return False
                 self._known_posts += len(held.posts) - before
             self._uncommitted[key] = self._uncommitted.get(key, 0) + 1
+        elif isinstance(item, Validator):
+            if self._validators is not None:
+                self._validators[item.path] = item.last_modified
         else:
             self.x.accept(item)
         return True
@@ -298,6 +308,9 @@ class Ledger:
 
     def _drop(self, key: tuple[str, int]) -> None:
         board, no = key
+        thread = self._held[key].thread
+        if board == self._listed_board and thread is not None:
+            self._listed[no] = thread
         self._newest[board] = max(self._newest[board], no)
         self._known_posts -= len(self._held.pop(key).posts)
 

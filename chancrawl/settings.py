@@ -53,6 +53,8 @@ BATCH_SIZE = configured("BATCH_SIZE", 2000)
 BATCH_SECONDS = configured("BATCH_SECONDS", 5)
 # What waits in CSV_FOLDER/spool while the database is out of reach, at most, in MB; then the crawl waits too.
 SPOOL_MB = configured("SPOOL_MB", 1000)
+# For so many seconds a crawl into CSV files waits for space on a full disk, then it ends; with follow it waits on.
+DISK_PATIENCE = configured("DISK_PATIENCE", 60)
 
 # --- the sandbox: a local 4chan, for trying things out
 

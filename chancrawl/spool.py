@@ -19,9 +19,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from chancrawl import merging
+from chancrawl.appending import sync_folder
 from chancrawl.items import ORDER, Item
 from chancrawl.payload import Malformed, dumps, loads
 
@@ -68,7 +69,7 @@ class Spool:
         self.bytes = 0
         self.damaged = 0
         self._next = 1
-        self._lock: BinaryIO | None = None
+        self._lock: int | None = None
         self._counting = threading.Lock()
         if folder.is_dir():
             self._look()
@@ -91,14 +92,14 @@ class Spool:
     def lock(self) -> bool:
         """Keep other processes off it for as long as this one lives. False if another one has it."""
         if self._lock is None:
-            file = (self.folder / "lock").open("ab")
+            lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT)
             try:
                 if fcntl:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                file.close()
+                os.close(lock)
                 return False
-            self._lock = file
+            self._lock = lock
             self._look()  # the one who had it may have written
         return True
 
@@ -217,7 +218,7 @@ class Spool:
 
     def _unlock(self) -> None:
         if self._lock is not None:
-            self._lock.close()
+            os.close(self._lock)
             self._lock = None
 
 
@@ -263,15 +264,3 @@ def decoded(line: bytes) -> Item:
             values[time] = datetime.fromisoformat(values[time])
     known: dict[str, Any] = {f.name: values[f.name] for f in fields(kind) if f.name in values}
     return kind(**known)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder as durable as the files; not every system lets one sync a folder."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,6 +18,7 @@ import psycopg2
 from scrapy.settings import BaseSettings
 
 from chancrawl import migrations
+from chancrawl.appending import FILES_TABLE, Files, transaction
 from chancrawl.errors import UserError
 from chancrawl.items import Account, Board, Feed, Handle, Poll, Thread, Trend, columns
 
@@ -267,17 +268,34 @@ class CsvStore:
             self.connection = sqlite3.connect(self.folder / "ledger.sqlite", isolation_level=None)
             self.connection.execute("PRAGMA journal_mode = WAL")
             self.connection.execute("PRAGMA synchronous = FULL")
-            self.connection.executescript(LEDGER_SCHEMA)
-            known = {row[1] for row in self.connection.execute("PRAGMA table_info(posts)")}
-            if "posted_at" not in known:  # a ledger of version 0.1
-                self.connection.execute("ALTER TABLE posts ADD COLUMN posted_at TEXT")
-            if "dollars" not in {row[1] for row in self.connection.execute("PRAGMA table_info(runs)")}:
-                self.connection.execute("ALTER TABLE runs ADD COLUMN dollars REAL")
+            self._bring_up_to_date()
         except sqlite3.Error as error:
             raise UserError(
                 f"The ledger {self.folder / 'ledger.sqlite'} cannot be used ({first_line(error)}); put back a copy "
                 "of it, or name another CSV_FOLDER."
             ) from None
+
+        self.files = Files(self.folder, self.connection)
+        self.files.check()
+
+    def _bring_up_to_date(self) -> None:
+        """Create the ledger's tables, or bring those of an earlier version to LEDGER_VERSION."""
+        (version,) = self.connection.execute("PRAGMA user_version").fetchone()
+        if version > LEDGER_VERSION:
+            raise UserError(
+                f"The ledger {self.folder / 'ledger.sqlite'} is of version {version}, and this chancrawl knows it up "
+                f"to version {LEDGER_VERSION}: update it, or name another CSV_FOLDER."
+            )
+        if version == LEDGER_VERSION:
+            return
+        with transaction(self.connection):
+            for statement in filter(str.strip, LEDGER_SCHEMA.split(";")):
+                self.connection.execute(statement)
+            for table, column in LEDGER_COLUMNS:
+                known = {row[1] for row in self.connection.execute(f"PRAGMA table_info({table})")}
+                if column.split()[0] not in known:
+                    self.connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+            self.connection.execute(f"PRAGMA user_version = {LEDGER_VERSION}")
 
     def prepare(self) -> None:
         if self.connection is None:
@@ -311,6 +329,16 @@ def store_of(settings: BaseSettings) -> PostgresStore | CsvStore:
     return PostgresStore(url) if url else CsvStore(Path(settings["CSV_FOLDER"]))
 
 
+LEDGER_VERSION = 2
+LEDGER_COLUMNS = (
+    ("posts", "posted_at TEXT"),
+    ("runs", "dollars REAL"),
+    ("files", "crc INTEGER"),
+    ("files", "changed_ns INTEGER"),
+    ("files", "announced INTEGER"),
+)
+"""What tables of version 1 lack, which was not written down."""
+
 # The part of schema.sql that the ledger needs, and the committed length of every CSV file. SQLite has no types for
 # times and booleans: times are ISO 8601 texts.
 LEDGER_SCHEMA = """
@@ -322,9 +350,9 @@ CREATE TABLE IF NOT EXISTS posts (board TEXT, thread_no INTEGER, no INTEGER, dig
 CREATE TABLE IF NOT EXISTS validators (path TEXT PRIMARY KEY, last_modified TEXT);
 CREATE TABLE IF NOT EXISTS board_polls (board TEXT, polled_at TEXT, {polls}, PRIMARY KEY (board, polled_at))
     WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, bytes INTEGER);
-CREATE TABLE IF NOT EXISTS runs (run_id INTEGER PRIMARY KEY, spider TEXT, arguments TEXT, source TEXT, started_at TEXT,
-    finished_at TEXT, finish_reason TEXT, stats TEXT, dollars REAL);
+{files}
+CREATE TABLE IF NOT EXISTS runs (run_id INTEGER PRIMARY KEY, spider TEXT, arguments TEXT, source TEXT,
+    started_at TEXT, finished_at TEXT, finish_reason TEXT, stats TEXT, dollars REAL);
 CREATE TABLE IF NOT EXISTS accounts (id INTEGER PRIMARY KEY, {accounts});
 CREATE TABLE IF NOT EXISTS handles (handle TEXT PRIMARY KEY, {handles}) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS feeds (feed TEXT PRIMARY KEY, {feeds}) WITHOUT ROWID;
@@ -336,6 +364,7 @@ CREATE TABLE IF NOT EXISTS credential_limits (credential TEXT, endpoint TEXT, ca
 CREATE TABLE IF NOT EXISTS spending (day TEXT PRIMARY KEY, posts INTEGER, users INTEGER, trends INTEGER, dollars REAL)
     WITHOUT ROWID;
 """.format(
+    files=FILES_TABLE,
     boards=", ".join(columns(Board)[1:]),
     threads=", ".join(columns(Thread)[2:]),
     polls=", ".join(columns(Poll)[2:]),

@@ -5,28 +5,29 @@ thread (the last row of a thread is the current one), a deletion missed, confirm
 header in each file; times are ISO 8601 in UTC, flags true and false, lists and `raw` JSON, nothing where the source
 said nothing.
 
-The SQLite ledger beside the files says how many bytes of each are committed. A batch is appended and synced to disk
-first and committed there together with the state it brings; what lies beyond a file's committed length after a crash
-is cut off before the next append.
+The SQLite ledger beside the files says how many bytes of each are committed (chancrawl/appending.py). A batch is
+appended and synced to disk first, and committed there together with the state it brings.
 """
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import logging
-import os
+import sqlite3
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Self
 
 from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
 from chancrawl import legacy
-from chancrawl.errors import UserError
+from chancrawl.appending import DiskFull, is_full, transaction
+from chancrawl.errors import store_failed
 from chancrawl.items import (
     Account,
     Board,
@@ -43,6 +44,7 @@ from chancrawl.items import (
     by_kind,
     columns,
 )
+from chancrawl.ledger import Ledger
 from chancrawl.payload import dumps
 from chancrawl.stores import CsvStore
 from chancrawl.twitter import HANDLE
@@ -70,6 +72,11 @@ KNOWN_COLUMNS = "board thread_no no digest revision posted_at first_seen_at dele
 class CsvPipeline(BatchingPipeline):
     """The store of a crawl without DATABASE_URL."""
 
+    def __init__(self, crawler: Crawler, ledger: Ledger) -> None:
+        super().__init__(crawler, ledger)
+        stays = getattr(crawler.spider, "follow", None)
+        self.patience = float("inf") if stays else crawler.settings.getfloat("DISK_PATIENCE")
+
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         if crawler.settings.get("DATABASE_URL"):
@@ -88,25 +95,43 @@ class CsvPipeline(BatchingPipeline):
         return {path: text.getvalue().encode() for path, text in texts.items()}
 
     async def store(self, batch: Sequence[Item], prepared: dict[str, bytes]) -> None:
-        await self.ledger.call(self._write, batch, prepared)
-        self.stored(batch)
+        began = time.monotonic()
+        told = False
+        while True:
+            try:
+                await self.ledger.call(self._write, batch, prepared)
+            except DiskFull as error:
+                if not self.crawler.crawling or time.monotonic() > began + self.patience:
+                    raise store_failed(self.ledger.store.place, str(error)) from None
+                if not told:
+                    logger.error(
+                        "The crawl pauses: %s takes no more (%s). It goes on when there is space; Ctrl-C ends it.",
+                        self.ledger.store.place, error,
+                    )  # fmt: skip
+                told = True
+                await asyncio.sleep(0.5)
+            else:
+                if told:
+                    logger.info("There is space again; the crawl goes on.")
+                self.stored(batch)
+                return
 
     def _write(self, batch: Sequence[Item], rows: dict[str, bytes]) -> None:
-        self.ledger.prepare()
+        """All of it or nothing; DiskFull if there is no space for it. Blocks."""
+        try:
+            self.ledger.prepare()
+            self._append(batch, rows)
+        except (OSError, sqlite3.Error) as error:
+            if is_full(error):
+                raise DiskFull(getattr(error, "strerror", None) or str(error)) from None
+            raise
+
+    def _append(self, batch: Sequence[Item], rows: dict[str, bytes]) -> None:
         store = self.ledger.store
         assert isinstance(store, CsvStore)
-        connection = store.connection
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            for path, text in rows.items():
-                length = _append(store, path, text)
-                connection.execute(COMMIT_LENGTH, (path, length))
-            _write_ledger(connection, batch)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:  # a full disk ends it by itself
-                connection.execute("ROLLBACK")
-            raise
+        with store.files.appended(rows, _header) as appended, transaction(store.connection):
+            store.files.acknowledge(appended)
+            _write_ledger(store.connection, batch)
 
 
 def row_of(item: Item) -> list[str]:
@@ -164,38 +189,7 @@ def text_of(value: Any) -> str:
     return str(value)
 
 
-def _append(store: CsvStore, path: str, text: bytes) -> int:
-    """Append rows to a file and sync it; return its length in bytes."""
-    file = store.folder / path
-    committed = next(iter(store.rows("SELECT bytes FROM files WHERE path = ?", path)), (0,))[0]
-    size = file.stat().st_size if file.exists() else 0
-    if committed and not file.exists():
-        logger.warning("%s is gone; it begins anew, without the rows that it held.", file)
-        committed = 0
-    if size < committed:
-        raise UserError(
-            f"{file} has {size} bytes, but {committed} were written: somebody has shortened it. Put it back, or move "
-            "it away to begin it anew, or name another CSV_FOLDER.",
-            reason="store_failed",
-        )
-    if size > committed:
-        logger.warning("%s: cut off %d bytes of an unfinished write.", file, size - committed)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("r+b" if file.exists() else "xb") as stream:
-        stream.truncate(committed)
-        stream.seek(committed)
-        if not committed:
-            stream.write(_header(path).encode())
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-        length = stream.tell()
-    if not committed:
-        _sync_folder(file.parent)
-    return length
-
-
-def _header(path: str) -> str:
+def _header(path: str) -> bytes:
     folder, _, name = path.removesuffix(".csv").rpartition("/")
     header = io.StringIO(newline="")
     if path == "twitter/x.metrics.csv":
@@ -206,19 +200,7 @@ def _header(path: str) -> str:
     else:
         kind = {"threads": Thread, "deletions": Deletion, "boards": Board, "polls": Poll}.get(name, Post)
         csv.writer(header).writerow(CSV_COLUMNS[kind])
-    return header.getvalue()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name as durable as its content; not every system lets one sync a folder."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return header.getvalue().encode()
 
 
 def _write_ledger(connection: Any, batch: Sequence[Item]) -> None:
@@ -237,7 +219,6 @@ def _upsert(table: str, names: list[str], key: list[str], unless: str = "") -> s
     )
 
 
-COMMIT_LENGTH = _upsert("files", ["path", "bytes"], ["path"])
 STATEMENTS = {
     Post: _upsert("posts", KNOWN_COLUMNS, ["board", "thread_no", "no"]),
     Deletion: "UPDATE posts SET deleted_at = ?, deletion_confirmed_at = ? WHERE board = ? AND thread_no = ? AND no = ?",

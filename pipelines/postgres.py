@@ -36,7 +36,7 @@ class PostgresPipeline(BatchingPipeline):
         self.database = ledger.store
         self.quarantine = Quarantine.of(crawler)
         self.folder = Path(crawler.settings["CSV_FOLDER"]) / "spool"
-        limit = crawler.settings.getint("SPOOL_MB") * 1_000_000
+        limit = int(crawler.settings.getfloat("SPOOL_MB") * 1_000_000)
         self.spool = Spool.new(self.folder, limit)
         self.earlier: list[Spool] = []  # of crawls that ended before they could write them
         self._appending = asyncio.Lock()

@@ -54,7 +54,8 @@ class OnePass:
         self.with_archive = with_archive
         self.only_threads = only_threads
         self.sample = sample
-        self.outstanding = 0  # requests for threads that are not yet answered and parsed
+        self.outstanding = 0  # requests for threads whose posts are not yet in a batch
+        self.most_outstanding = 2 * self.settings.getint("CONCURRENT_REQUESTS")
         self._answered = asyncio.Event()
         self._begin_pass()
 
@@ -117,6 +118,8 @@ class OnePass:
                 await asyncio.sleep(max(0.0, self.read_at[no] + interval - time.monotonic()))
             while self.crawler.engine.needs_backout():  # decide late: only when there is room
                 await self.crawler.signals.wait_for(signals.scheduler_empty)
+            while self.outstanding >= self.most_outstanding:  # the store takes its time: then so do we
+                await self._wait_for_an_answer()
             self.outstanding += 1
             yield self.client.request(
                 fourchan.thread_path(board.board, no),
@@ -141,8 +144,11 @@ class OnePass:
 
     async def _all_answered(self) -> None:
         while self.outstanding:
-            self._answered.clear()
-            await self._answered.wait()
+            await self._wait_for_an_answer()
+
+    async def _wait_for_an_answer(self) -> None:
+        self._answered.clear()
+        await self._answered.wait()
 
     # --- indexes
 

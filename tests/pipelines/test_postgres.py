@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from random import Random
 
 import psycopg2
 import pytest
 
-from chancrawl.items import Board, Feed, Post, Thread, Tweet, Validator, columns
+from chancrawl.items import (
+    Account,
+    Board,
+    Deletion,
+    Feed,
+    Handle,
+    Item,
+    Poll,
+    Post,
+    Thread,
+    Trend,
+    Tweet,
+    Validator,
+    columns,
+)
 from chancrawl.merging import write as merge
 from chancrawl.stores import PostgresStore
 from tests.conftest import ROOT, Database, environment
-from tests.pipelines.items import START, deletion, post, thread
+from tests.pipelines.items import START, deletion, minute, post, thread
 
 
 def initdb(*settings: str) -> subprocess.CompletedProcess[str]:
@@ -174,3 +192,111 @@ def test_a_post_that_is_read_again_brings_its_counts_and_keeps_what_is_gone(tabl
     write(tables, tweet(5))
     sql = "SELECT retweeted_text, metrics ->> 'like_count', first_metrics ->> 'like_count' FROM tweets"
     assert tables.rows(sql) == [("whole", "5", "1")]
+
+
+# --- several crawls, and odd rows
+
+
+def seen(item: Post, minutes: int) -> Post:
+    """The same version, first seen so many minutes later."""
+    item.last_seen_at = START + timedelta(minutes=minutes)
+    item.first_seen_at = item.last_seen_at
+    return item
+
+
+def versions(tables: Database) -> list[tuple[int, str]]:
+    """Revisions and comments of post 6, earlier ones first."""
+    sql = "SELECT revision, comment_html FROM post_revisions WHERE no = 6 ORDER BY revision"
+    return [*tables.rows(sql), *tables.rows("SELECT revision, comment_html FROM posts WHERE no = 6")]
+
+
+def test_a_version_that_comes_late_is_an_earlier_one(tables: Database) -> None:
+    write(tables, seen(post(6, "b"), 5))
+    write(tables, seen(post(6, "a"), 1))
+    assert versions(tables) == [(1, "a"), (2, "b")]
+    assert tables.one("SELECT first_seen_at FROM posts") == START + timedelta(minutes=1)
+    write(tables, seen(post(6, "a"), 2))  # it is kept already
+    assert versions(tables) == [(1, "a"), (2, "b")]
+    write(tables, seen(post(6, "a"), 9))  # and it can come back
+    assert versions(tables) == [(1, "a"), (2, "b"), (3, "a")]
+
+
+def test_an_older_state_does_not_replace_a_later_one(tables: Database) -> None:
+    gone = replace(thread(3), last_seen_at=minute(3), fate="pruned", gone_at=minute(9))
+    write(tables, gone)
+    write(tables, replace(thread(4), first_seen_at=minute(-5), last_seen_at=minute(8)))
+    assert tables.rows("SELECT replies, fate, first_seen_at FROM threads") == [(3, "pruned", START)]
+    write(tables, replace(thread(5), first_seen_at=minute(-5), last_seen_at=minute(10)))
+    assert tables.rows("SELECT replies, fate, first_seen_at FROM threads") == [(5, "live", minute(-5))]
+
+
+def test_two_crawls_miss_a_post_since_the_earlier_time(tables: Database) -> None:
+    write(tables, post(6, "a"), deletion(6, 3, confirmed=4))
+    write(tables, deletion(6, 2))
+    assert tables.rows("SELECT deleted_at, deletion_confirmed_at FROM posts") == [(minute(2), minute(4))]
+    write(tables, Deletion("po", 5, 6, minute(1), None))  # that it was there before that is no return
+    assert tables.one("SELECT deleted_at FROM posts") == minute(2)
+    write(tables, deletion(6, None))
+    assert tables.one("SELECT deleted_at FROM posts") is None
+
+
+def all_kinds() -> list[Item]:
+    account = Account(1, "a", metrics={"followers_count": 1}, first_seen_at=START, last_seen_at=START, raw={"id": "1"})
+    return [
+        Board("po", raw={"board": "po"}, seen_at=START), post(6, "a"), deletion(6, 1), thread(3), Validator("/x", "y"),
+        Poll("po", START, 6, 1, 2, None), tweet(1), Trend(1, START, 1, "#a", None), account,
+        Handle("a", 1, "active", START), Feed("timeline:1", pages=1),
+    ]  # fmt: skip
+
+
+def test_what_is_not_new_is_not_written(tables: Database) -> None:
+    """Not even a lock on a row: `xmax` stays, and the table is not one page longer."""
+    kinds = "boards posts threads validators board_polls tweets trends accounts handles feeds".split()
+    state = " UNION ALL ".join(f"SELECT '{kind}', xmin::text, xmax::text, ctid::text FROM {kind}" for kind in kinds)
+    write(tables, *all_kinds())
+    before = sorted(tables.rows(state))
+    assert len(before) == len(kinds)
+    again = all_kinds()
+    assert isinstance(again[0], Board)
+    again[0].seen_at = minute(9)
+    write(tables, *again)
+    assert sorted(tables.rows(state)) == before
+
+
+@pytest.mark.parametrize("place", [0, 3, 6])
+def test_a_row_that_the_database_rejects_is_set_aside_alone(tables: Database, place: int) -> None:
+    items: list[Item] = [*(post(no, "a") for no in range(1, 6)), thread(3)]
+    items.insert(place, replace(post(99, "a"), since4pass=2**40))
+    items.append(replace(post(98, "a"), comment_text="half \ud800"))
+    rejected: list[tuple[int, str]] = []
+    connection = psycopg2.connect(tables.url)
+    number = merge(connection, items, lambda item, reason: rejected.append((item.no, reason)))  # type: ignore[union-attr]
+    connection.close()
+    assert number == 2 and [no for no, _ in rejected] == [99, 98]
+    assert "out of range" in rejected[0][1] and "surrogates" in rejected[1][1]
+    assert tables.rows("SELECT no FROM posts ORDER BY no") == [(no,) for no in range(1, 6)]
+    assert tables.one("SELECT replies FROM threads") == 3
+
+
+def test_writers_at_once_neither_deadlock_nor_lose(tables: Database) -> None:
+    """Six of them write the same rows in any order, versions among them."""
+
+    def work(seed: int) -> None:
+        random = Random(seed)
+        for _ in range(15):
+            items: list[Item] = [seen(post(no, f"at {at}"), at) for no in range(1, 30) for at in (random.randrange(9),)]
+            items += [replace(thread(no), no=no, last_seen_at=minute(random.randrange(9))) for no in range(1, 9)]
+            items += [deletion(no, random.choice([None, 1, 2])) for no in range(1, 30)]
+            items += [Feed(f"timeline:{no}", pages=random.randrange(99)) for no in range(20)]
+            random.shuffle(items)
+            write(tables, *items)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(6)))
+    assert tables.one("SELECT count(*) FROM posts") == 29
+    # Every version once, and none is missing: each post was seen in nearly all of the nine.
+    sql = "SELECT no, comment_html FROM posts UNION ALL SELECT no, comment_html FROM post_revisions WHERE no = 6"
+    held = [row for row in tables.rows(sql) if row[0] == 6]
+    assert len(set(held)) == 9
+    revisions = "SELECT revision FROM posts WHERE no = 6 UNION ALL SELECT revision FROM post_revisions WHERE no = 6"
+    assert sorted(tables.rows(revisions)) == [(n + 1,) for n in range(len(held))]

@@ -1,0 +1,112 @@
+"""Databases of earlier and later versions."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from chancrawl import migrations
+from chancrawl.stores import LEDGER_VERSION, PostgresStore
+from tests.conftest import ROOT, Crawler, Database, Sandbox, environment
+
+COLUMNS = """
+SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns
+WHERE table_schema = 'public' ORDER BY 1, 2
+"""
+INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
+COMMENTS = """
+SELECT c.relname, d.objsubid, d.description FROM pg_description d JOIN pg_class c ON c.oid = d.objoid
+WHERE c.relnamespace = 'public'::regnamespace AND c.relname <> 'post_revisions' ORDER BY 1, 2
+"""
+"""Those of post_revisions are copies of those of posts, made with the table; the dump was made without comments."""
+
+
+@pytest.fixture
+def older(database: Database) -> Database:
+    """A database of version 1, with posts of both sites in it."""
+    database.rows((Path(__file__).parent / "data" / "version_1.sql").read_text())
+    return database
+
+
+def opened(url: str) -> int | None:
+    store = PostgresStore(url)
+    store.open()
+    store.close()
+    return store.version
+
+
+def test_version_1_becomes_what_a_new_database_is(older: Database, postgres: str) -> None:
+    posts, tweets = (older.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in ("posts", "tweets"))
+    assert len(posts) == 2 and len(tweets) == 10
+    assert opened(older.url) == migrations.VERSION
+    assert older.rows("SELECT * FROM posts ORDER BY 1, 2") == posts
+    assert older.rows("SELECT * FROM tweets ORDER BY 1, 2") == tweets
+    admin = psycopg2.connect(postgres)
+    admin.autocommit = True
+    admin.cursor().execute("CREATE DATABASE fresh TEMPLATE template0 ENCODING 'UTF8'")
+    fresh = Database(postgres.replace("/postgres?", "/fresh?"))
+    store = PostgresStore(fresh.url)
+    store.open()
+    store.prepare()
+    store.close()
+    for what in (COLUMNS, INDEXES, COMMENTS):
+        assert older.rows(what) == fresh.rows(what)
+    admin.cursor().execute("DROP DATABASE fresh")
+    admin.close()
+
+
+def test_several_that_start_at_once_do_it_once(older: Database) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        versions = list(pool.map(opened, [older.url] * 6))
+    assert versions == [migrations.VERSION] * 6
+    assert older.rows("SELECT version FROM schema_version") == [(migrations.VERSION,)]
+
+
+def test_all_of_it_or_nothing(older: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(migrations.MIGRATIONS, 2, "ALTER TABLE runs ADD COLUMN half text; SELECT 1 / 0")
+    with pytest.raises(Exception, match="could not be brought to version 2: division by zero"):
+        opened(older.url)
+    assert older.one("SELECT to_regclass('schema_version')") is None
+    assert not older.rows("SELECT FROM information_schema.columns WHERE column_name = 'half'")
+
+
+def test_a_crawl_brings_it_up_to_date_and_a_newer_one_is_refused(
+    older: Database, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    crawler = Crawler(tmp_path / "data", sandbox.url, older.url)
+    run = crawler("-aboard=wsr", "-athreads=1").ok()
+    assert "are of version 1; they are brought to version 2" in run.output
+    older.rows("UPDATE schema_version SET version = 99")
+    run = crawler("-aboard=wsr")
+    assert run.code == 1 and "are of version 99" in run.output and "update it" in run.output
+    assert "Traceback" not in run.output and not [r for r in sandbox.requests(3) if "wsr" in r["path"]]
+    command = [sys.executable, "-m", "scrapy", "initdb", "-s", f"DATABASE_URL={older.url}"]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "are of version 99" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_ledger_of_csv_files_has_a_version_too(crawler: Crawler, sandbox: Sandbox) -> None:
+    import sqlite3
+
+    crawler("-aboard=wsr").ok()
+    ledger = sqlite3.connect(crawler.folder / "ledger.sqlite", isolation_level=None)
+    assert ledger.execute("PRAGMA user_version").fetchone() == (LEDGER_VERSION,)
+    # One of version 1, whose last write was not finished.
+    for column in ("crc", "changed_ns", "announced"):
+        ledger.execute(f"ALTER TABLE files DROP COLUMN {column}")
+    ledger.execute("PRAGMA user_version = 0")
+    (file,) = (crawler.folder / "chan" / "wsr").glob("posts-*.csv")
+    with file.open("ab") as stream:
+        stream.write(b"wsr,1")
+    run = crawler("-aboard=wsr").ok()
+    assert "cut off 5 bytes of an unfinished write" in run.output
+    assert set(crawler.held("wsr")) == sandbox.shown("wsr")
+    ledger.execute("PRAGMA user_version = 99")
+    ledger.close()
+    run = crawler("-aboard=wsr")
+    assert run.code == 1 and "is of version 99" in run.output and "Traceback" not in run.output

@@ -1,0 +1,165 @@
+"""Batches that wait on disk for a database."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chancrawl.items import Account, Feed, Item, Poll, Post, Tweet
+from chancrawl.spool import Spool, SpoolFull, apply_oldest, decoded, encoded, spools
+from chancrawl.stores import PostgresStore
+from tests.conftest import ROOT, Database, environment
+from tests.pipelines.items import deletion, post, thread
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(st.characters(exclude_categories=[])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(raw=st.dictionaries(st.text(), JSON), text=st.none() | st.text(), time=st.datetimes(timezones=st.just(UTC)))
+def test_an_item_comes_back_as_it_was(raw: dict[str, Any], text: str | None, time: datetime) -> None:
+    items: list[Item] = [
+        replace(post(6, "a"), raw=raw, comment_text=text, last_seen_at=time),
+        Tweet(1, None, None, time, text, metrics={"like_count": 3}, raw=raw),
+        Account(2, "a", created_at=time, raw=raw),
+        Feed("timeline:2", complete_since=time, posts_per_day=0.1),
+        Poll("po", time, None, 1, 2, None),
+        deletion(6, 1),
+        thread(3),
+    ]
+    for item in items:
+        assert decoded(encoded(item).encode()) == item
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool.new(tmp_path / "spool", 1_000_000)
+
+
+def put(spool: Spool, *items: Item) -> None:
+    spool.append(items, "id", "the database x")
+
+
+def test_batches_come_out_in_order_and_the_folder_goes_with_the_last(spool: Spool, tmp_path: Path) -> None:
+    assert not (tmp_path / "spool").exists()
+    for no in range(1, 13):
+        put(spool, post(no, "a"), post(no + 100, "b"))
+    assert (len(spool.numbers), spool.rows) == (12, 24) and spool.bytes > 0
+    seen = []
+    while spool.numbers:
+        number = spool.numbers[0]
+        items = spool.read(number)
+        seen += [item.no for item in items if isinstance(item, Post)]
+        spool.remove(number, len(items))
+    assert seen[::2] == list(range(1, 13)) and (spool.rows, spool.bytes) == (0, 0)
+    spool.close()
+    assert list((tmp_path / "spool").iterdir()) == []
+    put(spool, post(1, "a"))
+    assert spool.numbers == [13]  # numbers are not used again: the database knows those of before
+
+
+def test_the_bound_holds(tmp_path: Path) -> None:
+    spool = Spool.new(tmp_path / "spool", 1000)
+    put(spool, post(1, "a"))
+    with pytest.raises(SpoolFull):
+        put(spool, *(post(no, f"{no**9:x}") for no in range(2, 100)))
+    assert spool.bytes <= 1000 and sum(f.stat().st_size for f in spool.folder.glob("*.gz")) == spool.bytes
+
+
+def test_a_spool_belongs_to_one_process(spool: Spool, tmp_path: Path) -> None:
+    put(spool, post(1, "a"))
+    (other,) = spools(tmp_path / "spool", 1000)
+    assert other.is_in_use() and not other.adopt("id")
+    spool._unlock()
+    assert not other.adopt("another id") and other.adopt("id")
+    assert (other.numbers, other.rows) == ([1], 1)
+
+
+# --- into a database
+
+
+@pytest.fixture
+def store(database: Database) -> Any:
+    store = PostgresStore(database.url)
+    store.open()
+    store.prepare()
+    yield store
+    store.close()
+
+
+def never(item: Item, reason: str) -> None:
+    raise AssertionError(reason)
+
+
+def test_a_batch_whose_file_was_not_removed_any_more_is_not_written_again(
+    spool: Spool, store: PostgresStore, database: Database
+) -> None:
+    put(spool, post(1, "first"))
+    put(spool, post(2, "a"))
+    kept = (spool._file(1)).read_bytes()
+    apply_oldest(spool, store.connection, never)
+    spool._file(1).write_bytes(kept)  # the crawl was killed between the commit and the removal
+    database.rows("DELETE FROM posts")  # and to show that it is not written again
+    spool._unlock()
+    again = Spool(spool.folder, 1000)
+    assert again.lock() and again.numbers == [1, 2]
+    while again.numbers:
+        apply_oldest(again, store.connection, never)
+    assert database.rows("SELECT no FROM posts") == [(2,)]
+    assert database.rows("SELECT applied FROM spools") == [(2,)]
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:-9] + b"x" + b[-8:]])
+def test_a_damaged_batch_is_kept_and_does_not_block_the_others(
+    spool: Spool, store: PostgresStore, database: Database, damage: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(spool, post(1, "a"))
+    put(spool, post(2, "a"))
+    file = spool._file(1)
+    file.write_bytes(damage(file.read_bytes()))
+    while spool.numbers:
+        apply_oldest(spool, store.connection, never)
+    assert database.rows("SELECT no FROM posts") == [(2,)]
+    assert "is damaged" in caplog.text and spool.damaged == 1
+    spool.close()
+    assert [file.name for file in spool.folder.glob("*.damaged")] == ["0000000001.jsonl.damaged"]
+
+
+# --- the command
+
+
+def scrapy_spool(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "scrapy", "spool", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
+
+
+def test_the_command_shows_and_drains(tmp_path: Path, store: PostgresStore, database: Database) -> None:
+    folder = ("-s", f"CSV_FOLDER={tmp_path}")
+    assert "Nothing waits" in scrapy_spool(*folder).stdout
+    assert store.database_id is not None
+    for name in (store.database_id, "another"):
+        spool = Spool.new(tmp_path / "spool", 10_000_000)
+        spool.append([post(1, "a"), replace(post(2, "b"), since4pass=2**40)], name, f"the database {name}")
+        spool._unlock()
+    shown = scrapy_spool(*folder)
+    assert shown.stdout.count("2 rows in 1 batches") == 2 and "for the database another" in shown.stdout
+    assert "which database?" in scrapy_spool("drain", *folder).stderr
+    refused = scrapy_spool("drain", *folder, "-s", "DATABASE_URL=postgresql://x@127.0.0.1:1/x")
+    assert refused.returncode == 1 and "cannot be used" in refused.stderr and "Traceback" not in refused.stderr
+    drained = scrapy_spool("drain", *folder, "-s", f"DATABASE_URL={database.url}")
+    assert drained.returncode == 0, drained.stderr
+    assert "1 rows were written" in drained.stdout and "1 rows that it rejects" in drained.stdout
+    assert "for another database (the database another)" in drained.stderr
+    assert database.rows("SELECT no FROM posts") == [(1,)]
+    assert len(list((tmp_path / "quarantine").glob("*.body"))) == 1
+    assert scrapy_spool("empty", *folder).returncode == 2

@@ -221,6 +221,8 @@ def _state(held: Held, page: Page, look: Look, changes: Changes) -> Thread | Non
     counts and times stay what they were."""
     before, thread = held.thread, page.thread
     if look.is_own:
+        if before is not None and thread.no not in page.posts:
+            thread = before  # the opening post cannot be read
         return replace(
             thread,
             position=thread.position if thread.position is not None or before is None else before.position,

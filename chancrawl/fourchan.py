@@ -82,7 +82,8 @@ class Page:
         """
         replies = self.thread.replies
         if replies is None:
-            return not self.since  # an index that does not say how many there are shows some of them
+            # An index that does not say how many there are shows some of them; a thread without its opening post, too.
+            return not self.since and self.thread.no in self.posts
         return self.shown + self.omitted >= replies or sheds(self.thread)
 
     @property
@@ -183,11 +184,11 @@ def parse_archive(payload: Any) -> list[int]:
 
 
 def parse_thread(payload: Any, board: str, no: int) -> Page:
-    """thread/N.json: `{"posts": [opening post, reply, …]}`."""
-    posts = _posts_of(payload, no)
-    page = _page(board, no, posts[0], posts)
-    if no not in page.posts:
-        raise Malformed("a thread whose opening post cannot be read")
+    """thread/N.json: `{"posts": [opening post, reply, …]}`. An odd post costs only itself, the opening post too."""
+    posts = _posts_of(payload)
+    page = _page(board, no, posts[0] if _is_opening(posts[0], no) else {}, posts)
+    if not page.posts:
+        raise Malformed(f"a thread {no} without a post of it that can be read")
     if sheds(page.thread) and page.shown:
         page.since = min(reply for reply in page.posts if reply != no)
     return page
@@ -195,7 +196,9 @@ def parse_thread(payload: Any, board: str, no: int) -> Page:
 
 def parse_tail(payload: Any, board: str, no: int) -> Page:
     """thread/N-tail.json: as a thread, with little of the opening post and without the replies up to `tail_id`."""
-    posts = _posts_of(payload, no)
+    posts = _posts_of(payload)
+    if not _is_opening(posts[0], no):
+        raise Malformed(f"a tail that does not begin with its opening post {no}")
     tail_id = Fields(posts[0]).number("tail_id", most=markup.LARGEST_NO)
     if tail_id is None:
         raise Malformed("a tail that does not say where it begins")
@@ -224,14 +227,15 @@ def glimpse(entry: IndexEntry, board: str) -> Page:
     return page
 
 
-def _posts_of(payload: Any, no: int) -> list[Any]:
+def _posts_of(payload: Any) -> list[Any]:
     posts = payload.get("posts") if isinstance(payload, dict) else None
     if not isinstance(posts, list) or not posts:
         raise Malformed("a thread without posts")
-    opening = posts[0]
-    if not isinstance(opening, dict) or opening.get("no") != no or opening.get("resto", 0) != 0:
-        raise Malformed(f"a thread that does not begin with its opening post {no}")
     return posts
+
+
+def _is_opening(raw: Any, no: int) -> bool:
+    return isinstance(raw, dict) and raw.get("no") == no and raw.get("resto", 0) == 0
 
 
 def _page(board: str, no: int, opening: Raw, posts: list[Any]) -> Page:

@@ -26,6 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         choices=("small", "fast", "four", "whole"),
         help="which boards: seven small ones, one fast and full, four full ones, or seventy (default small)",
     )
+    parser.add_argument("--backlog", type=int, metavar="POSTS", help="instead: boards that hold so many posts")
     parser.add_argument(
         "--index-seconds", type=float, default=0.0, help="rebuild index files only so often (default 0)"
     )
@@ -55,7 +56,7 @@ async def serve(options: argparse.Namespace) -> int:
     from chancrawl.sandbox.clock import Clock
     from chancrawl.sandbox.recorded import Recorded
     from chancrawl.sandbox.server import Server
-    from chancrawl.sandbox.sites import SITES
+    from chancrawl.sandbox.sites import SITES, backlog
     from chancrawl.sandbox.world import World
     from chancrawl.sandbox.x.gate import Gate, read_members
     from chancrawl.sandbox.x.world import XWorld
@@ -68,7 +69,8 @@ async def serve(options: argparse.Namespace) -> int:
             return 1
         world = Recorded(options.recorded)
     else:
-        world = World(options.seed, start, SITES[options.site], options.index_seconds)
+        boards = backlog(options.backlog) if options.backlog else SITES[options.site]
+        world = World(options.seed, start, boards, options.index_seconds)
         if options.site != "small":
             world.begin()
     limits = {name: int(calls) for name, _, calls in (entry.partition("=") for entry in options.limit)}

@@ -1,0 +1,44 @@
+"""Odd payloads by the thousand, through parsing, normalisation and both stores.
+
+    python benchmarks/fuzz.py                       # 21,000 of them
+    python benchmarks/fuzz.py --examples 100000
+
+Nothing may crash, no good post beside an odd one may be missing in either store, everything odd is set aside. What is
+fed, and what is checked, is in tests/fuzzing.py. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # so that it runs from anywhere
+
+from benchmarks.tools import postgres  # noqa: E402
+from tests.fuzzing import Trial, fuzz  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--examples", type=int, default=21_000)
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as name, postgres(Path(name) / "pg") as server:
+        trial = Trial(Path(name) / "data", server.new_database("fuzz"))
+        while trial.examples < options.examples:
+            fuzz(trial, max(1, min((options.examples - trial.examples) // 4 + 1, 500)))
+            print(f"{trial.examples:,} payloads, {len(trial.good):,} good posts", flush=True)
+        trial.close()
+        result = {"examples": trial.examples, "good_posts": len(trial.good), "quarantined": trial.quarantined}
+    print(json.dumps({**result, "seconds": round(time.monotonic() - began)}))
+
+
+if __name__ == "__main__":
+    main()

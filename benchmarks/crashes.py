@@ -1,0 +1,241 @@
+"""Crawls that are killed, and databases that stop: afterwards the store has to equal the truth, row for row.
+
+    python benchmarks/crashes.py kill       # 50 runs of kill -9, both stores, follow and one pass, 4chan and X
+    python benchmarks/crashes.py kill --runs 200 --seed 9
+    python benchmarks/crashes.py outage     # a database that is stopped for 60 seconds, with and without a kill
+
+Each run has a sandbox and an empty store of its own. In `kill` a crawl is started and killed at a random instant, two
+or three times, while posts are made and deleted; then one goes to its end, and what is stored is compared with what the
+sandbox shows. The instants depend on the seed, and on how fast the machine is. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # so that it runs from anywhere
+
+from benchmarks.tools import Server, postgres  # noqa: E402
+from chancrawl import fourchan  # noqa: E402
+from chancrawl.changes import Held, Look, compare  # noqa: E402
+from chancrawl.items import Post  # noqa: E402
+from chancrawl.payload import loads  # noqa: E402
+from tests.conftest import Crawler, Database, Sandbox  # noqa: E402
+from tests.stores import COLUMNS, posts_of  # noqa: E402
+from tests.x import XCrawler, expected, handles_of  # noqa: E402
+
+csv.field_size_limit(10**9)
+BOARD = "po"
+# Times are those of seeing; an opening post's raw has its thread's counts of then.
+SAME = [name for name in COLUMNS if not name.endswith("_at") and name not in ("revision", "raw")]
+
+
+class Wrong(Exception):
+    """The store is not what it has to be."""
+
+
+# --- 4chan
+
+
+def shown(sandbox: Sandbox) -> dict[int, Post]:
+    """What the board shows now, in its live threads and in its archive, as it would be stored."""
+    threads = [t["no"] for page in loads(sandbox.ask(f"/{BOARD}/threads.json")) for t in page["threads"]]
+    posts = {}
+    for no in dict.fromkeys([*threads, *loads(sandbox.ask(f"/{BOARD}/archive.json"))]):
+        page = fourchan.parse_thread(loads(sandbox.ask(f"/{BOARD}/thread/{no}.json")), BOARD, no)
+        for item in compare(Held(), page, Look(fourchan.utc(1), None, "", is_own=True)).items:  # type: ignore[arg-type]
+            if isinstance(item, Post):
+                fourchan.describe(item)
+                posts[item.no] = item
+    return posts
+
+
+def compare_posts(crawler: Crawler, sandbox: Sandbox) -> int:
+    """How many posts were compared. Wrong if one is missing, different, or there twice."""
+    store: Any = Database(crawler.database_url) if crawler.database_url else crawler.folder
+    held = {no: row for (_, no), row in posts_of(store).items()}
+    now = shown(sandbox)
+    if missing := now.keys() - held.keys():
+        raise Wrong(f"{len(missing)} posts are missing, {min(missing)} for one")
+    for no, post in now.items():
+        for name in SAME:
+            if held[no][name] != getattr(post, name):
+                raise Wrong(f"post {no}: {name} is {held[no][name]!r} and not {getattr(post, name)!r}")
+        if held[no]["deleted_at"] is not None:
+            raise Wrong(f"post {no} is there, and said to be deleted")
+    numbers = (
+        Counter((row["no"], row["revision"]) for row in crawler.csv(f"{BOARD}/posts-*"))
+        if not crawler.database_url
+        else {}
+    )
+    if twice := [key for key, number in numbers.items() if number > 1]:
+        raise Wrong(f"{len(twice)} rows are there twice, {twice[0]} for one")
+    return len(now)
+
+
+@contextmanager
+def life(sandbox: Sandbox, random: Random) -> Iterator[None]:
+    """Posts are made, deleted and marked while this lasts."""
+    stop = threading.Event()
+
+    def live() -> None:
+        while not stop.wait(0.15):
+            sandbox.advance(random.randrange(1, 30))
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def kill_chan(folder: Path, database: str | None, follow: bool, random: Random) -> int:
+    sandbox = Sandbox("--speed", "0", "--start", "1795000000")
+    crawler = Crawler(folder / "data", sandbox.url, database, delay=0.003)
+    batches = (f"-sBATCH_SIZE={random.choice([7, 50, 2000])}", "-sBATCH_SECONDS=0.1")
+    with life(sandbox, random):
+        for _ in range(random.randrange(2, 4)):
+            process = crawler.start(f"-aboard={BOARD}", *(["-afollow=1"] if follow else []), *batches)
+            time.sleep(0.8 + random.random() * 1.5)
+            process.kill()
+            process.communicate()
+    crawler(f"-aboard={BOARD}").ok()
+    number = compare_posts(crawler, sandbox)
+    sandbox.stop()
+    return number
+
+
+# --- X
+
+
+def kill_x(folder: Path, database: str | None, follow: bool, random: Random) -> int:
+    sandbox = Sandbox("--speed", "0")
+    crawler = XCrawler(folder / "data", sandbox.url, database)
+    names = handles_of(sandbox)
+    arguments = crawler.with_settings(
+        "-a", f"handles={','.join(names)}", *(["-a", "follow=1s"] if follow else []), "-s", "BATCH_SECONDS=0.1",
+        "-s", f"BATCH_SIZE={random.choice([7, 50, 2000])}", "-s", "DOWNLOAD_DELAY=0.02",
+    )  # fmt: skip
+    for _ in range(random.randrange(2, 4)):
+        process = crawler.start(*arguments, spider="timeline")
+        time.sleep(0.9 + random.random() * 1.5)
+        for name in random.sample(names, 3):
+            sandbox.x_act("post", name)
+        process.kill()
+        process.communicate()
+    crawler.timeline(",".join(names)).ok()
+    truth = {number: expected(post) for number, post in sandbox.x_truth().items()}
+    rows = crawler.articles()
+    held = {int(row["id"]): row for row in rows}
+    if len(held) != len(rows):
+        raise Wrong(f"{len(rows) - len(held)} rows are there twice")
+    if held != truth:
+        different = {key for key in held.keys() | truth.keys() if held.get(key) != truth.get(key)}
+        raise Wrong(f"{len(different)} posts differ, {min(different)} for one")
+    sandbox.stop()
+    return len(truth)
+
+
+def kill(server: Server, folder: Path, runs: int, seed: int) -> dict[str, Any]:
+    compared, wrong = 0, []
+    kinds: Counter[str] = Counter()
+    for run in range(runs):
+        random = Random(f"{seed} {run}")
+        store, source, follow = ("csv", "postgres")[run % 2], ("4chan", "X")[run // 2 % 2], bool(run // 4 % 2)
+        name = f"{source}, {'follow' if follow else 'one pass'}, {store}"
+        database = server.new_database(f"run_{run}") if store == "postgres" else None
+        try:
+            compared += (kill_chan if source == "4chan" else kill_x)(folder / str(run), database, follow, random)
+        except (Wrong, AssertionError) as error:
+            wrong.append(f"run {run} ({name}): {error}")
+            print(wrong[-1], flush=True)
+        kinds[name] += 1
+        print(f"{run + 1:3} {name}", flush=True)
+    return {"runs": runs, "seed": seed, "kinds": kinds, "rows_compared": compared, "wrong": wrong}
+
+
+# --- outages
+
+
+def outage(folder: Path, seconds: float, with_kill: bool) -> dict[str, Any]:
+    server = Server(folder / "pg")
+    sandbox = Sandbox("--speed", "0", "--start", "1795000000", "--backlog", "10000")
+    crawler = Crawler(folder / "data", sandbox.url, server.url, delay=(seconds + 20) / 190)
+    board = ("-aboard=b0", "-sBATCH_SECONDS=1")
+    process = crawler.start(*board)
+    time.sleep(8)
+    before = Database(server.url).one("SELECT count(*) FROM posts")
+    server.stop()
+    stopped = time.monotonic()
+    asked = []
+    while time.monotonic() < stopped + seconds:
+        start = len(sandbox.requests())
+        time.sleep(5)
+        asked.append(sum("/thread/" in request["path"] for request in sandbox.requests()[start:]))
+    spooled = sum(file.stat().st_size for file in (folder / "data" / "spool").glob("*/*.gz"))
+    if with_kill:
+        process.kill()
+        process.communicate()
+    server.start()
+    output = ""
+    if with_kill:
+        output = crawler(*board, timeout=300).ok().output
+    else:
+        output, _ = process.communicate(timeout=300)
+        if process.returncode:
+            raise Wrong(output)
+    truth = [post["no"] for post in sandbox.truth() if post["board"] == "b0" and post["shown"]]
+    held = crawler.held("b0")
+    result = {
+        "seconds": seconds,
+        "killed": with_kill,
+        "stored_before": before,
+        "spooled_bytes": spooled,
+        "threads_asked_for_each_5_s": asked,
+        "posts": len(truth),
+        "missing": len(set(truth) - set(held)),
+        "twice": len(held) - len(set(held)),
+        "said": [line for line in output.splitlines() if "out of reach" in line or "earlier crawl" in line],
+    }
+    print(result, flush=True)
+    sandbox.stop()
+    server.stop()
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("what", choices=("kill", "outage"))
+    parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=60.0, help="for which the database is stopped")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if options.what == "kill":
+            with postgres(folder / "pg") as server:
+                result = kill(server, folder, options.runs, options.seed)
+        else:
+            both = [outage(folder / str(killed), options.seconds, killed) for killed in (False, True)]
+            result = {"outages": both, "wrong": [o for o in both if o["missing"] or o["twice"]]}
+    print(json.dumps(result))
+    sys.exit(bool(result["wrong"]))
+
+
+if __name__ == "__main__":
+    main()

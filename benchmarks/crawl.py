@@ -11,7 +11,6 @@ stored, and at the end. The last line is one JSON object.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import json
 import resource
@@ -24,8 +23,6 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # so that it runs from anywhere
-
-import psycopg2  # noqa: E402
 
 from benchmarks.tools import Memory, Sandbox, Server, crawl, finish, one, postgres  # noqa: E402
 
@@ -43,22 +40,14 @@ def shown(sandbox: Sandbox) -> int:
     return number
 
 
-class Count:
+def stored(folder: Path, database: str | None) -> int:
     """How many posts are stored, while they are being stored."""
-
-    def __init__(self, folder: Path, database: str | None) -> None:
-        self.ledger = folder / "ledger.sqlite"
-        self.database = database
-
-    def __call__(self) -> int:
-        with contextlib.suppress(sqlite3.Error, psycopg2.Error):
-            if self.database:
-                return int(one(self.database, "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'posts'"))
-            connection = sqlite3.connect(f"{self.ledger.as_uri()}?mode=ro", uri=True)
-            (number,) = connection.execute("SELECT count(*) FROM posts").fetchone()
-            connection.close()
-            return int(number)
-        return 0
+    if database:
+        return int(one(database, "SELECT coalesce(sum(n_tup_ins), 0) FROM pg_stat_user_tables WHERE relname = 'posts'"))
+    connection = sqlite3.connect(f"{(folder / 'ledger.sqlite').as_uri()}?mode=ro", uri=True)
+    (number,) = connection.execute("SELECT count(*) FROM posts").fetchone()
+    connection.close()
+    return int(number)
 
 
 def crawled(sandbox: Sandbox, folder: Path, posts: int, server: Server | None) -> dict[str, Any]:
@@ -68,30 +57,24 @@ def crawled(sandbox: Sandbox, folder: Path, posts: int, server: Server | None) -
     began = time.monotonic()
     process = crawl("chan", "-a", "board=all", log=log, CHAN_API_URL=sandbox.url, CSV_FOLDER=folder,
                     DATABASE_URL=database, DOWNLOAD_DELAY=0, CHAN_THREAD_INTERVAL=0, CHAN_INDEX_INTERVAL=0)  # fmt: skip
-    memory = Memory(process)
-    count, first = Count(folder, database), min(100_000, posts // 10)
-    at_first = None
-    while process.poll() is None and at_first is None:
-        time.sleep(0.5)
-        if count() >= first:
-            at_first = memory.samples[-1][1]
+    first = min(100_000, posts // 10)
+    memory = Memory(process, lambda: stored(folder, database), first)
     finish(process, log)
     seconds = time.monotonic() - began
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    stored = one(database, "SELECT count(*) FROM posts") if database else count_in(folder)
-    last = [megabytes for _, megabytes in memory.samples[-20:]]
+    number = one(database, "SELECT count(*) FROM posts") if database else count_in(folder)
     result = {
-        "stored": stored,
-        "captured": round(stored / posts, 6),
-        "posts_per_second": round(stored / seconds),
+        "stored": number,
+        "captured": round(number / posts, 6),
+        "posts_per_second": round(number / seconds),
         "seconds": round(seconds, 1),
-        "cpu_ms_per_post": round(1000 * cpu / stored, 3),
-        "server_cpu_ms_per_post": round(1000 * (server.cpu - server_before) / stored, 3) if server else 0.0,
-        "peak_megabytes": round(memory.peak, 1),
-        "megabytes_at_first": round(at_first, 1) if at_first else None,
+        "cpu_ms_per_post": round(1000 * cpu / number, 3),
+        "server_cpu_ms_per_post": round(1000 * (server.cpu - server_before) / number, 3) if server else 0.0,
+        "peak_megabytes": memory.peak,
+        "megabytes_at_first": memory.at_first,
         "first": first,
-        "megabytes_at_end": round(max(last), 1),
+        "megabytes_at_end": memory.at_end,
     }
     print(f"{'postgres' if server else 'csv'}: {result}", flush=True)
     return result

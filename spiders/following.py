@@ -57,7 +57,7 @@ class Following:
     async def requests(self) -> AsyncIterator[Request]:
         for name, watch in self.watches.items():
             watch.resume((await self.ledger.threads(name)).values())
-        self.ledger.is_patient = False  # what takes a store that is out of reach is put off, and the rest goes on
+        self.ledger.is_following = True
         logger.info("Following %s; Ctrl-C ends it.", ", ".join(f"/{name}/" for name in list(self.watches)[:12]))
         next_departure = 0.0
         while not stopping(self.crawler):

@@ -76,6 +76,6 @@ def backlog(posts: int) -> Site:
     ]
 
 
-POSTS_OF_A_BACKLOG_BOARD = 15_000
+POSTS_OF_A_BACKLOG_BOARD = 20_000
 
 SITES: dict[str, Site] = {"small": BOARDS, "fast": full("pol"), "four": full("pol", "b", "g", "wsr"), "whole": whole()}

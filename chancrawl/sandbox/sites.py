@@ -67,15 +67,11 @@ def whole(boards: int = 70, posts_a_day: float = 725_000) -> Site:
 
 def backlog(posts: int) -> Site:
     """Boards that hold so many posts, or somewhat more, of which none was deleted."""
-    pace = Pace(
-        posts_a_day=20_000, deleted=0, file_deleted=0, banned=0, thread_deleted=0, wiped=0, replies_at_start=140
-    )
-    return [
-        (about(f"b{place}", f"Board {place}", is_archived=1), pace)
-        for place in range(-(-posts // POSTS_OF_A_BACKLOG_BOARD))
-    ]
+    pace = Pace(20_000, deleted=0, file_deleted=0, banned=0, thread_deleted=0, wiped=0, replies_at_start=140)
+    a_page = 2_000
+    boards = -(-posts // (10 * a_page))
+    pages = -(-posts // (boards * a_page))
+    return [(about(f"b{place}", f"Board {place}", is_archived=1, pages=pages), pace) for place in range(boards)]
 
-
-POSTS_OF_A_BACKLOG_BOARD = 20_000
 
 SITES: dict[str, Site] = {"small": BOARDS, "fast": full("pol"), "four": full("pol", "b", "g", "wsr"), "whole": whole()}

@@ -38,7 +38,6 @@ from chancrawl.items import (
 from chancrawl.staging import Rows, rows_of, stage
 
 BEGIN = """
-SET LOCAL lock_timeout = '60s';
 SET LOCAL statement_timeout = '5min';
 SELECT pg_advisory_xact_lock(hashtext('chancrawl write'))
 """

@@ -59,12 +59,12 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-# A connection whose other end has vanished without a word is noticed within a minute.
+# A connection whose other end has vanished without a word is noticed within half a minute.
 KEEPALIVES: dict[str, Any] = {
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
     "keepalives_count": 3,
-    "tcp_user_timeout": 60_000,
+    "tcp_user_timeout": 20_000,
 }
 
 
@@ -74,7 +74,7 @@ LEGACY_TABLE = "tweet_articles_tweepy"
 TIMEOUTS = """
 SET TIME ZONE 'UTC';
 SET statement_timeout = '10min';
-SET lock_timeout = '60s';
+SET lock_timeout = '30s';
 SET idle_in_transaction_session_timeout = '10min'
 """
 

@@ -133,5 +133,6 @@ class BatchingPipeline:
         """An error of `write` in words."""
         if isinstance(error, UserError):
             return error
-        why = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
-        return store_failed(self.ledger.store.place, why)
+        if isinstance(error, OSError) and error.strerror:
+            return store_failed(str(error.filename or self.ledger.store.place), error.strerror)
+        return store_failed(self.ledger.store.place, first_line(error))

@@ -36,8 +36,8 @@ class PostgresPipeline(BatchingPipeline):
         self.database = ledger.store
         self.quarantine = Quarantine.of(crawler)
         self.folder = Path(crawler.settings["CSV_FOLDER"]) / "spool"
-        limit = int(crawler.settings.getfloat("SPOOL_MB") * 1_000_000)
-        self.spool = Spool.new(self.folder, limit)
+        self.limit = int(crawler.settings.getfloat("SPOOL_MB") * 1_000_000)
+        self.spool = Spool.new(self.folder, self.limit)
         self.earlier: list[Spool] = []  # of crawls that ended before they could write them
         self._appending = asyncio.Lock()
         ledger.on_return = self.drain
@@ -50,16 +50,17 @@ class PostgresPipeline(BatchingPipeline):
 
     async def open_spider(self) -> None:
         await super().open_spider()
-        for spool in spools(self.folder, self.spool.limit):
-            if await asyncio.to_thread(spool.adopt, self.database.database_id):
-                self.earlier.append(spool)
-        if self.earlier:
-            try:
+        try:
+            for spool in spools(self.folder, self.spool.limit):
+                if await asyncio.to_thread(spool.adopt, self.database.database_id):
+                    self.earlier.append(spool)
+                    self.spool.limit -= spool.bytes
+            if self.earlier:
                 await self.drain()
-            except StoreAway:
-                await self.ledger.wait_for_store()
-            except UserError as error:
-                raise error.tell(self.crawler) from None
+        except StoreAway:
+            await self.ledger.wait_for_store()
+        except (OSError, UserError) as error:
+            raise self.explain(error).tell(self.crawler) from None
 
     async def close_spider(self) -> None:
         await super().close_spider()
@@ -169,6 +170,7 @@ class PostgresPipeline(BatchingPipeline):
         for spool in (*self.earlier, self.spool):
             spool.close()
         self.earlier.clear()
+        self.spool.limit = self.limit
         if self.ledger.is_away:
             self.ledger.came_back()
 

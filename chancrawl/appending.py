@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -220,8 +221,17 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def is_full(error: BaseException) -> bool:
-    """Whether an error means that the disk, or a person's share of it, is full."""
+def is_full(error: BaseException, folder: Path) -> bool:
+    """Whether an error means that the disk of a folder, or a person's share of it, is full."""
     if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        code = getattr(error, "sqlite_errorcode", 0)
+        # What SQLite cannot write beside its file it calls an input/output error.
+        return code == sqlite3.SQLITE_FULL or (code & 0xFF == sqlite3.SQLITE_IOERR and _space(folder) < 200_000)
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _space(folder: Path) -> int:
+    """Free bytes on the disk of a folder that may not exist yet."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

@@ -59,6 +59,9 @@ class Ledger:
         self._is_there = asyncio.Event()  # the store is in reach, and all that waited for it is written
         self._is_there.set()
         self._returning: asyncio.Task[None] | None = None
+        self._is_ending = False
+        self.failure: UserError | None = None
+        """Why the store cannot be used any more, if it was in reach again and something else was wrong."""
         self.is_following = False
         """Whether boards are watched without an end. Then what is held of live threads stays in memory, and `call`
         raises StoreAway and does not wait while the store is away: what needs it is put off, and the rest goes on."""
@@ -117,11 +120,13 @@ class Ledger:
     async def wait_for_store(self) -> None:
         """UserError if the crawl ends before the store is back."""
         if not await self.is_back(lambda: stopping(self.crawler)):
-            raise UserError(f"The crawl ended while {self.store.place} was out of reach.", "store_unavailable")
+            raise self.failure or UserError(
+                f"The crawl ended while {self.store.place} was out of reach.", "store_unavailable"
+            )
 
     async def is_back(self, give_up: Callable[[], bool]) -> bool:
         """Wait for the store; whether it is back before somebody gives it up."""
-        while self.is_away and not give_up():
+        while self.is_away and self.failure is None and not give_up():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._is_there.wait(), 0.2)
         return not self.is_away
@@ -129,6 +134,8 @@ class Ledger:
     def _went_away(self, error: Exception) -> None:
         if self.is_away:
             return
+        if isinstance(error.__context__, psycopg2.Error):  # the end of the transaction has hidden the reason
+            error = error.__context__
         self._is_there.clear()
         place = self.store.place
         logger.warning("%s is out of reach (%s); it is tried again and again, Ctrl-C ends the crawl.",
@@ -141,7 +148,7 @@ class Ledger:
         pause = 0.5
         while True:
             for _ in range(int(pause / 0.1)):  # in short steps, so that Ctrl-C is heard
-                if not self.crawler.crawling:
+                if self.is_ending:
                     return
                 await asyncio.sleep(0.1)
             pause = min(pause * 2, 10.0)
@@ -157,8 +164,20 @@ class Ledger:
                 if self.store.is_outage(error):
                     continue
                 failure = error if isinstance(error, UserError) else store_failed(self.store.place, first_line(error))
-                await self.crawler.engine.close_spider_async(reason=failure.tell(self.crawler).reason)
+                self.failure = failure.tell(self.crawler)
+                self._closing = asyncio.ensure_future(self.crawler.engine.close_spider_async(reason=failure.reason))
             return
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether nobody waits for the store any more: a person has stopped the crawl, or it is at its end."""
+        return self._is_ending or not self.crawler.crawling
+
+    async def stop_returning(self) -> None:
+        """Do not try any more to have the store back; what is being written is written."""
+        self._is_ending = True
+        if self._returning is not None:
+            await self._returning
 
     def came_back(self) -> None:
         logger.info("%s is back.", self.store.place[0].upper() + self.store.place[1:])
@@ -246,6 +265,9 @@ class Ledger:
     async def _load(self, board: str, nos: Collection[int]) -> None:
         found = {no: Held() for no in nos}
         stored = [no for no in nos if no <= self._newest[board]]
+        if self.is_away and board == self._listed_board:
+            # Of the others there is no state. If some posts are there all the same, they are not written again.
+            stored = [no for no in stored if no in self._listed]
         for start in range(0, len(stored), 500):
             some = stored[start : start + 500]
             where = f"WHERE board = ? AND no IN ({', '.join('?' * len(some))})"

@@ -2,8 +2,8 @@
 
 Crawls write into one database one after the other, under a lock that they share: none waits for another one's rows,
 and a statement can look at what is held, decide, and replace it. What several crawls know of one post or thread need
-not agree. So a row is replaced only by a later one, first sightings keep the earliest time, and a row that says nothing
-new is not touched.
+not agree. So a row is replaced only by a later one, a post keeps the earliest time at which it was seen, and a row that
+says nothing new is not touched.
 
 In the statements `new` is the staged row, `held` the one that is there.
 """
@@ -17,6 +17,7 @@ from operator import attrgetter
 from typing import Any
 
 import psycopg2
+from psycopg2.errors import QueryCanceled
 
 from chancrawl.items import (
     Account,
@@ -44,9 +45,10 @@ SELECT pg_advisory_xact_lock(hashtext('chancrawl write'))
 MARK = """
 INSERT INTO spools (spool, applied, applied_at) VALUES (%s, %s, now())
 ON CONFLICT (spool) DO UPDATE SET applied = excluded.applied, applied_at = excluded.applied_at
+WHERE spools.applied < excluded.applied
 """
 
-SetAside = Callable[[Item, str], None]
+SetAside = Callable[[Item, str], object]
 Prepared = list[tuple["Table", Rows]]
 
 
@@ -65,29 +67,39 @@ def write(
     set_aside: SetAside,
     mark: tuple[str, int] | None = None,
     prepared: Prepared | None = None,
+    before_commit: Callable[[int | None], None] | None = None,
 ) -> int:
     """Commit a batch: all of it but the rows that the database rejects, which `set_aside` is given with the reason.
 
-    `mark` is a spool's name and the number of its batch, noted in the same transaction; `prepared` is what `prepare`
-    made of the batch, if it was called already. Returns how many rows were rejected. psycopg2.Error if nothing was
-    written.
+    `mark` is a spool's name and the number of its batch, noted in the same transaction: what has been noted is not
+    written again. `prepared` is what `prepare` made of the batch, if it was called already. `before_commit` is given
+    the number of the transaction, if it has written something. Returns how many rows were rejected. psycopg2.Error if
+    nothing was written, as far as one knows: only the end of the transaction can get lost.
     """
     with connection, connection.cursor() as cursor:
         cursor.execute(BEGIN)
-        rejected = _merge(cursor, batch, set_aside, prepared)
         if mark is not None:
             cursor.execute(MARK, mark)
+            if not cursor.rowcount:
+                return 0
+        rejected = _merge(cursor, batch, set_aside, prepared)
+        if before_commit is not None:
+            cursor.execute("SELECT txid_current_if_assigned()")
+            before_commit(cursor.fetchone()[0])
     return rejected
 
 
 def _merge(cursor: Any, batch: Sequence[Item], set_aside: SetAside, prepared: Prepared | None = None) -> int:
-    """Merge a batch; if a row of it is rejected, its halves one after the other, down to that row."""
+    """Merge a batch; if a row of it is rejected, its halves one after the other, down to that row.
+
+    So is a batch halved that takes longer than the server allows.
+    """
     cursor.execute("SAVEPOINT batch")
     try:
         for table, rows in prepared or prepare(batch):
             table.write(cursor, rows)
     except Exception as error:
-        if not is_rejection(error):
+        if not is_rejection(error) and not (isinstance(error, QueryCanceled) and len(batch) > 1):
             raise
         cursor.execute("ROLLBACK TO SAVEPOINT batch")
         if len(batch) == 1:
@@ -186,12 +198,14 @@ class Posts(Table):
         if cursor.rowcount == len(rows.lines):
             return  # all are new
         cursor.execute(COUNT_VERSIONS)
-        later, late = cursor.fetchone()
+        later, late, earlier = cursor.fetchone()
         if later:
             cursor.execute(KEEP_REPLACED)
             cursor.execute(self.merge)
         if late:
             cursor.execute(KEEP_LATE)
+        if earlier:
+            cursor.execute(SEEN_EARLIER)
 
 
 POSTS = Posts(
@@ -202,6 +216,10 @@ POSTS = Posts(
     merged={
         "revision": "greatest(new.revision, held.revision + 1)",  # another crawl may have stored versions since
         "first_seen_at": "least(new.first_seen_at, held.first_seen_at)",
+        "last_seen_at": "greatest(new.last_seen_at, held.last_seen_at)",
+        # Another crawl may have missed it since.
+        "deleted_at": "CASE WHEN held.deleted_at > new.last_seen_at THEN held.deleted_at END",
+        "deletion_confirmed_at": "CASE WHEN held.deleted_at > new.last_seen_at THEN held.deletion_confirmed_at END",
     },
     compared=["digest"],
 )
@@ -214,8 +232,14 @@ INSERT INTO posts ({POST_COLUMNS}) SELECT {POST_COLUMNS} FROM staged_posts ORDER
 ON CONFLICT (board, no) DO NOTHING
 """
 COUNT_VERSIONS = f"""
-SELECT count(*) FILTER (WHERE {POSTS.later}), count(*) FILTER (WHERE NOT ({POSTS.later}))
-{POSTS.held_beside_new("")} WHERE new.digest <> held.digest
+SELECT count(*) FILTER (WHERE new.digest <> held.digest AND {POSTS.later}),
+    count(*) FILTER (WHERE new.digest <> held.digest AND NOT ({POSTS.later})),
+    count(*) FILTER (WHERE new.first_seen_at < held.first_seen_at)
+{POSTS.held_beside_new("")}
+"""
+SEEN_EARLIER = """
+UPDATE posts SET first_seen_at = new.first_seen_at FROM staged_posts AS new
+WHERE posts.board = new.board AND posts.no = new.no AND new.first_seen_at < posts.first_seen_at
 """
 # The versions that new ones replace, kept before they are.
 KEEP_REPLACED = f"""
@@ -234,10 +258,9 @@ WITH late AS (
         WHERE kept.board = new.board AND kept.no = new.no AND kept.digest = new.digest
     )
     ON CONFLICT DO NOTHING
-    RETURNING board, no, first_seen_at
+    RETURNING board, no
 )
-UPDATE posts SET revision = posts.revision + 1, first_seen_at = least(posts.first_seen_at, late.first_seen_at)
-FROM late WHERE posts.board = late.board AND posts.no = late.no
+UPDATE posts SET revision = posts.revision + 1 FROM late WHERE posts.board = late.board AND posts.no = late.no
 """
 
 
@@ -249,19 +272,28 @@ class Deletions(Table):
         cursor.execute(MARK_DELETIONS)
 
 
-# Two crawls that miss a post have missed it since the earlier time. That it is back counts if it was seen after that.
+# Two crawls that miss a post have missed it since the earlier time. What speaks of a time before the other one saw it,
+# or saw it gone, is no news; but a second look that missed it is, if it came after that.
 MARK_DELETIONS = """
 UPDATE posts AS held SET last_seen_at = now.last_seen_at, deleted_at = now.deleted_at,
     deletion_confirmed_at = now.deletion_confirmed_at
 FROM (
     SELECT it.board, it.no,
         greatest(it.last_seen_at, new.last_seen_at) AS last_seen_at,
-        CASE WHEN new.deleted_at IS NOT NULL THEN least(it.deleted_at, new.deleted_at) END AS deleted_at,
-        CASE WHEN new.deleted_at IS NOT NULL THEN least(it.deletion_confirmed_at, new.deletion_confirmed_at) END
+        CASE WHEN new.missed_at IS NOT NULL THEN least(it.deleted_at, new.missed_at) END AS deleted_at,
+        CASE WHEN new.missed_at IS NOT NULL THEN least(it.deletion_confirmed_at, new.deletion_confirmed_at) END
             AS deletion_confirmed_at
-    FROM staged_deletions AS new
-    JOIN LATERAL (SELECT * FROM posts WHERE posts.board = new.board AND posts.no = new.no LIMIT 1) AS it ON true
-    WHERE new.deleted_at IS NOT NULL OR it.deleted_at IS NULL OR new.last_seen_at >= it.deleted_at
+    FROM staged_deletions AS staged
+    JOIN LATERAL (
+        SELECT * FROM posts WHERE posts.board = staged.board AND posts.no = staged.no LIMIT 1
+    ) AS it ON true
+    CROSS JOIN LATERAL (
+        SELECT staged.last_seen_at, staged.deletion_confirmed_at,
+            CASE WHEN staged.deleted_at < it.last_seen_at THEN staged.deletion_confirmed_at ELSE staged.deleted_at END
+                AS missed_at
+    ) AS new
+    WHERE CASE WHEN staged.deleted_at IS NULL THEN it.deleted_at IS NULL OR new.last_seen_at >= it.deleted_at
+               ELSE new.missed_at >= it.last_seen_at END
 ) AS now
 WHERE held.board = now.board AND held.no = now.no
   AND (held.deleted_at, held.deletion_confirmed_at) IS DISTINCT FROM (now.deleted_at, now.deletion_confirmed_at)

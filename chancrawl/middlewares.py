@@ -35,6 +35,14 @@ def stopping(crawler: Crawler) -> bool:
     return not crawler.crawling or slot is None or slot.closing is not None
 
 
+def let_close(crawler: Crawler) -> None:
+    """Let a crawl close. Scrapy 2.19 looks whether it can when a response is done, but not when an item of `start` is."""
+    slot = crawler.engine.scraper.slot
+    if slot is not None and slot.closing is not None and not slot.closing.called and slot.is_idle():
+        assert crawler.spider is not None
+        slot.closing.callback(crawler.spider)
+
+
 @dataclass(slots=True)
 class Egress:
     """How one address (ours, or a proxy's) stands with the site. Times are monotonic seconds."""

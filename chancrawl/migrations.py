@@ -27,7 +27,10 @@ LOCK = "SELECT pg_advisory_xact_lock(hashtext('chancrawl schema'))"
 
 def version_of(cursor: Any) -> int | None:
     """The version of the tables that are there; None if there are none. UserError if this program does not know it."""
-    cursor.execute("SELECT to_regclass('schema_version') IS NOT NULL, to_regclass('runs') IS NOT NULL")
+    cursor.execute(
+        "SELECT to_regclass('schema_version') IS NOT NULL, to_regclass('runs') IS NOT NULL AND EXISTS "
+        "(SELECT FROM pg_attribute WHERE attrelid = to_regclass('posts') AND attname = 'digest')"
+    )
     is_noted, is_there = cursor.fetchone()
     if not is_noted:
         return 1 if is_there else None

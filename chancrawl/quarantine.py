@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -64,7 +65,10 @@ def keep(folder: Path, url: str, body: bytes, reason: str) -> str:
     name = name_of(now, url, body)
     report = {"url": url, "time": now.isoformat(timespec="seconds"), "reason": reason, "bytes": len(body)}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.body").write_bytes(body)
+    with (folder / f"{name}.body").open("wb") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())
     (folder / f"{name}.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     return name
 
@@ -73,9 +77,17 @@ def name_of(now: datetime, url: str, body: bytes) -> str:
     return f"{now:%Y-%m-%d}-{sha256(url.encode(errors='replace') + body).hexdigest()[:16]}"
 
 
-def keep_row(folder: Path, item: Item, reason: str) -> None:
-    """Put a row aside that the database rejects, as JSON. Blocks; OSError if that cannot be."""
+def keep_row(folder: Path, item: Item, reason: str) -> bool:
+    """Put a row aside that the database rejects, as JSON; into the log if that cannot be (False). Blocks."""
     names = "/".join(str(getattr(item, key)) for key in columns(type(item))[:2])
     what = f"{type(item).__name__.lower()} {names}"
-    name = keep(folder, what, encoded(item).encode(), f"the database rejects it: {reason}")
+    try:
+        name = keep(folder, what, encoded(item).encode(), f"the database rejects it: {reason}")
+    except OSError as error:
+        logger.error(
+            "The database rejects %s (%s), and it cannot be set aside in %s (%s). This is the row: %s",
+            what, reason, folder, error.strerror, encoded(item),
+        )  # fmt: skip
+        return False
     logger.warning("The database rejects %s (%s); it is set aside as %s in %s.", what, reason, name, folder)
+    return True

@@ -47,7 +47,10 @@ class Damaged(Exception):
 
 @dataclass(slots=True, frozen=True)
 class Head:
-    """What is said of a batch: the spool, its number there, the database it is for, how many items, and since when."""
+    """What is said of a batch: the spool, its number there, the database it is for, how many items, and since when.
+
+    `xid` is the number of the transaction that may have written it before, if its end was not heard of.
+    """
 
     spool: str
     number: int
@@ -55,6 +58,7 @@ class Head:
     place: str
     items: int
     spooled_at: str
+    xid: int | None = None
 
 
 class Spool:
@@ -133,9 +137,10 @@ class Spool:
             with contextlib.suppress(Damaged):
                 yield self.head(number)
 
-    def append(self, items: Sequence[Item], database: str, place: str) -> None:
+    def append(self, items: Sequence[Item], database: str, place: str, xid: int | None = None) -> None:
         """Put a batch at the end, durably. SpoolFull if there is no room for it, OSError if the disk has none."""
-        head = Head(self.name, self._next, database, place, len(items), datetime.now(UTC).isoformat(timespec="seconds"))
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        head = Head(self.name, self._next, database, place, len(items), now, xid)
         lines = [dumps({name: getattr(head, name) for name in Head.__slots__}), *map(encoded, items)]
         content = gzip.compress("\n".join(lines).encode("utf-8"), compresslevel=1)
         if self.bytes + len(content) > self.limit:
@@ -159,12 +164,22 @@ class Spool:
         self._next += 1
 
     def _create(self) -> None:
-        if self._lock is None:
-            for folder in (self.folder.parent.parent, self.folder.parent, self.folder):
-                if not folder.is_dir():
-                    folder.mkdir(parents=True)
-                    sync_folder(folder.parent)
+        """Make the folder; it has its name only when it is locked."""
+        if self._lock is not None:
+            return
+        for folder in (self.folder.parent.parent, self.folder.parent):
+            if not folder.is_dir():
+                folder.mkdir(parents=True)
+                sync_folder(folder.parent)
+        folder, name = self.folder.with_name(f".{self.name}"), self.folder
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        try:
             self.lock()
+            folder.rename(name)
+        finally:
+            self.folder = name
+        sync_folder(name.parent)
 
     def _file(self, number: int) -> Path:
         return self.folder / f"{number:010}.jsonl.gz"
@@ -176,29 +191,33 @@ class Spool:
             except (EOFError, ValueError, TypeError, zlib.error, gzip.BadGzipFile) as error:
                 raise Damaged(f"{type(error).__name__}: {error}") from None
 
-    def read(self, number: int) -> list[Item]:
-        """The items of a batch; Damaged if they cannot be read."""
+    def read(self, number: int) -> tuple[list[Item], int | None]:
+        """The items of a batch, and the transaction that may have written them; Damaged if they cannot be read."""
         try:
             lines = gzip.decompress(self._file(number).read_bytes()).split(b"\n")
             items = [decoded(line) for line in lines[1:]]
-            if loads(lines[0])["items"] != len(items):
+            head = loads(lines[0])
+            if head["items"] != len(items):
                 raise Damaged("it is not whole")
         except (EOFError, ValueError, TypeError, KeyError, Malformed, zlib.error, gzip.BadGzipFile) as error:
             raise Damaged(f"{type(error).__name__}: {error}") from None
-        return items
+        return items, head.get("xid")
 
     def remove(self, number: int, rows: int) -> None:
         """A batch of so many rows is stored."""
         file = self._file(number)
-        self._forget(number, file.stat().st_size, rows)
+        size = file.stat().st_size
         file.unlink()
+        self._forget(number, size, rows)
 
     def put_away(self, number: int) -> Path:
         """A damaged batch is kept beside the others, under another name."""
         file = self._file(number)
-        self._forget(number, file.stat().st_size, 0)
+        size = file.stat().st_size
+        damaged = file.rename(file.with_suffix(".damaged"))
+        self._forget(number, size, 0)
         self.damaged += 1
-        return file.rename(file.with_suffix(".damaged"))
+        return damaged
 
     def _forget(self, number: int, size: int, rows: int) -> None:
         with self._counting:
@@ -210,7 +229,7 @@ class Spool:
         """Let go of it; an empty one is no more."""
         if self._lock is None:
             return
-        if not self.numbers and not list(self.folder.glob("*.damaged")):
+        if not [file for file in self.folder.iterdir() if file.suffix in (".gz", ".damaged")]:
             for file in self.folder.iterdir():
                 file.unlink()
             self.folder.rmdir()
@@ -225,7 +244,7 @@ class Spool:
 def spools(folder: Path, limit: int) -> Iterator[Spool]:
     """The spools in a folder, oldest first."""
     for place in sorted(folder.iterdir() if folder.is_dir() else ()):
-        if place.is_dir():
+        if place.is_dir() and not place.name.startswith("."):
             yield Spool(place, limit)
 
 
@@ -233,18 +252,26 @@ def apply_oldest(spool: Spool, connection: Any, set_aside: merging.SetAside) -> 
     """Write the batch that waits longest, once; its items, and how many of them the database rejects."""
     number = spool.numbers[0]
     try:
-        items = spool.read(number)
+        items, xid = spool.read(number)
     except Damaged as error:
         logger.error("A batch of the spool is damaged (%s); it is kept as %s.", error, spool.put_away(number))
         return [], 0
-    with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT applied FROM spools WHERE spool = %s", (spool.name,))
-        row = cursor.fetchone()
     rejected = 0
-    if row is None or row[0] < number:  # else it was stored, and not removed any more
+    if not is_committed(connection, xid):
         rejected = merging.write(connection, items, set_aside, mark=(spool.name, number))
     spool.remove(number, len(items))
     return items, rejected
+
+
+def is_committed(connection: Any, xid: int | None) -> bool:
+    """Whether a transaction whose end was not heard of was committed after all."""
+    if xid is None:
+        return False
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT txid_status(least(%s, txid_snapshot_xmax(txid_current_snapshot()) - 1)), "
+                       "%s < txid_snapshot_xmax(txid_current_snapshot())", (xid, xid))  # fmt: skip
+        status, is_known = cursor.fetchone()
+    return bool(is_known and status == "committed")
 
 
 def encoded(item: Item) -> str:

@@ -19,7 +19,7 @@ from psycopg2.errors import InsufficientPrivilege
 from scrapy.settings import BaseSettings
 
 from chancrawl import migrations
-from chancrawl.appending import FILES_TABLE, Files, transaction
+from chancrawl.appending import FILES_TABLE, DiskFull, Files, is_full, transaction
 from chancrawl.errors import UserError
 from chancrawl.items import Account, Board, Feed, Handle, Poll, Thread, Trend, columns
 
@@ -251,7 +251,12 @@ class CsvStore:
                 "your own (-s CSV_FOLDER=…) or change its permissions."
             ) from None
         if (self.folder / "ledger.sqlite").exists():
-            self.connect()
+            try:
+                self.connect()
+            except DiskFull as error:
+                raise UserError(
+                    f"The disk of CSV_FOLDER is full ({error}); make space and start again.", reason="store_failed"
+                ) from None
         elif any(next((self.folder / name).rglob("*.csv"), None) for name in ("chan", "twitter")):
             raise UserError(
                 f"{self.folder} holds CSV files but not the ledger that belongs to them, "
@@ -259,33 +264,48 @@ class CsvStore:
             )
 
     def connect(self) -> None:
+        """DiskFull if there is no space for it, UserError if the ledger or a file cannot be used."""
+        ledger = self.folder / "ledger.sqlite"
         try:
-            self._lock = (self.folder / "ledger.lock").open("ab")
+            self._lock_folder()
+            connection = sqlite3.connect(ledger, isolation_level=None)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                self._bring_up_to_date(connection)
+                self.files = Files(self.folder, connection)
+                self.files.check()
+            except BaseException:
+                connection.close()
+                raise
+        except (OSError, sqlite3.Error) as error:
+            if is_full(error, self.folder):
+                raise DiskFull(f"no space for {ledger}: {first_line(error)}") from None
+            if isinstance(error, PermissionError):
+                raise UserError(f"{error.filename} cannot be written to; it belongs to somebody else.") from None
+            raise UserError(
+                f"The ledger {ledger} cannot be used ({first_line(error)}); put back a copy of it, or name another "
+                "CSV_FOLDER."
+            ) from None
+        self.connection = connection
+
+    def _lock_folder(self) -> None:
+        if self._lock is not None:
+            return
+        lock = (self.folder / "ledger.lock").open("ab")
+        try:
             if fcntl:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except PermissionError as error:
-            raise UserError(f"{error.filename} cannot be written to; it belongs to somebody else.") from None
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            lock.close()
             raise UserError(
                 f"Another crawl is writing to {self.folder}; wait for it, or name another CSV_FOLDER."
             ) from None
-        try:
-            self.connection = sqlite3.connect(self.folder / "ledger.sqlite", isolation_level=None)
-            self.connection.execute("PRAGMA journal_mode = WAL")
-            self.connection.execute("PRAGMA synchronous = FULL")
-            self._bring_up_to_date()
-        except sqlite3.Error as error:
-            raise UserError(
-                f"The ledger {self.folder / 'ledger.sqlite'} cannot be used ({first_line(error)}); put back a copy "
-                "of it, or name another CSV_FOLDER."
-            ) from None
+        self._lock = lock
 
-        self.files = Files(self.folder, self.connection)
-        self.files.check()
-
-    def _bring_up_to_date(self) -> None:
+    def _bring_up_to_date(self, connection: sqlite3.Connection) -> None:
         """Create the ledger's tables, or bring those of an earlier version to LEDGER_VERSION."""
-        (version,) = self.connection.execute("PRAGMA user_version").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > LEDGER_VERSION:
             raise UserError(
                 f"The ledger {self.folder / 'ledger.sqlite'} is of version {version}, and this chancrawl knows it up "
@@ -293,14 +313,14 @@ class CsvStore:
             )
         if version == LEDGER_VERSION:
             return
-        with transaction(self.connection):
+        with transaction(connection):
             for statement in filter(str.strip, LEDGER_SCHEMA.split(";")):
-                self.connection.execute(statement)
+                connection.execute(statement)
             for table, column in LEDGER_COLUMNS:
-                known = {row[1] for row in self.connection.execute(f"PRAGMA table_info({table})")}
+                known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
                 if column.split()[0] not in known:
-                    self.connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
-            self.connection.execute(f"PRAGMA user_version = {LEDGER_VERSION}")
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+            connection.execute(f"PRAGMA user_version = {LEDGER_VERSION}")
 
     def prepare(self) -> None:
         if self.connection is None:

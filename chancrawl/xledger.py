@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from chancrawl.errors import StoreAway
 from chancrawl.items import Account, Feed, Handle, Item, Trend, Tweet
 from chancrawl.payload import loads
 from chancrawl.stores import moment
@@ -107,10 +108,13 @@ class XLedger:
         return new, changed, read_today
 
     async def _known(self, ids: Collection[int]) -> dict[int, tuple[datetime | None, datetime | None, Any]]:
-        if not ids:
-            return {}
+        if not ids or self.ledger.is_away:
+            return {}  # without the store all count as new; it knows better when it merges them
         sql = f"SELECT id, first_seen_at, last_seen_at, metrics FROM tweets WHERE id IN ({', '.join('?' * len(ids))})"
-        rows = await self.ledger.call(self.ledger.store.rows, sql, *ids)
+        try:
+            rows = await self.ledger.attempt(self.ledger.store.rows, sql, *ids)
+        except StoreAway:
+            return {}
         return {
             number: (moment(first), moment(last), loads(metrics.encode()) if isinstance(metrics, str) else metrics)
             for number, first, last, metrics in rows

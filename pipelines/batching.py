@@ -12,6 +12,7 @@ from scrapy.crawler import Crawler
 from chancrawl.errors import UserError, store_failed
 from chancrawl.items import Item
 from chancrawl.ledger import Ledger
+from chancrawl.middlewares import let_close, stopping
 from chancrawl.stores import first_line
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,8 @@ class BatchingPipeline:
             await self._hand_over(self.batch_size)
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self.batch_seconds, self._flush_by_age)
+        if stopping(self.crawler):
+            asyncio.get_running_loop().call_later(0.1, let_close, self.crawler)
         return item
 
     async def close_spider(self) -> None:

@@ -74,6 +74,9 @@ class CsvPipeline(BatchingPipeline):
 
     def __init__(self, crawler: Crawler, ledger: Ledger) -> None:
         super().__init__(crawler, ledger)
+        assert isinstance(ledger.store, CsvStore)
+        self.csv_store = ledger.store
+        self.folder = self.csv_store.folder
         stays = getattr(crawler.spider, "follow", None)
         self.patience = float("inf") if stays else crawler.settings.getfloat("DISK_PATIENCE")
 
@@ -122,13 +125,12 @@ class CsvPipeline(BatchingPipeline):
             self.ledger.prepare()
             self._append(batch, rows)
         except (OSError, sqlite3.Error) as error:
-            if is_full(error):
+            if is_full(error, self.folder):
                 raise DiskFull(getattr(error, "strerror", None) or str(error)) from None
             raise
 
     def _append(self, batch: Sequence[Item], rows: dict[str, bytes]) -> None:
-        store = self.ledger.store
-        assert isinstance(store, CsvStore)
+        store = self.csv_store
         with store.files.appended(rows, _header) as appended, transaction(store.connection):
             store.files.acknowledge(appended)
             _write_ledger(store.connection, batch)

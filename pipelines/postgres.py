@@ -40,6 +40,7 @@ class PostgresPipeline(BatchingPipeline):
         self.spool = Spool.new(self.folder, self.limit)
         self.earlier: list[Spool] = []  # of crawls that ended before they could write them
         self._appending = asyncio.Lock()
+        self._xid: int | None = None  # the transaction that is about to end
         ledger.on_return = self.drain
 
     @classmethod
@@ -64,18 +65,22 @@ class PostgresPipeline(BatchingPipeline):
 
     async def close_spider(self) -> None:
         await super().close_spider()
-        if self.spool.rows and self.failure is None and self.crawler.crawling:
+        if self.spool.rows and not self._is_given_up():
             logger.info("All is fetched; %s wait for the database.", self.spool)
-        await self.ledger.is_back(lambda: self.failure is not None or not self.crawler.crawling)
+        await self.ledger.is_back(self._is_given_up)
+        await self.ledger.stop_returning()
         if self.spool.rows:
             self.stats.set_value("spool/rows", self.spool.rows)
             UserError(
-                f"{self.spool} wait in {self.spool.folder} for {self.database.place}, which is out of reach; the next "
-                "crawl into it, or `scrapy spool drain`, writes them.",
+                f"{self.spool} wait in {self.spool.folder} for {self.database.place}; the next crawl into it, or "
+                "`scrapy spool drain`, writes them.",
                 reason="store_unavailable",
             ).tell(self.crawler)
         for spool in (*self.earlier, self.spool):
             await asyncio.to_thread(spool.close)
+
+    def _is_given_up(self) -> bool:
+        return self.failure is not None or self.ledger.failure is not None or not self.crawler.crawling
 
     # --- batches
 
@@ -86,34 +91,45 @@ class PostgresPipeline(BatchingPipeline):
             return None  # `merging.write` finds the row
 
     async def store(self, batch: Sequence[Item], prepared: merging.Prepared | None) -> None:
+        xid = None
         while True:
             if not self.ledger.is_away:
+                self._xid = None
                 try:
                     rejected = await self.ledger.attempt(self._write, batch, prepared)
                 except StoreAway:
-                    pass
+                    xid = self._xid
                 else:
                     self._rejected(rejected)
                     self.stored(batch, rejected)
                     return
             if self.database.database_id is None:  # it went before it had tables
                 await self.ledger.wait_for_store()
-            elif await self._spool(batch):
+            elif await self._spool(batch, xid):
                 return
 
     def _write(self, batch: Sequence[Item], prepared: merging.Prepared | None) -> int:
         self.ledger.prepare()
-        return merging.write(self.database.connection, batch, self._set_aside, prepared=prepared)
+        return merging.write(
+            self.database.connection, batch, self._set_aside, prepared=prepared, before_commit=self._will_commit
+        )
+
+    def _will_commit(self, xid: int | None) -> None:
+        self._xid = xid
 
     def _set_aside(self, item: Item, reason: str) -> None:
-        keep_row(self.quarantine.folder, item, reason)
+        if not keep_row(self.quarantine.folder, item, reason):
+            self.stats.inc_value("quarantine/not_kept")
 
     def _rejected(self, rows: int) -> None:
         if rows:
             self.stats.inc_value("store/rejected", rows)
 
-    async def _spool(self, batch: Sequence[Item]) -> bool:
-        """Put a batch at the end of the spool, as soon as there is room. False if the database is back before."""
+    async def _spool(self, batch: Sequence[Item], xid: int | None) -> bool:
+        """Put a batch at the end of the spool, as soon as there is room. False if the database is back before.
+
+        `xid` is the transaction that has perhaps written it.
+        """
         told = ""
         while True:
             async with self._appending:
@@ -121,7 +137,9 @@ class PostgresPipeline(BatchingPipeline):
                     return False
                 try:
                     assert self.database.database_id is not None
-                    await asyncio.to_thread(self.spool.append, batch, self.database.database_id, self.database.place)
+                    await asyncio.to_thread(
+                        self.spool.append, batch, self.database.database_id, self.database.place, xid
+                    )
                 except SpoolFull:
                     problem = f"it holds {self.spool.bytes / 1e6:,.0f} MB, as much as SPOOL_MB allows"
                 except OSError as error:
@@ -153,6 +171,8 @@ class PostgresPipeline(BatchingPipeline):
         while True:
             for spool in (*self.earlier, self.spool):
                 while spool.numbers:
+                    if self.ledger.is_ending:
+                        raise StoreAway("the crawl ends")
                     items, rejected = await self.ledger.attempt(self._apply, spool)
                     self._rejected(rejected)
                     if spool is self.spool and items:

@@ -34,7 +34,7 @@ from chancrawl.payload import Malformed
 logger = logging.getLogger(__name__)
 
 
-LOADED_AHEAD = 200
+LOADED_AHEAD = 1000
 """For so many threads it is known what is held of them before they are asked for: the crawl goes on with them while
 the store is out of reach."""
 
@@ -110,10 +110,11 @@ class OnePass:
     ) -> AsyncIterator[Request]:
         """A request for each of the threads `due`, given to the engine when it has room for one."""
         interval = self.settings.getfloat("CHAN_THREAD_INTERVAL")
-        numbers = list(due)
+        numbers, loaded = list(due), 0
         for place, (no, entry) in enumerate(due.items()):
-            if place % (LOADED_AHEAD // 2) == 0:
+            if place == loaded or (place > loaded - LOADED_AHEAD // 2 and not self.ledger.is_away):
                 await self.ledger.load(board.board, numbers[place : place + LOADED_AHEAD])
+                loaded = place + LOADED_AHEAD
             if no in self.read_at:
                 await asyncio.sleep(max(0.0, self.read_at[no] + interval - time.monotonic()))
             while self.crawler.engine.needs_backout():  # decide late: only when there is room

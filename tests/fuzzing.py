@@ -189,7 +189,7 @@ class Trial:
         self.quarantined["rows"] += merging.write(
             self.postgres.connection, batch, lambda item, why: keep_row(self.folder / "quarantine", item, why)
         )
-        pipeline = SimpleNamespace(ledger=SimpleNamespace(store=self.csv, prepare=self.csv.prepare))
+        pipeline = SimpleNamespace(csv_store=self.csv)
         rows = CsvPipeline.prepare(pipeline, batch)  # type: ignore[arg-type]
         self.csv.prepare()
         CsvPipeline._append(pipeline, batch, rows)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chancrawl import merging
 from chancrawl.items import Account, Feed, Item, Poll, Post, Tweet
 from chancrawl.spool import Spool, SpoolFull, apply_oldest, decoded, encoded, spools
 from chancrawl.stores import PostgresStore
@@ -58,7 +59,7 @@ def test_batches_come_out_in_order_and_the_folder_goes_with_the_last(spool: Spoo
     seen = []
     while spool.numbers:
         number = spool.numbers[0]
-        items = spool.read(number)
+        items, _ = spool.read(number)
         seen += [item.no for item in items if isinstance(item, Post)]
         spool.remove(number, len(items))
     assert seen[::2] == list(range(1, 13)) and (spool.rows, spool.bytes) == (0, 0)
@@ -117,6 +118,44 @@ def test_a_batch_whose_file_was_not_removed_any_more_is_not_written_again(
         apply_oldest(again, store.connection, never)
     assert database.rows("SELECT no FROM posts") == [(2,)]
     assert database.rows("SELECT applied FROM spools") == [(2,)]
+
+
+def test_two_that_write_from_one_spool_write_a_batch_once(
+    spool: Spool, store: PostgresStore, database: Database
+) -> None:
+    put(spool, post(1, "a"))
+    other = Spool(spool.folder, 1000)
+    apply_oldest(spool, store.connection, never)
+    database.rows("DELETE FROM posts")
+    assert merging.write(store.connection, [post(1, "a")], never, mark=(other.name, 1)) == 0
+    assert database.rows("SELECT no FROM posts") == []
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_transaction_whose_end_was_not_heard_of(
+    spool: Spool, store: PostgresStore, database: Database, committed: bool
+) -> None:
+    numbers: list[int | None] = []
+    merging.write(store.connection, [post(1, "a")], never, before_commit=numbers.append)
+    if not committed:
+        with store.connection.cursor() as cursor:
+            cursor.execute("SELECT txid_current()")
+            numbers[0] = cursor.fetchone()[0]
+            store.connection.rollback()
+    database.rows("DELETE FROM posts")
+    assert numbers[0] is not None
+    spool.append([post(1, "a")], "id", "the database x", numbers[0])
+    apply_oldest(spool, store.connection, never)
+    assert database.one("SELECT count(*) FROM posts") == (0 if committed else 1)
+
+
+def test_a_folder_is_locked_before_it_has_its_name(spool: Spool, tmp_path: Path) -> None:
+    put(spool, post(1, "a"))
+    (other,) = spools(tmp_path / "spool", 1000)
+    assert not other.adopt("id")
+    assert spool._file(1).exists()
+    spool.close()
+    assert spool._file(1).exists()  # only an empty one goes
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:-9] + b"x" + b[-8:]])

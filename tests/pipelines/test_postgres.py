@@ -240,6 +240,28 @@ def test_two_crawls_miss_a_post_since_the_earlier_time(tables: Database) -> None
     assert tables.one("SELECT deleted_at FROM posts") is None
 
 
+def test_a_deletion_and_what_was_seen_come_in_any_order(tables: Database) -> None:
+    """Missed in minute 3, and again in 4; another crawl's look at it, in minute 1, is written only then."""
+    write(tables, post(6, "a"), deletion(6, 3, confirmed=4))
+    write(tables, seen(post(6, "b"), 1))
+    assert tables.rows("SELECT comment_html, deleted_at, deletion_confirmed_at FROM posts") == [
+        ("b", minute(3), minute(4))
+    ]
+    write(tables, seen(post(6, "c"), 5))  # it is back, changed
+    write(tables, deletion(6, 3))  # which the other one did not know
+    assert tables.rows("SELECT comment_html, deleted_at FROM posts") == [("c", None)]
+    write(tables, deletion(6, 3, confirmed=7))  # but then it has missed it again
+    assert tables.one("SELECT deleted_at FROM posts") == minute(7)
+
+
+def test_a_post_seen_earlier_by_another_crawl(tables: Database) -> None:
+    write(tables, seen(post(6, "a"), 5))
+    write(tables, seen(post(6, "a"), 2), seen(post(7, "a"), 3))
+    assert tables.rows("SELECT no, first_seen_at, revision FROM posts ORDER BY no") == [
+        (6, minute(2), 1), (7, minute(3), 1)
+    ]  # fmt: skip
+
+
 def all_kinds() -> list[Item]:
     account = Account(1, "a", metrics={"followers_count": 1}, first_seen_at=START, last_seen_at=START, raw={"id": "1"})
     return [
@@ -281,18 +303,19 @@ def test_a_row_that_the_database_rejects_is_set_aside_alone(tables: Database, pl
 def test_writers_at_once_neither_deadlock_nor_lose(tables: Database) -> None:
     """Six of them write the same rows in any order, versions among them."""
 
-    def work(seed: int) -> None:
-        random = Random(seed)
-        for _ in range(15):
-            items: list[Item] = [seen(post(no, f"at {at}"), at) for no in range(1, 30) for at in (random.randrange(9),)]
-            items += [replace(thread(no), no=no, last_seen_at=minute(random.randrange(9))) for no in range(1, 9)]
-            items += [deletion(no, random.choice([None, 1, 2])) for no in range(1, 30)]
-            items += [Feed(f"timeline:{no}", pages=random.randrange(99)) for no in range(20)]
-            random.shuffle(items)
-            write(tables, *items)
+    random = Random(1)
 
+    def batch() -> list[Item]:
+        items: list[Item] = [seen(post(no, f"at {at}"), at) for no in range(1, 30) for at in (random.randrange(9),)]
+        items += [replace(thread(no), no=no, last_seen_at=minute(random.randrange(9))) for no in range(1, 9)]
+        items += [deletion(no, random.choice([None, 1, 2])) for no in range(1, 30)]
+        items += [Feed(f"timeline:{no}", pages=random.randrange(99)) for no in range(20)]
+        random.shuffle(items)
+        return items
+
+    batches = [batch() for _ in range(90)]
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(work, range(6)))
+        list(pool.map(lambda items: write(tables, *items), batches))
     assert tables.one("SELECT count(*) FROM posts") == 29
     # Every version once, and none is missing: each post was seen in nearly all of the nine.
     sql = "SELECT no, comment_html FROM posts UNION ALL SELECT no, comment_html FROM post_revisions WHERE no = 6"

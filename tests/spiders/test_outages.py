@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -134,6 +135,38 @@ def test_ctrl_c_while_its_database_is_away(
     assert len(set(paths[:fetched]) & set(paths[fetched:])) <= 2  # only what was under way
 
 
+def test_a_database_that_comes_back_as_another_one(
+    crawler: Crawler, server: Stoppable, sandbox: Sandbox, wait_until: Wait
+) -> None:
+    """Somebody has updated it meanwhile: the crawl ends, and what it fetched waits."""
+    process = under_way(crawler, server, wait_until)
+    wait_until(lambda: bool(spooled(crawler)))
+    process.send_signal(signal.SIGSTOP)
+    server.start()
+    server.database.rows("UPDATE schema_version SET version = 99")
+    process.send_signal(signal.SIGCONT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 1 and "are of version 99" in output and "All is fetched" not in output, output
+    assert spooled(crawler) and "writes them" in output
+    server.database.rows("UPDATE schema_version SET version = 2")
+    crawler("-aboard=po").ok()
+    assert stored_whole(crawler, sandbox)
+
+
+def test_a_row_that_is_rejected_and_cannot_be_set_aside_is_in_the_log(
+    crawler: Crawler, server: Stoppable, sandbox: Sandbox
+) -> None:
+    crawler("-aboard=po", "-asample=1").ok()
+    server.database.rows("ALTER TABLE posts ADD CHECK (no % 50 <> 7)")
+    crawler.folder.mkdir(exist_ok=True)
+    (crawler.folder / "quarantine").write_text("in the way")
+    run = crawler("-aboard=po").ok()
+    rejected = {no for no in sandbox.shown() if no % 50 == 7} - set(crawler.held())
+    assert rejected and run.output.count("This is the row: [") == len(rejected)
+    assert set(crawler.held()) == sandbox.shown() - rejected
+    assert f"{len(rejected)} rows that the database rejects" in run.output
+
+
 def test_at_its_bound_the_spool_makes_the_crawl_pause(
     crawler: Crawler, server: Stoppable, sandbox: Sandbox, wait_until: Wait
 ) -> None:
@@ -237,6 +270,26 @@ def test_a_full_disk_ends_a_pass_when_nobody_makes_space(small_disk: Path, sandb
     grow(small_disk)
     crawler("-aboard=po").ok()
     assert set(held) < set(crawler.held()) and stored_whole(crawler, sandbox)
+
+
+def test_a_disk_that_is_full_at_the_start(small_disk: Path, sandbox: Sandbox, wait_until: Wait) -> None:
+    crawler = Crawler(small_disk / "data", sandbox.url)
+    with suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as ballast:
+        while True:
+            ballast.write(b"x" * 4096)
+    run = crawler("-aboard=po", "-sDISK_PATIENCE=1")
+    assert run.code == 1 and "full" in run.output and "Traceback" not in run.output, run.output
+    (small_disk / "ballast").unlink()
+    crawler("-aboard=wsr", "-asample=1").ok()
+    held = crawler.held("wsr")
+    with suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as ballast:
+        while True:
+            ballast.write(b"x" * 4096)
+    run = crawler("-aboard=wsr", "-sDISK_PATIENCE=1")
+    assert run.code == 1 and "Traceback" not in run.output and "put back a copy" not in run.output, run.output
+    grow(small_disk)
+    crawler("-aboard=wsr").ok()
+    assert set(held) < set(crawler.held("wsr")) == sandbox.shown("wsr")
 
 
 def test_a_full_disk_under_the_spool(small_disk: Path, server: Stoppable, sandbox: Sandbox, wait_until: Wait) -> None:

@@ -36,7 +36,7 @@ def stopping(crawler: Crawler) -> bool:
 
 
 def let_close(crawler: Crawler) -> None:
-    """Let a crawl close. Scrapy 2.19 looks whether it can when a response is done, but not when an item of `start` is."""
+    """Let a crawl close: Scrapy 2.19 looks whether it can when a response is done, not when an item of `start` is."""
     slot = crawler.engine.scraper.slot
     if slot is not None and slot.closing is not None and not slot.closing.called and slot.is_idle():
         assert crawler.spider is not None

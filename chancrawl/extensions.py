@@ -86,7 +86,9 @@ class Report:
             self.task.start(self.interval, now=False)
 
     def progress(self) -> None:
-        logger.info("So far: %s; %s.", self.collected(), self.cost())
+        waiting = self.number("spool/rows")
+        logger.info("So far: %s; %s%s.", self.collected(), self.cost(),
+                    f"; {waiting:,} rows wait on disk for the database" if waiting else "")  # fmt: skip
 
     def spider_closed(self, reason: str) -> None:
         if self.task and self.task.running:

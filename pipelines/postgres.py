@@ -58,6 +58,7 @@ class PostgresPipeline(BatchingPipeline):
                     self.spool.limit -= spool.bytes
             if self.earlier:
                 await self.drain()
+                logger.info("%d rows of earlier crawls are written.", self.stats.get_value("spool/earlier_rows", 0))
         except StoreAway:
             await self.ledger.wait_for_store()
         except (OSError, UserError) as error:
@@ -70,7 +71,6 @@ class PostgresPipeline(BatchingPipeline):
         await self.ledger.is_back(self._is_given_up)
         await self.ledger.stop_returning()
         if self.spool.rows:
-            self.stats.set_value("spool/rows", self.spool.rows)
             UserError(
                 f"{self.spool} wait in {self.spool.folder} for {self.database.place}; the next crawl into it, or "
                 "`scrapy spool drain`, writes them.",
@@ -146,6 +146,7 @@ class PostgresPipeline(BatchingPipeline):
                     problem = f"{error.strerror}"
                 else:
                     self.stats.inc_value("spool/batches")
+                    self.stats.set_value("spool/rows", self.spool.rows)
                     if told:
                         logger.info("There is room in the spool again; the crawl goes on.")
                     return True
@@ -177,6 +178,7 @@ class PostgresPipeline(BatchingPipeline):
                     self._rejected(rejected)
                     if spool is self.spool and items:
                         self.stored(items, rejected)
+                        self.stats.set_value("spool/rows", self.spool.rows)
                     elif items:
                         self.stats.inc_value("spool/earlier_rows", len(items))
             async with self._appending:

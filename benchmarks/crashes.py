@@ -175,8 +175,8 @@ def kill(server: Server, folder: Path, runs: int, seed: int) -> dict[str, Any]:
 def outage(folder: Path, seconds: float, with_kill: bool) -> dict[str, Any]:
     folder.mkdir()
     server = Server(folder / "pg")
-    sandbox = Sandbox("--speed", "0", "--start", "1795000000", "--backlog", "10000")
-    crawler = Crawler(folder / "data", sandbox.url, server.url, delay=(seconds + 20) / 190)
+    sandbox = Sandbox("--speed", "0", "--start", "1795000000", "--backlog", "20000")
+    crawler = Crawler(folder / "data", sandbox.url, server.url, delay=(seconds + 30) / 190)
     board = ("-aboard=b0", "-sBATCH_SECONDS=1")
     process = crawler.start(*board)
     time.sleep(8)

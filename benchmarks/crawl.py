@@ -75,6 +75,7 @@ def crawled(sandbox: Sandbox, folder: Path, posts: int, server: Server | None) -
         "megabytes_at_first": memory.at_first,
         "first": first,
         "megabytes_at_end": memory.at_end,
+        "megabytes_at_each_tenth": memory.samples[:: max(len(memory.samples) // 10, 1)],
     }
     print(f"{'postgres' if server else 'csv'}: {result}", flush=True)
     return result

@@ -32,7 +32,8 @@ ANNOUNCE = (
     "SET bytes = excluded.bytes, crc = excluded.crc, changed_ns = excluded.changed_ns, announced = excluded.announced"
 )
 MEND = (
-    "Put it back as it was, or move it away to begin it anew, or name another CSV_FOLDER; work on copies of the files."
+    "Put back the one that belongs there, or move it away to begin it anew, or name another CSV_FOLDER; and work on "
+    "copies."
 )
 
 

@@ -112,7 +112,7 @@ class Configuration:
 
     def update_settings(self, settings: BaseSettings) -> None:
         check(settings)
-        if getattr(self.crawler.spidercls, "name", None) == "chan":
+        if getattr(self.crawler.spidercls, "name", None) == "chan" and not settings.getbool("SANDBOX"):
             check_pace(settings)
         if settings.getbool("SANDBOX"):
             # Imported here: a crawl of the real site needs no server.
@@ -130,7 +130,7 @@ def check(settings: BaseSettings) -> None:
             if lowest <= convert(settings.get(name)) < 10**9:
                 continue
         kind = "a whole number" if convert is int else "a number"
-        raise UserError(f"{name} is {settings.get(name)!r}; it has to be {kind}, {lowest} or more.")
+        raise UserError(f"{name} is {settings.get(name)!r}; it has to be {kind}, {lowest:g} or more.")
     for name in ("SANDBOX", "SENTIMENT"):
         value = str(settings.get(name)).lower()
         if value not in ("0", "1", "true", "false", "none", ""):

@@ -93,7 +93,8 @@ class Report:
     def spider_closed(self, reason: str) -> None:
         if self.task and self.task.running:
             self.task.stop()
-        if "failure" in self.stats.get_stats() and not self.number("store/rows"):
+        kept = ("store/rows", "store/not_written", "spool/rows")
+        if "failure" in self.stats.get_stats() and not any(map(self.number, kept)):
             return  # nothing was done, and why has been said
         is_stored = not self.number("store/not_written") and not self.number("spool/rows")
         stopped = "Stopped; what was fetched is stored" if is_stored else "Stopped"
@@ -143,7 +144,7 @@ class Report:
             "x/credentials_retired": "credentials were refused and are not used any more",
             "store/rejected": "rows that the database rejects set aside in CSV_FOLDER/quarantine",
             "store/not_written": "rows not written; the next run fetches them again",
-            "spool/rows": "rows wait in CSV_FOLDER/spool for the database; the next run writes them",
+            "spool/rows": "rows wait in CSV_FOLDER/spool for the database",
             "spool/damaged": "batches of the spool were damaged, and are kept there",
         }
         return [f"{self.number(stat):,} {note}" for stat, note in notes.items() if self.number(stat)]

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 
 import psycopg2
@@ -62,6 +63,8 @@ class Ledger:
         self._is_ending = False
         self.failure: UserError | None = None
         """Why the store cannot be used any more, if it was in reach again and something else was wrong."""
+        self.is_full = False
+        """Whether the store, or the disk where batches wait for it, takes no more: nothing is asked for meanwhile."""
         self.is_following = False
         """Whether boards are watched without an end. Then what is held of live threads stays in memory, and `call`
         raises StoreAway and does not wait while the store is away: what needs it is put off, and the rest goes on."""
@@ -107,15 +110,19 @@ class Ledger:
 
     async def attempt(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking function in the store's thread, once; StoreAway if the store is out of reach."""
-        try:
-            return await self._in_thread(functools.partial(function, *args, **kwargs))
-        except Exception as error:
-            if self.store.is_outage(error):
-                self._went_away(error)
-                raise StoreAway(first_line(error)) from None
-            if isinstance(error, psycopg2.Error | sqlite3.Error):
-                raise store_failed(self.store.place, first_line(error)) from None
-            raise
+        for tries_left in (2, 1, 0):
+            try:
+                return await self._in_thread(functools.partial(function, *args, **kwargs))
+            except Exception as error:
+                if tries_left and self.store.is_collision(error):
+                    continue
+                if self.store.is_outage(error):
+                    self._went_away(error)
+                    raise StoreAway(first_line(error)) from None
+                if isinstance(error, psycopg2.Error | sqlite3.Error):
+                    raise store_failed(self.store.place, first_line(error)) from None
+                raise
+        raise AssertionError("not reached")
 
     async def wait_for_store(self) -> None:
         """UserError if the crawl ends before the store is back."""
@@ -137,9 +144,13 @@ class Ledger:
         if isinstance(error.__context__, psycopg2.Error):  # the end of the transaction has hidden the reason
             error = error.__context__
         self._is_there.clear()
+        if self.is_ending:
+            return
         place = self.store.place
-        logger.warning("%s is out of reach (%s); it is tried again and again, Ctrl-C ends the crawl.",
-                       place[0].upper() + place[1:], first_line(error))  # fmt: skip
+        logger.warning(
+            "%s is out of reach (%s). The crawl goes on: what it fetches waits in %s until the database is back.",
+            place[0].upper() + place[1:], first_line(error), Path(self.crawler.settings["CSV_FOLDER"]) / "spool",
+        )  # fmt: skip
         self.crawler.stats.inc_value("store/outages")
         self._returning = asyncio.ensure_future(self._return())
 
@@ -179,8 +190,9 @@ class Ledger:
         if self._returning is not None:
             await self._returning
 
-    def came_back(self) -> None:
-        logger.info("%s is back.", self.store.place[0].upper() + self.store.place[1:])
+    def came_back(self, written: str = "") -> None:
+        """The store is in reach, and all that waited for it is written."""
+        logger.info("%s is back%s.", self.store.place[0].upper() + self.store.place[1:], written)
         self._is_there.set()
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
@@ -191,6 +203,7 @@ class Ledger:
 
     async def spider_closed(self, reason: str) -> None:
         self.is_following = False
+        self._is_ending = True
         try:
             for write in self.before_closing:
                 await write()

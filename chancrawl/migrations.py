@@ -22,7 +22,8 @@ MIGRATIONS = {
 }
 """By the version to which they lead."""
 
-LOCK = "SELECT pg_advisory_xact_lock(hashtext('chancrawl schema'))"
+LOCK = "SELECT pg_advisory_xact_lock(hashtext('chancrawl schema')), pg_advisory_xact_lock(hashtext('chancrawl write'))"
+"""Nobody else changes the tables, or writes to them."""
 
 
 def version_of(cursor: Any) -> int | None:
@@ -45,11 +46,16 @@ def version_of(cursor: Any) -> int | None:
     return int(version or 1)
 
 
-def bring_up_to_date(cursor: Any) -> int | None:
-    """Create the tables, or bring them to VERSION; what they were before. In the transaction of the cursor."""
+def bring_up_to_date(cursor: Any, again: bool = False) -> int | None:
+    """Create the tables, or bring them to VERSION; what they were before. In the transaction of the cursor.
+
+    With `again`, schema.sql is applied to tables of this version, too: it brings back what somebody has dropped.
+    """
     cursor.execute("SET LOCAL statement_timeout = 0")
     cursor.execute(LOCK)
     before = version_of(cursor)
+    if before == VERSION and not again:
+        return before
     for version in range((before or VERSION) + 1, VERSION + 1):
         cursor.execute(MIGRATIONS[version])
     cursor.execute(SCHEMA)

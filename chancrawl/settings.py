@@ -118,6 +118,7 @@ ITEM_PIPELINES = {
 }
 DOWNLOADER_MIDDLEWARES = {
     "chancrawl.middlewares.JsonIsUtf8": 600,  # before HttpCompressionMiddleware (590)
+    "chancrawl.pausing.PauseMiddleware": 605,
     "chancrawl.middlewares.BackoffMiddleware": 640,  # behind the proxies (610, 620), which choose the address
     "chancrawl.rotation.RotatingCredentials": 650,  # signs last; a refusal of a credential is none of the address
     "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,

@@ -91,7 +91,7 @@ class Spool:
         self._next = max(self._next, max(self.numbers, default=0) + 1)
 
     def __str__(self) -> str:
-        return f"{self.rows:,} rows in {len(self.numbers):,} batches"
+        return in_words(self.rows, len(self.numbers))
 
     def lock(self) -> bool:
         """Keep other processes off it for as long as this one lives. False if another one has it."""
@@ -272,6 +272,14 @@ def is_committed(connection: Any, xid: int | None) -> bool:
                        "%s < txid_snapshot_xmax(txid_current_snapshot())", (xid, xid))  # fmt: skip
         status, is_known = cursor.fetchone()
     return bool(is_known and status == "committed")
+
+
+def in_words(rows: int, batches: int) -> str:
+    """
+    >>> in_words(1, 1), in_words(1200, 2)
+    ('1 row in 1 batch', '1,200 rows in 2 batches')
+    """
+    return f"{rows:,} row{'s' * (rows != 1)} in {batches:,} batch{'es' * (batches != 1)}"
 
 
 def encoded(item: Item) -> str:

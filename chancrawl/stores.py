@@ -6,11 +6,13 @@ something to write. What is written, and how, is the business of the pipelines.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import tempfile
 from collections.abc import Iterator
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,6 +45,9 @@ class Store(Protocol):
 
     def is_outage(self, error: Exception) -> bool:
         """Whether an error means that the store is out of reach: the call is worth another try once `connect` works."""
+
+    def is_collision(self, error: Exception) -> bool:
+        """Whether another transaction got in the way: the same call is worth another try at once."""
 
     def connect(self) -> None:
         """Connect (again), or raise what made it impossible."""
@@ -90,7 +95,7 @@ FROM unnest(ARRAY['boards', 'threads', 'posts', 'post_revisions', 'validators', 
 class PostgresStore:
     """The database of DATABASE_URL."""
 
-    # Lost connections, shutdowns, exhausted resources, transactions that another one got in the way of, locks that were
+    # Lost connections, shutdowns, exhausted resources, transactions that others get in the way of, locks that were
     # waited for in vain, and a server that takes no writes (another one has taken its place).
     # https://www.postgresql.org/docs/current/errcodes-appendix.html
     passing = ("08", "40", "53", "55P03", "57", "25006")
@@ -158,10 +163,15 @@ class PostgresStore:
     def is_outage(self, error: Exception) -> bool:
         if not isinstance(error, psycopg2.Error):
             return False
-        code = error.pgcode
-        if code is None:
-            return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
-        return code.startswith(self.passing) or bool(self.connection.closed)
+        if error.pgcode is None:  # the connection's fault, not the server's: a bare DatabaseError if the server crashed
+            return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) or bool(
+                self.connection.closed or type(error) is psycopg2.DatabaseError
+            )
+        return error.pgcode.startswith(self.passing) or bool(self.connection.closed)
+
+    def is_collision(self, error: Exception) -> bool:
+        """Whether another transaction got in the way: the same call is worth another try at once."""
+        return (getattr(error, "pgcode", None) or "").startswith("40")
 
     def _check_privileges(self) -> None:
         """UserError where the first write would fail."""
@@ -184,8 +194,8 @@ class PostgresStore:
         if not self.ready:
             self.apply_schema()
 
-    def apply_schema(self) -> None:
-        """Create the tables, or bring them up to date."""
+    def apply_schema(self, again: bool = False) -> None:
+        """Create the tables, or bring them up to date; see `migrations.bring_up_to_date`."""
         with self.connection, self.connection.cursor() as cursor:
             if self.legacy_table():
                 raise UserError(
@@ -193,7 +203,7 @@ class PostgresStore:
                     "`scrapy initdb --import-legacy` once: it takes the rows over and keeps the table, renamed.",
                     reason="store_unavailable",
                 )
-            migrations.bring_up_to_date(cursor)
+            migrations.bring_up_to_date(cursor, again)
             self._read_version(cursor)
 
     def legacy_table(self) -> bool:
@@ -233,11 +243,14 @@ class CsvStore:
     def is_outage(self, error: Exception) -> bool:
         return False
 
+    def is_collision(self, error: Exception) -> bool:
+        return False
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.place = f"the folder {folder}"
         self.connection: Any = None
-        self._lock: Any = None
+        self._locks: list[Any] = []
 
     def open(self) -> None:
         parent = next((p for p in (self.folder, *self.folder.absolute().parents) if p.exists()), Path("/"))
@@ -250,6 +263,7 @@ class CsvStore:
                 f"CSV_FOLDER is {self.folder}, but {parent} cannot be written to ({error.strerror}); name a folder of "
                 "your own (-s CSV_FOLDER=…) or change its permissions."
             ) from None
+        self._claim()
         if (self.folder / "ledger.sqlite").exists():
             try:
                 self.connect()
@@ -283,16 +297,30 @@ class CsvStore:
                 raise DiskFull(f"no space for {ledger}: {first_line(error)}") from None
             if isinstance(error, PermissionError):
                 raise UserError(f"{error.filename} cannot be written to; it belongs to somebody else.") from None
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+                raise UserError(
+                    f"The ledger {ledger} cannot be written to ({first_line(error)}); change its permissions, and "
+                    "those of ledger.sqlite-wal and ledger.sqlite-shm if they are there, or name another CSV_FOLDER."
+                ) from None
             raise UserError(
                 f"The ledger {ledger} cannot be used ({first_line(error)}); put back a copy of it, or name another "
                 "CSV_FOLDER."
             ) from None
         self.connection = connection
 
+    def _claim(self) -> None:
+        """Keep other crawls out of a folder that is not there yet: two that start at once are not both to ask."""
+        name = sha256(str(self.folder.absolute()).encode()).hexdigest()[:16]
+        with contextlib.suppress(PermissionError):  # somebody else's, who will not write here
+            self._locks.append(self._locked(Path(tempfile.gettempdir()) / f"chancrawl-{name}.lock"))
+
     def _lock_folder(self) -> None:
-        if self._lock is not None:
-            return
-        lock = (self.folder / "ledger.lock").open("ab")
+        if not any(lock.name == str(self.folder / "ledger.lock") for lock in self._locks):
+            self._locks.append(self._locked(self.folder / "ledger.lock"))
+
+    def _locked(self, file: Path) -> Any:
+        """A file that no other process has locked; UserError if one has."""
+        lock = file.open("ab")
         try:
             if fcntl:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -301,7 +329,7 @@ class CsvStore:
             raise UserError(
                 f"Another crawl is writing to {self.folder}; wait for it, or name another CSV_FOLDER."
             ) from None
-        self._lock = lock
+        return lock
 
     def _bring_up_to_date(self, connection: sqlite3.Connection) -> None:
         """Create the ledger's tables, or bring those of an earlier version to LEDGER_VERSION."""
@@ -344,8 +372,9 @@ class CsvStore:
     def close(self) -> None:
         if self.connection is not None:
             self.connection.close()
-        if self._lock is not None:
-            self._lock.close()
+        for lock in self._locks:
+            lock.close()
+        self._locks.clear()
 
 
 def store_of(settings: BaseSettings) -> PostgresStore | CsvStore:

@@ -20,6 +20,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from math import isinf
 from typing import Any, Self
 
 from scrapy.crawler import Crawler
@@ -107,15 +108,17 @@ class CsvPipeline(BatchingPipeline):
                 if not self.crawler.crawling or time.monotonic() > began + self.patience:
                     raise store_failed(self.ledger.store.place, str(error)) from None
                 if not told:
+                    self.ledger.is_full = told = True
+                    patience = "" if isinf(self.patience) else f" within {self.patience:g} s (DISK_PATIENCE)"
                     logger.error(
-                        "The crawl pauses: %s takes no more (%s). It goes on when there is space; Ctrl-C ends it.",
-                        self.ledger.store.place, error,
+                        "The crawl pauses: %s takes no more (%s). It goes on if there is space%s; Ctrl-C ends it.",
+                        self.ledger.store.place, error, patience,
                     )  # fmt: skip
-                told = True
                 await asyncio.sleep(0.5)
             else:
                 if told:
                     logger.info("There is space again; the crawl goes on.")
+                    self.ledger.is_full = False
                 self.stored(batch)
                 return
 

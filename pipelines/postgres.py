@@ -39,6 +39,7 @@ class PostgresPipeline(BatchingPipeline):
         self.limit = int(crawler.settings.getfloat("SPOOL_MB") * 1_000_000)
         self.spool = Spool.new(self.folder, self.limit)
         self.earlier: list[Spool] = []  # of crawls that ended before they could write them
+        self._drained = 0  # rows that waited and are written
         self._appending = asyncio.Lock()
         self._xid: int | None = None  # the transaction that is about to end
         ledger.on_return = self.drain
@@ -58,7 +59,7 @@ class PostgresPipeline(BatchingPipeline):
                     self.spool.limit -= spool.bytes
             if self.earlier:
                 await self.drain()
-                logger.info("%d rows of earlier crawls are written.", self.stats.get_value("spool/earlier_rows", 0))
+                logger.info("What waited is written: %s rows.", f"{self.stats.get_value('spool/earlier_rows', 0):,}")
         except StoreAway:
             await self.ledger.wait_for_store()
         except (OSError, UserError) as error:
@@ -72,15 +73,15 @@ class PostgresPipeline(BatchingPipeline):
         await self.ledger.stop_returning()
         if self.spool.rows:
             UserError(
-                f"{self.spool} wait in {self.spool.folder} for {self.database.place}; the next crawl into it, or "
-                "`scrapy spool drain`, writes them.",
+                f"{self.spool} wait in {self.spool.folder} for {self.database.place}; the next crawl into it with this "
+                "CSV_FOLDER, or `scrapy spool drain`, writes them.",
                 reason="store_unavailable",
             ).tell(self.crawler)
         for spool in (*self.earlier, self.spool):
             await asyncio.to_thread(spool.close)
 
     def _is_given_up(self) -> bool:
-        return self.failure is not None or self.ledger.failure is not None or not self.crawler.crawling
+        return "failure" in self.stats.get_stats() or not self.crawler.crawling
 
     # --- batches
 
@@ -134,6 +135,7 @@ class PostgresPipeline(BatchingPipeline):
         while True:
             async with self._appending:
                 if not self.ledger.is_away:
+                    self.ledger.is_full = False
                     return False
                 try:
                     assert self.database.database_id is not None
@@ -141,7 +143,7 @@ class PostgresPipeline(BatchingPipeline):
                         self.spool.append, batch, self.database.database_id, self.database.place, xid
                     )
                 except SpoolFull:
-                    problem = f"it holds {self.spool.bytes / 1e6:,.0f} MB, as much as SPOOL_MB allows"
+                    problem = f"{self.spool.bytes / 1e6:,.3g} MB are in it, and SPOOL_MB allows {self.limit / 1e6:,.3g}"
                 except OSError as error:
                     problem = f"{error.strerror}"
                 else:
@@ -149,18 +151,20 @@ class PostgresPipeline(BatchingPipeline):
                     self.stats.set_value("spool/rows", self.spool.rows)
                     if told:
                         logger.info("There is room in the spool again; the crawl goes on.")
+                    self.ledger.is_full = False
                     return True
             if problem != told:
                 told = problem
+                self.ledger.is_full = True
                 logger.error(
-                    "The crawl pauses: %s is out of reach, and the spool %s takes no more (%s). "
-                    "It goes on when one of them is mended.",
+                    "The crawl pauses: %s is out of reach, and the spool %s takes no more (%s). It goes on when the "
+                    "database is back, or there is room.",
                     self.database.place, self.spool.folder, problem,
                 )  # fmt: skip
             if not self.crawler.crawling:
                 raise UserError(
                     f"The crawl ended while {self.database.place} was out of reach and the spool "
-                    f"{self.spool.folder} took no more ({problem}).",
+                    f"{self.spool.folder} took no more ({problem}); the next run fetches what was not written.",
                     reason="store_unavailable",
                 )
             await asyncio.sleep(0.2)
@@ -176,6 +180,7 @@ class PostgresPipeline(BatchingPipeline):
                         raise StoreAway("the crawl ends")
                     items, rejected = await self.ledger.attempt(self._apply, spool)
                     self._rejected(rejected)
+                    self._drained += len(items) - rejected
                     if spool is self.spool and items:
                         self.stored(items, rejected)
                         self.stats.set_value("spool/rows", self.spool.rows)
@@ -194,7 +199,8 @@ class PostgresPipeline(BatchingPipeline):
         self.earlier.clear()
         self.spool.limit = self.limit
         if self.ledger.is_away:
-            self.ledger.came_back()
+            self.ledger.came_back(f"; {self._drained:,} rows that waited are written" if self._drained else "")
+        self._drained = 0
 
     def _apply(self, spool: Spool) -> tuple[list[Item], int]:
         self.ledger.prepare()

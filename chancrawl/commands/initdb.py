@@ -46,7 +46,7 @@ class Command(ScrapyCommand):
             if opts.import_legacy:
                 print(import_legacy(store))
             else:
-                store.apply_schema()
+                store.apply_schema(again=True)
             print(f"The tables of chancrawl are in {store.place}.")
         except psycopg2.Error as error:
             print(f"The tables could not be created: {first_line(error)}.", file=sys.stderr)

@@ -13,7 +13,7 @@ from scrapy.exceptions import UsageError
 from chancrawl.configuration import check
 from chancrawl.errors import UserError
 from chancrawl.quarantine import keep_row
-from chancrawl.spool import Spool, apply_oldest, spools
+from chancrawl.spool import Spool, apply_oldest, in_words, spools
 from chancrawl.stores import PostgresStore, first_line
 
 
@@ -74,9 +74,9 @@ class Command(ScrapyCommand):
                 spool.close()
         finally:
             store.close()
-        print(f"{written:,} rows were written to {store.place}.")
+        print(f"Rows written to {store.place}: {written:,}.")
         if rejected:
-            print(f"{rejected:,} rows that it rejects are set aside in {quarantine}.")
+            print(f"Rows that it rejects, set aside in {quarantine}: {rejected:,}.")
 
 
 def described(spool: Spool) -> str:
@@ -86,10 +86,10 @@ def described(spool: Spool) -> str:
     if heads:
         rows = sum(head.items for head in heads)
         size = f"{spool.bytes / 1e6:,.1f} MB"
-        lines.append(f"  {rows:,} rows in {len(heads):,} batches, {size}, since {heads[0].spooled_at}")
+        lines.append(f"  {in_words(rows, len(heads))}, {size}, since {heads[0].spooled_at}")
         lines.append(f"  for {heads[0].place}")
     if bad := len(spool.numbers) - len(heads) + len(list(spool.folder.glob("*.damaged"))):
         lines.append(f"  {bad:,} batches are damaged")
     if spool.is_in_use():
-        lines.append("  in use by a crawl, which writes them when the database is back")
+        lines.append("  in use by a crawl, which writes what waits when the database is back")
     return "\n".join(lines)

@@ -298,10 +298,13 @@ def test_posts_of_the_sandbox_and_of_the_site_are_not_mixed(crawler: Crawler) ->
 
 
 def test_two_crawls_into_one_folder(crawler: Crawler, sandbox: Sandbox, wait_until: Wait) -> None:
-    first = crawler.start("-aboard=po", "-sDOWNLOAD_DELAY=0.2", "-sBATCH_SECONDS=0.2")
-    wait_until((crawler.folder / "ledger.sqlite").exists)
-    crawler(f"-aboard={BOARD}").refused("Another crawl", "CSV_FOLDER")
+    first = crawler.start("-aboard=po", "-sDOWNLOAD_DELAY=0.2", "-sBATCH_SECONDS=2")
+    wait_until(lambda: bool(sandbox.requests()))
+    for _ in range(2):  # before there is anything in the folder, and then
+        crawler(f"-aboard={BOARD}").refused("Another crawl", "CSV_FOLDER")
+        wait_until((crawler.folder / "ledger.sqlite").exists)
     assert crawler.interrupted(first).code == 0
+    assert sum(request["path"] == "/boards.json" for request in sandbox.requests()) == 1
 
 
 def test_a_shortened_file_is_noticed(crawler: Crawler, sandbox: Sandbox) -> None:
@@ -408,7 +411,7 @@ def test_a_signal_before_the_first_answer(crawler: Crawler, sandbox: Sandbox, wa
 def test_sandbox_in_the_same_command(tmp_path: Path) -> None:
     crawler = Crawler(tmp_path / "data", "")
     truth = tmp_path / "truth.jsonl"
-    arguments = (f"-aboard={BOARD}", "-sSANDBOX=1", f"-sSANDBOX_TRUTH={truth}", "-sCHAN_API_URL=http://ignored")
+    arguments = (f"-aboard={BOARD}", "-sSANDBOX=1", f"-sSANDBOX_TRUTH={truth}", "-sCHAN_API_URL=https://a.4cdn.org")
     for _ in range(2):  # its boards live on: the second run finds what it knows
         run = crawler(*arguments).ok()
         posts = [json.loads(line) for line in truth.read_text().splitlines()]
@@ -421,7 +424,7 @@ def test_sandbox_in_the_same_command(tmp_path: Path) -> None:
 
 def test_the_sandbox_ends_with_its_crawl(tmp_path: Path, wait_until: Wait) -> None:
     crawler = Crawler(tmp_path / "data", "")
-    process = crawler.start("-aboard=po", "-sSANDBOX=1", "-sCHAN_API_URL=http://ignored", "-sBATCH_SECONDS=0.1")
+    process = crawler.start("-aboard=po", "-sSANDBOX=1", "-sCHAN_API_URL=https://a.4cdn.org", "-sBATCH_SECONDS=0.1")
     wait_until(lambda: children(process.pid))
     (child,) = children(process.pid)
     wait_until((tmp_path / "data" / "ledger.sqlite").exists)
@@ -429,7 +432,7 @@ def test_the_sandbox_ends_with_its_crawl(tmp_path: Path, wait_until: Wait) -> No
     process.communicate()
     wait_until(lambda: not Path(f"/proc/{child}").exists())
     # Its boards live on: what was read of them before the kill is no history of edits afterwards.
-    run = crawler("-aboard=po", "-sSANDBOX=1", "-sCHAN_API_URL=http://ignored", "-sDOWNLOAD_DELAY=0.01").ok()
+    run = crawler("-aboard=po", "-sSANDBOX=1", "-sCHAN_API_URL=https://a.4cdn.org", "-sDOWNLOAD_DELAY=0.01").ok()
     assert len(crawler.held()) == len(set(crawler.held())) > 4000
     assert int(run.output.partition(" revision")[0].rpartition(" ")[2]) < 5
 

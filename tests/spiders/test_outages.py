@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from tests.conftest import Crawler, Database, Sandbox
@@ -83,10 +85,25 @@ def test_the_crawl_goes_on_while_its_database_is_away(
     server.start()
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0 and "Traceback" not in output, output
-    assert output.count("is out of reach") == 1 and output.count("is back") == 1, output
+    assert output.count("is out of reach") == 1 and output.count("is back;") == 1, output
     assert stored_whole(crawler, sandbox) and not list((crawler.folder / "spool").iterdir())
     again = crawler("-aboard=po").ok()
     assert "0 posts" in again.output
+
+
+def test_a_server_that_crashes(crawler: Crawler, server: Stoppable, sandbox: Sandbox, wait_until: Wait) -> None:
+    """One of its processes is killed, as a machine without memory does it; then it starts again by itself."""
+    process = crawler.start("-aboard=po", "-sBATCH_SECONDS=0.1")
+    for _ in range(2):
+        held = sandbox.requests()
+        wait_until(lambda held=held: len(sandbox.requests()) > len(held) + 30)  # type: ignore[misc]
+        with suppress(psycopg2.OperationalError):
+            sql = "SELECT pid FROM pg_stat_activity WHERE application_name = 'chancrawl'"
+            for (pid,) in server.database.rows(sql):
+                os.kill(pid, signal.SIGKILL)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and "Traceback" not in output, output
+    assert stored_whole(crawler, sandbox)
 
 
 def test_it_waits_at_the_end_for_a_database_that_is_away(
@@ -180,7 +197,7 @@ def test_at_its_bound_the_spool_makes_the_crawl_pause(
     server.start()
     process.communicate(timeout=60)
     text = log.read_text()
-    assert process.returncode == 0 and text.count("The crawl pauses") == 1 and "as much as SPOOL_MB allows" in text
+    assert process.returncode == 0 and text.count("The crawl pauses") == 1 and "SPOOL_MB allows 0.02" in text
     assert stored_whole(crawler, sandbox)
 
 

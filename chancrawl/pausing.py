@@ -1,0 +1,31 @@
+"""Not asking while nothing can be kept."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Self
+
+from scrapy import Request
+from scrapy.crawler import Crawler
+from scrapy.exceptions import IgnoreRequest
+
+from chancrawl.ledger import Ledger
+from chancrawl.middlewares import stopping
+
+
+class PauseMiddleware:
+    """Holds requests back while the store is full."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        self.ledger = Ledger.of(crawler)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(crawler)
+
+    async def process_request(self, request: Request) -> None:
+        while self.ledger.is_full:
+            if stopping(self.crawler):
+                raise IgnoreRequest("the crawl is stopping")
+            await asyncio.sleep(0.2)

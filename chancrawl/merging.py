@@ -67,14 +67,13 @@ def write(
     set_aside: SetAside,
     mark: tuple[str, int] | None = None,
     prepared: Prepared | None = None,
-    before_commit: Callable[[int | None], None] | None = None,
 ) -> int:
     """Commit a batch: all of it but the rows that the database rejects, which `set_aside` is given with the reason.
 
     `mark` is a spool's name and the number of its batch, noted in the same transaction: what has been noted is not
-    written again. `prepared` is what `prepare` made of the batch, if it was called already. `before_commit` is given
-    the number of the transaction, if it has written something. Returns how many rows were rejected. psycopg2.Error if
-    nothing was written, as far as one knows: only the end of the transaction can get lost.
+    written again. `prepared` is what `prepare` made of the batch, if it was called already. Returns how many rows were
+    rejected. psycopg2.Error if nothing was written; or if the answer to the commit was lost, and nobody knows. The same
+    batch a second time changes nothing.
     """
     with connection, connection.cursor() as cursor:
         cursor.execute(BEGIN)
@@ -82,11 +81,7 @@ def write(
             cursor.execute(MARK, mark)
             if not cursor.rowcount:
                 return 0
-        rejected = _merge(cursor, batch, set_aside, prepared)
-        if before_commit is not None:
-            cursor.execute("SELECT txid_current_if_assigned()")
-            before_commit(cursor.fetchone()[0])
-    return rejected
+        return _merge(cursor, batch, set_aside, prepared)
 
 
 def _merge(cursor: Any, batch: Sequence[Item], set_aside: SetAside, prepared: Prepared | None = None) -> int:
@@ -212,14 +207,19 @@ POSTS = Posts(
     "posts",
     Post,
     ("board", "no"),
-    later="new.last_seen_at >= held.last_seen_at",
+    # Of two versions seen in the same second the one that comes later is; but not if it has been replaced already.
+    later="""(new.last_seen_at > held.last_seen_at OR (new.last_seen_at = held.last_seen_at AND NOT EXISTS (
+        SELECT FROM post_revisions AS kept WHERE kept.board = new.board AND kept.no = new.no
+        AND kept.digest = new.digest AND kept.last_seen_at = new.last_seen_at)))""",
     merged={
         "revision": "greatest(new.revision, held.revision + 1)",  # another crawl may have stored versions since
         "first_seen_at": "least(new.first_seen_at, held.first_seen_at)",
         "last_seen_at": "greatest(new.last_seen_at, held.last_seen_at)",
         # Another crawl may have missed it since.
-        "deleted_at": "CASE WHEN held.deleted_at > new.last_seen_at THEN held.deleted_at END",
-        "deletion_confirmed_at": "CASE WHEN held.deleted_at > new.last_seen_at THEN held.deletion_confirmed_at END",
+        "deleted_at": "CASE WHEN held.deleted_at > new.last_seen_at THEN held.deleted_at "
+        "WHEN held.deletion_confirmed_at > new.last_seen_at THEN held.deletion_confirmed_at END",
+        "deletion_confirmed_at": "CASE WHEN held.deletion_confirmed_at > new.last_seen_at "
+        "THEN held.deletion_confirmed_at END",
     },
     compared=["digest"],
 )
@@ -272,31 +272,34 @@ class Deletions(Table):
         cursor.execute(MARK_DELETIONS)
 
 
-# Two crawls that miss a post have missed it since the earlier time. What speaks of a time before the other one saw it,
-# or saw it gone, is no news; but a second look that missed it is, if it came after that.
+# Two crawls that miss a post have missed it since the earlier time. What one saw before the other one missed it, or
+# missed before the other one saw it, is no news; but a second look that missed it is, if it came after that.
 MARK_DELETIONS = """
 UPDATE posts AS held SET last_seen_at = now.last_seen_at, deleted_at = now.deleted_at,
     deletion_confirmed_at = now.deletion_confirmed_at
 FROM (
     SELECT it.board, it.no,
         greatest(it.last_seen_at, new.last_seen_at) AS last_seen_at,
-        CASE WHEN new.missed_at IS NOT NULL THEN least(it.deleted_at, new.missed_at) END AS deleted_at,
-        CASE WHEN new.missed_at IS NOT NULL THEN least(it.deletion_confirmed_at, new.deletion_confirmed_at) END
+        CASE WHEN new.deleted_at IS NOT NULL THEN least(it.deleted_at, new.missed_at)
+             WHEN it.deletion_confirmed_at > new.last_seen_at THEN it.deletion_confirmed_at END AS deleted_at,
+        CASE WHEN new.deleted_at IS NOT NULL THEN least(it.deletion_confirmed_at, new.deletion_confirmed_at)
+             WHEN it.deletion_confirmed_at > new.last_seen_at THEN it.deletion_confirmed_at END
             AS deletion_confirmed_at
     FROM staged_deletions AS staged
     JOIN LATERAL (
         SELECT * FROM posts WHERE posts.board = staged.board AND posts.no = staged.no LIMIT 1
     ) AS it ON true
     CROSS JOIN LATERAL (
-        SELECT staged.last_seen_at, staged.deletion_confirmed_at,
+        SELECT staged.*,
             CASE WHEN staged.deleted_at < it.last_seen_at THEN staged.deletion_confirmed_at ELSE staged.deleted_at END
                 AS missed_at
     ) AS new
-    WHERE CASE WHEN staged.deleted_at IS NULL THEN it.deleted_at IS NULL OR new.last_seen_at >= it.deleted_at
+    WHERE CASE WHEN new.deleted_at IS NULL THEN it.deleted_at IS NULL OR new.last_seen_at >= it.deleted_at
                ELSE new.missed_at >= it.last_seen_at END
 ) AS now
 WHERE held.board = now.board AND held.no = now.no
-  AND (held.deleted_at, held.deletion_confirmed_at) IS DISTINCT FROM (now.deleted_at, now.deletion_confirmed_at)
+  AND (held.last_seen_at, held.deleted_at, held.deletion_confirmed_at)
+      IS DISTINCT FROM (now.last_seen_at, now.deleted_at, now.deletion_confirmed_at)
 """
 DELETION_COLUMNS = (
     "board text, thread_no bigint, no bigint, last_seen_at timestamptz, deleted_at timestamptz, "

@@ -8,6 +8,7 @@ the database once: the number of the last one stored is committed there together
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import json
 import logging
@@ -47,10 +48,7 @@ class Damaged(Exception):
 
 @dataclass(slots=True, frozen=True)
 class Head:
-    """What is said of a batch: the spool, its number there, the database it is for, how many items, and since when.
-
-    `xid` is the number of the transaction that may have written it before, if its end was not heard of.
-    """
+    """What is said of a batch: the spool, its number there, the database it is for, how many items, and since when."""
 
     spool: str
     number: int
@@ -58,7 +56,6 @@ class Head:
     place: str
     items: int
     spooled_at: str
-    xid: int | None = None
 
 
 class Spool:
@@ -85,9 +82,11 @@ class Spool:
         return cls(folder / f"{now:%Y-%m-%dT%H%M%S}-{uuid.uuid4().hex[:8]}", limit)
 
     def _look(self) -> None:
-        files = sorted(self.folder.glob("*.jsonl.gz"))
-        self.numbers = [int(file.name.partition(".")[0]) for file in files]
-        self.bytes = sum(file.stat().st_size for file in files)
+        self.numbers, self.bytes = [], 0
+        for file in sorted(self.folder.glob("*.jsonl.gz")):
+            with contextlib.suppress(FileNotFoundError):  # the one who has it has just written it
+                self.bytes += file.stat().st_size
+                self.numbers.append(int(file.name.partition(".")[0]))
         self._next = max(self._next, max(self.numbers, default=0) + 1)
 
     def __str__(self) -> str:
@@ -96,7 +95,10 @@ class Spool:
     def lock(self) -> bool:
         """Keep other processes off it for as long as this one lives. False if another one has it."""
         if self._lock is None:
-            lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT)
+            try:
+                lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT)
+            except FileNotFoundError:
+                return False  # it is no more
             try:
                 if fcntl:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -134,13 +136,13 @@ class Spool:
     def heads(self) -> Iterator[Head]:
         """What is said of the batches, but for damaged ones."""
         for number in self.numbers:
-            with contextlib.suppress(Damaged):
+            with contextlib.suppress(Damaged, FileNotFoundError):
                 yield self.head(number)
 
-    def append(self, items: Sequence[Item], database: str, place: str, xid: int | None = None) -> None:
+    def append(self, items: Sequence[Item], database: str, place: str) -> None:
         """Put a batch at the end, durably. SpoolFull if there is no room for it, OSError if the disk has none."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        head = Head(self.name, self._next, database, place, len(items), now, xid)
+        head = Head(self.name, self._next, database, place, len(items), now)
         lines = [dumps({name: getattr(head, name) for name in Head.__slots__}), *map(encoded, items)]
         content = gzip.compress("\n".join(lines).encode("utf-8"), compresslevel=1)
         if self.bytes + len(content) > self.limit:
@@ -164,19 +166,26 @@ class Spool:
         self._next += 1
 
     def _create(self) -> None:
-        """Make the folder; it has its name only when it is locked."""
+        """Make the folder, if it is not there; it has its name only when it is locked."""
         if self._lock is not None:
             return
         for folder in (self.folder.parent.parent, self.folder.parent):
             if not folder.is_dir():
                 folder.mkdir(parents=True)
                 sync_folder(folder.parent)
-        folder, name = self.folder.with_name(f".{self.name}"), self.folder
-        folder.mkdir(exist_ok=True)
-        self.folder = folder
+        if self.folder.is_dir():
+            if not self.lock():
+                raise BlockingIOError(errno.EAGAIN, "another process has it", str(self.folder))
+            return
+        nameless, name = self.folder.with_name(f".{self.name}"), self.folder
+        nameless.mkdir(exist_ok=True)
+        self.folder = nameless
         try:
             self.lock()
-            folder.rename(name)
+            nameless.rename(name)
+        except OSError:
+            self._unlock()
+            raise
         finally:
             self.folder = name
         sync_folder(name.parent)
@@ -191,17 +200,16 @@ class Spool:
             except (EOFError, ValueError, TypeError, zlib.error, gzip.BadGzipFile) as error:
                 raise Damaged(f"{type(error).__name__}: {error}") from None
 
-    def read(self, number: int) -> tuple[list[Item], int | None]:
-        """The items of a batch, and the transaction that may have written them; Damaged if they cannot be read."""
+    def read(self, number: int) -> list[Item]:
+        """The items of a batch; Damaged if they cannot be read."""
         try:
             lines = gzip.decompress(self._file(number).read_bytes()).split(b"\n")
             items = [decoded(line) for line in lines[1:]]
-            head = loads(lines[0])
-            if head["items"] != len(items):
+            if loads(lines[0])["items"] != len(items):
                 raise Damaged("it is not whole")
         except (EOFError, ValueError, TypeError, KeyError, Malformed, zlib.error, gzip.BadGzipFile) as error:
             raise Damaged(f"{type(error).__name__}: {error}") from None
-        return items, head.get("xid")
+        return items
 
     def remove(self, number: int, rows: int) -> None:
         """A batch of so many rows is stored."""
@@ -252,26 +260,13 @@ def apply_oldest(spool: Spool, connection: Any, set_aside: merging.SetAside) -> 
     """Write the batch that waits longest, once; its items, and how many of them the database rejects."""
     number = spool.numbers[0]
     try:
-        items, xid = spool.read(number)
+        items = spool.read(number)
     except Damaged as error:
         logger.error("A batch of the spool is damaged (%s); it is kept as %s.", error, spool.put_away(number))
         return [], 0
-    rejected = 0
-    if not is_committed(connection, xid):
-        rejected = merging.write(connection, items, set_aside, mark=(spool.name, number))
+    rejected = merging.write(connection, items, set_aside, mark=(spool.name, number))
     spool.remove(number, len(items))
     return items, rejected
-
-
-def is_committed(connection: Any, xid: int | None) -> bool:
-    """Whether a transaction whose end was not heard of was committed after all."""
-    if xid is None:
-        return False
-    with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT txid_status(least(%s, txid_snapshot_xmax(txid_current_snapshot()) - 1)), "
-                       "%s < txid_snapshot_xmax(txid_current_snapshot())", (xid, xid))  # fmt: skip
-        status, is_known = cursor.fetchone()
-    return bool(is_known and status == "committed")
 
 
 def in_words(rows: int, batches: int) -> str:

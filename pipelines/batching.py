@@ -7,6 +7,7 @@ import logging
 from collections.abc import Coroutine, Sequence
 from typing import Any, Self
 
+from scrapy import signals
 from scrapy.crawler import Crawler
 
 from chancrawl.errors import UserError, store_failed
@@ -39,6 +40,8 @@ class BatchingPipeline:
         self._preparing = asyncio.Lock()
         self._writing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
+        for signal in (signals.item_dropped, signals.item_error):
+            crawler.signals.connect(self._let_close, signal)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -69,9 +72,12 @@ class BatchingPipeline:
             await self._hand_over(self.batch_size)
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self.batch_seconds, self._flush_by_age)
+        self._let_close()
+        return item
+
+    def _let_close(self) -> None:
         if stopping(self.crawler):
             asyncio.get_running_loop().call_later(0.1, let_close, self.crawler)
-        return item
 
     async def close_spider(self) -> None:
         await self._hand_over()

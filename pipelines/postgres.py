@@ -16,7 +16,7 @@ from chancrawl.errors import StoreAway, UserError
 from chancrawl.items import Item
 from chancrawl.ledger import Ledger
 from chancrawl.quarantine import Quarantine, keep_row
-from chancrawl.spool import Spool, SpoolFull, apply_oldest, is_committed, spools
+from chancrawl.spool import Spool, SpoolFull, apply_oldest, spools
 from chancrawl.stores import PostgresStore
 from pipelines.batching import BatchingPipeline
 
@@ -41,7 +41,6 @@ class PostgresPipeline(BatchingPipeline):
         self.earlier: list[Spool] = []  # of crawls that ended before they could write them
         self._drained = 0  # rows that waited and are written
         self._appending = asyncio.Lock()
-        self._xid: int | None = None  # the transaction that is about to end
         ledger.on_return = self.drain
 
     @classmethod
@@ -56,7 +55,6 @@ class PostgresPipeline(BatchingPipeline):
             for spool in spools(self.folder, self.spool.limit):
                 if await asyncio.to_thread(spool.adopt, self.database.database_id):
                     self.earlier.append(spool)
-                    self.spool.limit -= spool.bytes
             if self.earlier:
                 await self.drain()
                 logger.info("What waited is written: %s rows.", f"{self.stats.get_value('spool/earlier_rows', 0):,}")
@@ -92,33 +90,24 @@ class PostgresPipeline(BatchingPipeline):
             return None  # `merging.write` finds the row
 
     async def store(self, batch: Sequence[Item], prepared: merging.Prepared | None) -> None:
-        xid = None
         while True:
             if not self.ledger.is_away:
-                self._xid = xid
                 try:
-                    rejected = await self.ledger.attempt(self._write, batch, prepared, xid)
+                    rejected = await self.ledger.attempt(self._write, batch, prepared)
                 except StoreAway:
-                    xid = self._xid
+                    pass  # perhaps it was committed after all: then it changes nothing the second time
                 else:
                     self._rejected(rejected)
                     self.stored(batch, rejected)
                     return
             if self.database.database_id is None:  # it went before it had tables
                 await self.ledger.wait_for_store()
-            elif await self._spool(batch, xid):
+            elif await self._spool(batch):
                 return
 
-    def _write(self, batch: Sequence[Item], prepared: merging.Prepared | None, xid: int | None) -> int:
+    def _write(self, batch: Sequence[Item], prepared: merging.Prepared | None) -> int:
         self.ledger.prepare()
-        if is_committed(self.database.connection, xid):
-            return 0
-        return merging.write(
-            self.database.connection, batch, self._set_aside, prepared=prepared, before_commit=self._will_commit
-        )
-
-    def _will_commit(self, xid: int | None) -> None:
-        self._xid = xid
+        return merging.write(self.database.connection, batch, self._set_aside, prepared=prepared)
 
     def _set_aside(self, item: Item, reason: str) -> None:
         if not keep_row(self.quarantine.folder, item, reason):
@@ -128,11 +117,8 @@ class PostgresPipeline(BatchingPipeline):
         if rows:
             self.stats.inc_value("store/rejected", rows)
 
-    async def _spool(self, batch: Sequence[Item], xid: int | None) -> bool:
-        """Put a batch at the end of the spool, as soon as there is room. False if the database is back before.
-
-        `xid` is the transaction that has perhaps written it.
-        """
+    async def _spool(self, batch: Sequence[Item]) -> bool:
+        """Put a batch at the end of the spool, as soon as there is room. False if the database is back before."""
         told = ""
         while True:
             async with self._appending:
@@ -141,11 +127,11 @@ class PostgresPipeline(BatchingPipeline):
                     return False
                 try:
                     assert self.database.database_id is not None
-                    await asyncio.to_thread(
-                        self.spool.append, batch, self.database.database_id, self.database.place, xid
-                    )
+                    self.spool.limit = self.limit - sum(spool.bytes for spool in self.earlier)
+                    await asyncio.to_thread(self.spool.append, batch, self.database.database_id, self.database.place)
                 except SpoolFull:
-                    problem = f"{self.spool.bytes / 1e6:,.3g} MB are in it, and SPOOL_MB allows {self.limit / 1e6:,.3g}"
+                    waiting = self.limit - self.spool.limit + self.spool.bytes
+                    problem = f"{waiting / 1e6:,.3g} MB wait there, and SPOOL_MB allows {self.limit / 1e6:,.3g}"
                 except OSError as error:
                     problem = f"{error.strerror}"
                 else:
@@ -163,7 +149,7 @@ class PostgresPipeline(BatchingPipeline):
                     "database is back, or there is room.",
                     self.database.place, self.spool.folder, problem,
                 )  # fmt: skip
-            if not self.crawler.crawling:
+            if self._is_given_up():
                 raise UserError(
                     f"The crawl ended while {self.database.place} was out of reach and the spool "
                     f"{self.spool.folder} took no more ({problem}); the next run fetches what was not written.",
@@ -199,7 +185,6 @@ class PostgresPipeline(BatchingPipeline):
         for spool in (*self.earlier, self.spool):
             spool.close()
         self.earlier.clear()
-        self.spool.limit = self.limit
         if self.ledger.is_away:
             self.ledger.came_back(f"; {self._drained:,} rows that waited are written" if self._drained else "")
         self._drained = 0

@@ -59,7 +59,7 @@ def test_batches_come_out_in_order_and_the_folder_goes_with_the_last(spool: Spoo
     seen = []
     while spool.numbers:
         number = spool.numbers[0]
-        items, _ = spool.read(number)
+        items = spool.read(number)
         seen += [item.no for item in items if isinstance(item, Post)]
         spool.remove(number, len(items))
     assert seen[::2] == list(range(1, 13)) and (spool.rows, spool.bytes) == (0, 0)
@@ -131,22 +131,49 @@ def test_two_that_write_from_one_spool_write_a_batch_once(
     assert database.rows("SELECT no FROM posts") == []
 
 
-@pytest.mark.parametrize("committed", [True, False])
-def test_a_transaction_whose_end_was_not_heard_of(
-    spool: Spool, store: PostgresStore, database: Database, committed: bool
+def test_a_batch_whose_commit_was_not_heard_of_changes_nothing_the_second_time(
+    store: PostgresStore, database: Database
 ) -> None:
-    numbers: list[int | None] = []
-    merging.write(store.connection, [post(1, "a")], never, before_commit=numbers.append)
-    if not committed:
-        with store.connection.cursor() as cursor:
-            cursor.execute("SELECT txid_current()")
-            numbers[0] = cursor.fetchone()[0]
-            store.connection.rollback()
-    database.rows("DELETE FROM posts")
-    assert numbers[0] is not None
-    spool.append([post(1, "a")], "id", "the database x", numbers[0])
-    apply_oldest(spool, store.connection, never)
-    assert database.one("SELECT count(*) FROM posts") == (0 if committed else 1)
+    twice: list[Item] = [post(1, "a"), post(1, "b"), replace(post(1, "c"), no=2), deletion(2, 1), thread(3)]
+    state = "SELECT no, comment_html, revision, deleted_at::text, xmin::text FROM posts"
+    both = f"{state} UNION ALL {state.replace('posts', 'post_revisions')} ORDER BY 1, 3"
+    merging.write(store.connection, twice, never)
+    before = database.rows(both)
+    assert [row[:3] for row in before] == [(1, "a", 1), (1, "b", 2), (2, "c", 1)]
+    merging.write(store.connection, twice, never)
+    assert database.rows(both) == before
+
+
+def test_a_folder_with_a_damaged_batch_is_used_again(spool: Spool) -> None:
+    put(spool, post(1, "a"))
+    spool.put_away(1)
+    spool.close()
+    assert spool.folder.is_dir()  # the damaged one is kept
+    put(spool, post(2, "a"))
+    (other,) = spools(spool.folder.parent, 1000)
+    assert other.is_in_use() and [item.no for item in spool.read(2) if isinstance(item, Post)] == [2]
+
+
+def test_a_folder_that_could_not_be_made_is_made_later(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", full)
+        with pytest.raises(OSError, match="No space"):
+            put(spool, post(1, "a"))
+    put(spool, post(1, "a"))
+    (other,) = spools(spool.folder.parent, 1000)
+    assert other.is_in_use() and spool.numbers == [1]
+
+
+def test_a_spool_that_vanishes_while_one_looks(spool: Spool) -> None:
+    put(spool, post(1, "a"))
+    (other,) = spools(spool.folder.parent, 1000)
+    spool.remove(1, 1)
+    assert list(other.heads()) == []
+    spool.close()
+    assert not other.adopt("id")
 
 
 def test_a_folder_is_locked_before_it_has_its_name(spool: Spool, tmp_path: Path) -> None:

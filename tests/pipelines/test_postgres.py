@@ -254,6 +254,21 @@ def test_a_deletion_and_what_was_seen_come_in_any_order(tables: Database) -> Non
     assert tables.one("SELECT deleted_at FROM posts") == minute(7)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("sighting", ["changed", "back"])
+def test_it_does_not_matter_who_comes_first(tables: Database, first: int, sighting: str) -> None:
+    """One crawl misses the post in minutes 4 and 7, the other one saw it in minute 5."""
+    misses: list[Item] = [deletion(6, 4), deletion(6, 4, confirmed=7)]
+    sees: list[Item] = [seen(post(6, "b"), 5)]
+    if sighting == "back":
+        sees = [deletion(6, 3), Deletion("po", 5, 6, minute(5), None)]
+    write(tables, post(6, "a"))
+    for batch in (misses, sees) if first == 0 else (sees, misses):
+        write(tables, *batch)
+    sql = "SELECT last_seen_at, deleted_at, deletion_confirmed_at FROM posts"
+    assert tables.rows(sql) == [(minute(5), minute(7), minute(7))]
+
+
 def test_a_post_seen_earlier_by_another_crawl(tables: Database) -> None:
     write(tables, seen(post(6, "a"), 5))
     write(tables, seen(post(6, "a"), 2), seen(post(7, "a"), 3))

@@ -169,14 +169,13 @@ def test_ctrl_c_while_its_database_is_away(
     assert len(set(paths[:fetched]) & set(paths[fetched:])) <= 2  # only what was under way
 
 
-@pytest.mark.parametrize("settings", [(), ("-sSPOOL_MB=0.02", "-sBATCH_SIZE=100")])
 def test_a_database_that_comes_back_as_another_one(
-    crawler: Crawler, server: Stoppable, sandbox: Sandbox, wait_until: Wait, settings: tuple[str, ...]
+    crawler: Crawler, server: Stoppable, sandbox: Sandbox, wait_until: Wait
 ) -> None:
-    """Somebody has updated it meanwhile: the crawl ends, and what it fetched waits."""
-    process = under_way(crawler, server, wait_until, *settings)
+    """Somebody has updated it meanwhile: the crawl ends, and what it fetched waits, also where the spool is full."""
+    process = under_way(crawler, server, wait_until, "-sSPOOL_MB=0.02", "-sBATCH_SIZE=100")
     wait_until(lambda: bool(spooled(crawler)))
-    time.sleep(1.5 if settings else 0)  # until the spool is full
+    time.sleep(1)
     process.send_signal(signal.SIGSTOP)
     server.start()
     server.database.rows("UPDATE schema_version SET version = 99")

@@ -46,12 +46,12 @@ from benchmarks.tools import one, postgres  # noqa: E402
 from chancrawl import fourchan, staging  # noqa: E402
 from chancrawl.changes import Held, Look, compare  # noqa: E402
 from chancrawl.commands.crawl import be_quick  # noqa: E402
+from chancrawl.database import PostgresStore  # noqa: E402
 from chancrawl.items import Post, columns  # noqa: E402
 from chancrawl.ledger import Ledger  # noqa: E402
 from chancrawl.payload import dumps, loads  # noqa: E402
 from chancrawl.sandbox.sites import backlog  # noqa: E402
 from chancrawl.sandbox.world import World  # noqa: E402
-from chancrawl.stores import PostgresStore  # noqa: E402
 from pipelines.dedupe import DedupePipeline  # noqa: E402
 from pipelines.normalize import NormalizePipeline  # noqa: E402
 from pipelines.postgres import PostgresPipeline  # noqa: E402

@@ -54,3 +54,8 @@ def store_failed(place: str, why: str) -> UserError:
         "start again, and the rest is fetched.",
         reason="store_failed",
     )
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the hints and positions on its further lines."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -26,10 +26,10 @@ from scrapy.crawler import Crawler
 
 from chancrawl.changes import Held, Known
 from chancrawl.conditional import http_time
-from chancrawl.errors import StoreAway, UserError, store_failed
+from chancrawl.errors import StoreAway, UserError, first_line, store_failed
 from chancrawl.items import Board, Deletion, Item, Post, Thread, Validator
 from chancrawl.middlewares import stopping
-from chancrawl.stores import first_line, moment, store_of
+from chancrawl.stores import moment, store_of
 from chancrawl.xledger import XLedger
 
 logger = logging.getLogger(__name__)

@@ -17,8 +17,10 @@ from typing import Any
 import psycopg2
 
 from chancrawl.credentials import Limit, Pool
+from chancrawl.database import PostgresStore
+from chancrawl.errors import first_line
 from chancrawl.ledger import Ledger
-from chancrawl.stores import PostgresStore, first_line, moment
+from chancrawl.stores import moment
 
 logger = logging.getLogger(__name__)
 

@@ -10,11 +10,10 @@ from typing import Any, Self
 from scrapy import signals
 from scrapy.crawler import Crawler
 
-from chancrawl.errors import UserError, store_failed
+from chancrawl.errors import UserError, first_line, store_failed
 from chancrawl.items import Item
 from chancrawl.ledger import Ledger
 from chancrawl.middlewares import let_close, stopping
-from chancrawl.stores import first_line
 
 logger = logging.getLogger(__name__)
 

@@ -29,6 +29,7 @@ from scrapy.exceptions import NotConfigured
 from chancrawl import legacy
 from chancrawl.appending import DiskFull, is_full, transaction
 from chancrawl.errors import store_failed
+from chancrawl.folder import CsvStore
 from chancrawl.items import (
     Account,
     Board,
@@ -47,7 +48,6 @@ from chancrawl.items import (
 )
 from chancrawl.ledger import Ledger
 from chancrawl.payload import dumps
-from chancrawl.stores import CsvStore
 from chancrawl.twitter import HANDLE
 from pipelines.batching import BatchingPipeline
 

@@ -12,12 +12,12 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
 from chancrawl import merging
+from chancrawl.database import PostgresStore
 from chancrawl.errors import StoreAway, UserError
 from chancrawl.items import Item
 from chancrawl.ledger import Ledger
 from chancrawl.quarantine import Quarantine, keep_row
 from chancrawl.spool import Spool, SpoolFull, apply_oldest, spools
-from chancrawl.stores import PostgresStore
 from pipelines.batching import BatchingPipeline
 
 logger = logging.getLogger(__name__)

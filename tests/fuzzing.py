@@ -21,10 +21,11 @@ from hypothesis import strategies as st
 
 from chancrawl import fourchan, merging, tweets, twitter
 from chancrawl.changes import Held, Look, compare
+from chancrawl.database import PostgresStore
+from chancrawl.folder import CsvStore
 from chancrawl.items import Item, Post
 from chancrawl.payload import Malformed, digest, loads
 from chancrawl.quarantine import keep, keep_row
-from chancrawl.stores import CsvStore, PostgresStore
 from pipelines.csv import CsvPipeline
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

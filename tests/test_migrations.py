@@ -11,7 +11,8 @@ import psycopg2
 import pytest
 
 from chancrawl import migrations
-from chancrawl.stores import LEDGER_VERSION, PostgresStore
+from chancrawl.database import PostgresStore
+from chancrawl.folder import LEDGER_VERSION
 from tests.conftest import ROOT, Crawler, Database, Sandbox, environment
 
 COLUMNS = """

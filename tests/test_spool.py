@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chancrawl import merging
+from chancrawl.database import PostgresStore
 from chancrawl.items import Account, Feed, Item, Poll, Post, Tweet
 from chancrawl.spool import Spool, SpoolFull, apply_oldest, decoded, encoded, spools
-from chancrawl.stores import PostgresStore
 from tests.conftest import ROOT, Database, environment
 from tests.pipelines.items import deletion, post, thread
 

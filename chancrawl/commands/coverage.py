@@ -18,8 +18,10 @@ from scrapy.utils.conf import arglist_to_dict
 
 from chancrawl.configuration import check
 from chancrawl.coverage import Coverage, HeldPost, Hour, Look, account
-from chancrawl.errors import UserError
-from chancrawl.stores import CsvStore, PostgresStore, first_line, moment, store_of
+from chancrawl.database import PostgresStore
+from chancrawl.errors import UserError, first_line
+from chancrawl.folder import CsvStore
+from chancrawl.stores import moment, store_of
 
 POSTS = "SELECT no, posted_at, first_seen_at, deleted_at FROM posts WHERE board = ? ORDER BY no"
 LOOKS = "SELECT polled_at, newest_no, longest_gap FROM board_polls WHERE board = ? ORDER BY polled_at"

@@ -13,8 +13,8 @@ from scrapy.exceptions import UsageError
 
 from chancrawl import legacy, migrations, staging
 from chancrawl.configuration import check
-from chancrawl.errors import UserError
-from chancrawl.stores import LEGACY_TABLE, PostgresStore, first_line
+from chancrawl.database import LEGACY_TABLE, PostgresStore
+from chancrawl.errors import UserError, first_line
 
 
 class Command(ScrapyCommand):

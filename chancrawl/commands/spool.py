@@ -11,10 +11,10 @@ from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from chancrawl.configuration import check
-from chancrawl.errors import UserError
+from chancrawl.database import PostgresStore
+from chancrawl.errors import UserError, first_line
 from chancrawl.quarantine import keep_row
 from chancrawl.spool import Spool, apply_oldest, in_words, spools
-from chancrawl.stores import PostgresStore, first_line
 
 
 class Command(ScrapyCommand):

@@ -13,6 +13,7 @@ from random import Random
 import psycopg2
 import pytest
 
+from chancrawl.database import PostgresStore
 from chancrawl.items import (
     Account,
     Board,
@@ -29,7 +30,6 @@ from chancrawl.items import (
     columns,
 )
 from chancrawl.merging import write as merge
-from chancrawl.stores import PostgresStore
 from tests.conftest import ROOT, Database, environment
 from tests.pipelines.items import START, deletion, minute, post, thread
 

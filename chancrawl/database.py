@@ -1,4 +1,4 @@
-"""The PostgreSQL database of DATABASE_URL as a store: connection, version, privileges. Rows are written by merging.py."""
+"""The PostgreSQL database of DATABASE_URL as a store: connection, version, privileges."""
 
 from __future__ import annotations
 

@@ -134,6 +134,7 @@ def kill_x(folder: Path, database: str | None, follow: bool, random: Random) -> 
     for _ in range(random.randrange(2, 4)):
         process = crawler.start(*arguments, spider="timeline")
         time.sleep(0.9 + random.random() * 1.5)
+        sandbox.advance(1)  # of two posts of one instant the sandbox may put the second one before the first
         for name in random.sample(names, 3):
             sandbox.x_act("post", name)
         process.kill()

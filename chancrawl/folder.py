@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -13,11 +14,7 @@ from typing import Any
 from chancrawl.appending import FILES_TABLE, DiskFull, Files, is_full, transaction
 from chancrawl.errors import UserError, first_line
 from chancrawl.items import Account, Board, Feed, Handle, Poll, Thread, Trend, columns
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from chancrawl.locking import locked
 
 
 class CsvStore:
@@ -33,7 +30,7 @@ class CsvStore:
         self.folder = folder
         self.place = f"the folder {folder}"
         self.connection: Any = None
-        self._locks: list[Any] = []
+        self._locks: dict[Path, int] = {}
 
     def open(self) -> None:
         parent = next((p for p in (self.folder, *self.folder.absolute().parents) if p.exists()), Path("/"))
@@ -64,7 +61,7 @@ class CsvStore:
         """DiskFull if there is no space for it, UserError if the ledger or a file cannot be used."""
         ledger = self.folder / "ledger.sqlite"
         try:
-            self._lock_folder()
+            self._lock(self.folder / "ledger.lock")
             connection = sqlite3.connect(ledger, isolation_level=None)
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -95,24 +92,16 @@ class CsvStore:
         """Keep other crawls out of a folder that is not there yet: two that start at once are not both to ask."""
         name = sha256(str(self.folder.absolute()).encode()).hexdigest()[:16]
         with contextlib.suppress(PermissionError):  # somebody else's, who will not write here
-            self._locks.append(self._locked(Path(tempfile.gettempdir()) / f"chancrawl-{name}.lock"))
+            self._lock(Path(tempfile.gettempdir()) / f"chancrawl-{name}.lock")
 
-    def _lock_folder(self) -> None:
-        if not any(lock.name == str(self.folder / "ledger.lock") for lock in self._locks):
-            self._locks.append(self._locked(self.folder / "ledger.lock"))
-
-    def _locked(self, file: Path) -> Any:
-        """A file that no other process has locked; UserError if one has."""
-        lock = file.open("ab")
-        try:
-            if fcntl:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise UserError(
-                f"Another crawl is writing to {self.folder}; wait for it, or name another CSV_FOLDER."
-            ) from None
-        return lock
+    def _lock(self, file: Path) -> None:
+        """Hold a file; UserError if another process has it."""
+        if file in self._locks:
+            return
+        lock = locked(file)
+        if lock is None:
+            raise UserError(f"Another crawl is writing to {self.folder}; wait for it, or name another CSV_FOLDER.")
+        self._locks[file] = lock
 
     def _bring_up_to_date(self, connection: sqlite3.Connection) -> None:
         """Create the ledger's tables, or bring those of an earlier version to LEDGER_VERSION."""
@@ -155,8 +144,8 @@ class CsvStore:
     def close(self) -> None:
         if self.connection is not None:
             self.connection.close()
-        for lock in self._locks:
-            lock.close()
+        for lock in self._locks.values():
+            os.close(lock)
         self._locks.clear()
 
 

@@ -25,14 +25,10 @@ from typing import Any
 from chancrawl import merging
 from chancrawl.appending import sync_folder
 from chancrawl.items import ORDER, Item
+from chancrawl.locking import locked
 from chancrawl.payload import Malformed, dumps, loads
 
 logger = logging.getLogger(__name__)
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 KINDS = {kind.__name__: kind for kind in ORDER}
 TIMES = {kind: {f.name for f in fields(kind) if "datetime" in str(f.type)} for kind in ORDER}
@@ -96,16 +92,11 @@ class Spool:
         """Keep other processes off it for as long as this one lives. False if another one has it."""
         if self._lock is None:
             try:
-                lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT)
+                self._lock = locked(self.folder / "lock")
             except FileNotFoundError:
                 return False  # it is no more
-            try:
-                if fcntl:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
+            if self._lock is None:
                 return False
-            self._lock = lock
             self._look()  # the one who had it may have written
         return True
 
@@ -249,8 +240,8 @@ class Spool:
             self._lock = None
 
 
-def spools(folder: Path, limit: int) -> Iterator[Spool]:
-    """The spools in a folder, oldest first."""
+def spools(folder: Path, limit: int = 0) -> Iterator[Spool]:
+    """The spools in a folder, oldest first; `limit` is for those that are to be appended to."""
     for place in sorted(folder.iterdir() if folder.is_dir() else ()):
         if place.is_dir() and not place.name.startswith("."):
             yield Spool(place, limit)

@@ -138,7 +138,7 @@ class BatchingPipeline:
         self.stats.inc_value("store/rows", len(batch) - rejected)
 
     def explain(self, error: Exception) -> UserError:
-        """An error of `write` in words."""
+        """An error of `store` in words."""
         if isinstance(error, UserError):
             return error
         if isinstance(error, OSError) and error.strerror:

@@ -52,7 +52,7 @@ class PostgresPipeline(BatchingPipeline):
     async def open_spider(self) -> None:
         await super().open_spider()
         try:
-            for spool in spools(self.folder, self.spool.limit):
+            for spool in spools(self.folder):
                 if await asyncio.to_thread(spool.adopt, self.database.database_id):
                     self.earlier.append(spool)
             if self.earlier:

@@ -34,7 +34,7 @@ class Command(ScrapyCommand):
         folder = Path(self.settings["CSV_FOLDER"])
         try:
             check(self.settings)
-            waiting = list(spools(folder / "spool", int(self.settings.getfloat("SPOOL_MB") * 1_000_000)))
+            waiting = list(spools(folder / "spool"))
             if args:
                 self._drain(waiting, folder / "quarantine")
             else:

@@ -1,5 +1,5 @@
 -- chancrawl's PostgreSQL schema: the data dictionary.
--- Version: 2
+-- Version: 3
 --
 -- Idempotent: `scrapy initdb` applies it, and a crawl's first write where the tables are not there. Tables of an earlier
 -- version are brought up to this one when a crawl starts (chancrawl/migrations.py). All times are UTC. Columns are those
@@ -15,6 +15,7 @@ CREATE TABLE IF NOT EXISTS boards (
     bump_limit  integer,
     image_limit integer,
     seen_at     timestamptz,
+    gone_at     timestamptz,
     raw         json NOT NULL
 );
 COMMENT ON TABLE boards IS 'The boards of the site, as boards.json described them last.';
@@ -27,6 +28,7 @@ COMMENT ON COLUMN boards.per_page IS 'Threads on one index page.';
 COMMENT ON COLUMN boards.bump_limit IS 'Replies after which a thread is no longer bumped.';
 COMMENT ON COLUMN boards.image_limit IS 'Image replies after which a thread takes no more images.';
 COMMENT ON COLUMN boards.seen_at IS 'When this description was read.';
+COMMENT ON COLUMN boards.gone_at IS 'When the site was first seen without it; null while it is there.';
 COMMENT ON COLUMN boards.raw IS 'The description, as it was sent.';
 
 CREATE TABLE IF NOT EXISTS threads (
@@ -70,7 +72,7 @@ COMMENT ON COLUMN threads.tail_size IS 'Posts in the thread''s short form (threa
 COMMENT ON COLUMN threads.position IS 'Place in the bump order when the thread was read, from 0 at the top.';
 COMMENT ON COLUMN threads.last_modified IS 'Time of the last change, according to the index (a page of the board tells only the time of the newest reply).';
 COMMENT ON COLUMN threads.http_last_modified IS 'Last-Modified header of the last reading of its own page, to the letter: the next request repeats it. Null if an index file showed all of it.';
-COMMENT ON COLUMN threads.fate IS 'live; archived; pruned (fell off the end of the board, or left the archive); deleted.';
+COMMENT ON COLUMN threads.fate IS 'live; archived; pruned (fell off the end of the board, left the archive when its time was over, or went with its board); deleted.';
 COMMENT ON COLUMN threads.first_seen_at IS 'When the thread was first read.';
 COMMENT ON COLUMN threads.last_seen_at IS 'When a change in the thread was last seen, or its own page was last read: until then every post without deleted_at was there.';
 COMMENT ON COLUMN threads.gone_at IS 'When the thread was found to be gone from the board and from its archive.';
@@ -201,7 +203,7 @@ CREATE TABLE IF NOT EXISTS accounts (
     id                bigint PRIMARY KEY,
     username          text NOT NULL,
     name              text,
-    status            text NOT NULL CHECK (status IN ('active', 'protected', 'suspended', 'missing')),
+    status            text NOT NULL CHECK (status IN ('active', 'protected', 'suspended', 'missing', 'blocked')),
     created_at        timestamptz,
     description       text,
     location          text,
@@ -241,13 +243,13 @@ COMMENT ON COLUMN accounts.raw IS 'The account as it was sent when it was looked
 CREATE TABLE IF NOT EXISTS handles (
     handle     text PRIMARY KEY,
     account_id bigint,
-    status     text NOT NULL CHECK (status IN ('active', 'protected', 'suspended', 'missing')),
+    status     text NOT NULL CHECK (status IN ('active', 'protected', 'suspended', 'missing', 'blocked')),
     checked_at timestamptz NOT NULL
 );
 COMMENT ON TABLE handles IS 'Names that were looked up. Those without an account are asked about again after X_RECHECK_DAYS.';
 COMMENT ON COLUMN handles.handle IS 'The name, in lower case, without @.';
 COMMENT ON COLUMN handles.account_id IS 'The account that had it; null for suspended and missing ones.';
-COMMENT ON COLUMN handles.status IS 'What the look-up said: active, protected, suspended, missing.';
+COMMENT ON COLUMN handles.status IS 'What the look-up said: active, protected, suspended, missing, blocked (it has blocked the users whose tokens are used).';
 COMMENT ON COLUMN handles.checked_at IS 'When it was looked up last.';
 
 CREATE TABLE IF NOT EXISTS feeds (
@@ -260,6 +262,8 @@ CREATE TABLE IF NOT EXISTS feeds (
     pages          bigint NOT NULL,
     posts_per_day  double precision,
     visited_at     timestamptz,
+    timeline_at    timestamptz,
+    bottom_at      timestamptz,
     next_token     text,
     walk_since_id  bigint,
     walk_until_id  bigint,
@@ -269,20 +273,41 @@ CREATE TABLE IF NOT EXISTS feeds (
 );
 COMMENT ON TABLE feeds IS 'How far each timeline and each search has been read.';
 COMMENT ON COLUMN feeds.feed IS 'timeline:ACCOUNT_ID, search:QUERY or trend:QUERY.';
-COMMENT ON COLUMN feeds.newest_id IS 'Everything up to this id is stored: since_id of the next visit.';
+COMMENT ON COLUMN feeds.newest_id IS 'Everything from oldest_id up to this id is stored, but for the intervals in gaps: since_id of the next visit. Packed searches do not move it: they do not show everything.';
 COMMENT ON COLUMN feeds.seen_id IS 'At the last visit it had shown nothing else up to this id.';
 COMMENT ON COLUMN feeds.oldest_id IS 'Lowest id that was read.';
-COMMENT ON COLUMN feeds.complete_since IS 'The feed is complete back to this time; 1970 where it was read to its end (a timeline shows 3,200 posts).';
+COMMENT ON COLUMN feeds.complete_since IS 'The feed is complete back to this time; 1970 where the feed was read to its first post. Where not all could be read, the end of what could not: the oldest of the last 3,200 posts, the last seven days of a search, the end of the last interval in gaps. Null until a reading is complete.';
 COMMENT ON COLUMN feeds.posts IS 'Number of posts that it has shown.';
 COMMENT ON COLUMN feeds.pages IS 'Number of pages of it that were read: of two states, the one with more is the later one.';
 COMMENT ON COLUMN feeds.posts_per_day IS 'Its pace, on which the next visit depends.';
 COMMENT ON COLUMN feeds.visited_at IS 'When it was last read to the end of what was new.';
+COMMENT ON COLUMN feeds.timeline_at IS 'When an account was last read by its own timeline, and not by a search with plan=search.';
+COMMENT ON COLUMN feeds.bottom_at IS 'When X showed nothing older than oldest_id.';
 COMMENT ON COLUMN feeds.next_token IS 'Page at which an interrupted reading goes on; null if none is under way.';
 COMMENT ON COLUMN feeds.walk_since_id IS 'The reading under way asks for posts newer than this.';
 COMMENT ON COLUMN feeds.walk_until_id IS 'The reading under way asks for posts older than this.';
 COMMENT ON COLUMN feeds.walk_newest_id IS 'Becomes newest_id when the reading is complete.';
 COMMENT ON COLUMN feeds.walk_oldest_id IS 'Lowest id that the reading under way has come to.';
 COMMENT ON COLUMN feeds.walk_posts IS 'Number of posts that the reading under way has shown.';
+
+CREATE TABLE IF NOT EXISTS gaps (
+    feed      text NOT NULL,
+    before_id bigint NOT NULL,
+    after_id  bigint NOT NULL,
+    starts_at timestamptz,
+    ends_at   timestamptz,
+    reason    text NOT NULL,
+    found_at  timestamptz NOT NULL,
+    PRIMARY KEY (feed, before_id)
+);
+COMMENT ON TABLE gaps IS 'Intervals of feeds that were not read and cannot be read any more. Posts in them may have been missed.';
+COMMENT ON COLUMN gaps.feed IS 'The feed: timeline:ACCOUNT_ID, search:QUERY or trend:QUERY.';
+COMMENT ON COLUMN gaps.before_id IS 'End of the interval: the oldest post that was read after it.';
+COMMENT ON COLUMN gaps.after_id IS 'Start of the interval: the newest post that had been read before it.';
+COMMENT ON COLUMN gaps.starts_at IS 'Time of after_id; null where the id does not tell a time.';
+COMMENT ON COLUMN gaps.ends_at IS 'Time of before_id; null where the id does not tell a time.';
+COMMENT ON COLUMN gaps.reason IS 'Why: reach (a timeline shows the latest 3,200 posts, a search seven days) or limit (a bound of the crawl).';
+COMMENT ON COLUMN gaps.found_at IS 'When it was found.';
 
 CREATE TABLE IF NOT EXISTS tweets (
     id                   bigint PRIMARY KEY,
@@ -315,10 +340,13 @@ CREATE TABLE IF NOT EXISTS tweets (
     place_name           text,
     longitude            double precision,
     latitude             double precision,
+    community_id         bigint,
+    article_title        text,
+    article_text         text,
     metrics              jsonb NOT NULL,
     first_metrics        jsonb NOT NULL,
     sentiment            numeric,
-    found_in             text,
+    found_in             text[],
     first_seen_at        timestamptz,
     last_seen_at         timestamptz,
     raw                  json,
@@ -333,10 +361,10 @@ COMMENT ON COLUMN tweets.username IS 'Name of that account when the post was rea
 COMMENT ON COLUMN tweets.posted_at IS 'When it was made.';
 COMMENT ON COLUMN tweets.text IS 'Its whole text, also of a long post; &, < and > are escaped, as X sends them.';
 COMMENT ON COLUMN tweets.lang IS 'Its language, as X guesses it (BCP 47).';
-COMMENT ON COLUMN tweets.hashtags IS 'Its hashtags, without #.';
+COMMENT ON COLUMN tweets.hashtags IS 'Its hashtags, without #; of a retweet, those of the retweeted post, whose text is not cut.';
 COMMENT ON COLUMN tweets.cashtags IS 'Its cashtags, without $.';
-COMMENT ON COLUMN tweets.urls IS 'Its links, t.co resolved, without those that stand for its own media.';
-COMMENT ON COLUMN tweets.mention_ids IS 'Accounts that it mentions.';
+COMMENT ON COLUMN tweets.urls IS 'Its links, t.co resolved, without those that stand for its own media; of a retweet, those of the retweeted post.';
+COMMENT ON COLUMN tweets.mention_ids IS 'Accounts that it mentions; of a retweet, also those of the retweeted post. An element is null where X does not tell the number.';
 COMMENT ON COLUMN tweets.mention_usernames IS 'Their names, in the same order.';
 COMMENT ON COLUMN tweets.media_urls IS 'Its pictures, and still pictures of its videos; null if it has none.';
 COMMENT ON COLUMN tweets.source IS 'The app it was written with; sent until 2022.';
@@ -357,14 +385,34 @@ COMMENT ON COLUMN tweets.place_id IS 'Place that it is tagged with.';
 COMMENT ON COLUMN tweets.place_name IS 'Full name of that place.';
 COMMENT ON COLUMN tweets.longitude IS 'Longitude, where the exact place is given.';
 COMMENT ON COLUMN tweets.latitude IS 'Latitude, where the exact place is given.';
+COMMENT ON COLUMN tweets.community_id IS 'Community that it was posted in.';
+COMMENT ON COLUMN tweets.article_title IS 'Title of the article that it is.';
+COMMENT ON COLUMN tweets.article_text IS 'Text of that article, or its beginning, as X sends it.';
 COMMENT ON COLUMN tweets.metrics IS 'Its public counts when it was seen last: like_count, retweet_count, reply_count, quote_count, bookmark_count, impression_count.';
 COMMENT ON COLUMN tweets.first_metrics IS 'Its public counts when it was seen first.';
 COMMENT ON COLUMN tweets.sentiment IS 'Polarity of an English text, from -1 to 1, with SENTIMENT=1.';
-COMMENT ON COLUMN tweets.found_in IS 'Feed that showed it first: timeline:ACCOUNT_ID, search:QUERY or trend:QUERY.';
+COMMENT ON COLUMN tweets.found_in IS 'Feeds that showed it, the first one in front: timeline:ACCOUNT_ID, search:QUERY, trend:QUERY.';
 COMMENT ON COLUMN tweets.first_seen_at IS 'When it was first read; null for rows taken over from the older crawler.';
 COMMENT ON COLUMN tweets.last_seen_at IS 'When its counts were last seen to have changed.';
 COMMENT ON COLUMN tweets.raw IS 'The post as it was sent. Of a row taken over from the older crawler: that row.';
 COMMENT ON COLUMN tweets.includes IS 'What was sent along with it: posts that it refers to, their authors, media, polls, places.';
+
+CREATE OR REPLACE VIEW post_links AS
+SELECT
+    board,
+    no,
+    thread_no,
+    'https://boards.4chan.org/' || board || '/thread/' || thread_no || '#p' || no AS post_url,
+    'https://i.4cdn.org/' || board || '/' || file_tim || file_ext AS file_url,
+    'https://i.4cdn.org/' || board || '/' || file_tim || 's.jpg' AS thumbnail_url
+FROM posts;
+COMMENT ON VIEW post_links IS 'Where a post and its file are, or were, on the site.';
+COMMENT ON COLUMN post_links.board IS 'posts.board.';
+COMMENT ON COLUMN post_links.no IS 'posts.no.';
+COMMENT ON COLUMN post_links.thread_no IS 'posts.thread_no.';
+COMMENT ON COLUMN post_links.post_url IS 'Address of the post in its thread.';
+COMMENT ON COLUMN post_links.file_url IS 'Address of its file; null if it has none.';
+COMMENT ON COLUMN post_links.thumbnail_url IS 'Address of the thumbnail of its file; null if it has none.';
 
 -- The older crawler's table, as its users' queries know it.
 CREATE OR REPLACE VIEW tweet_articles_tweepy AS
@@ -481,7 +529,7 @@ COMMENT ON COLUMN runs.arguments IS 'The spider''s arguments.';
 COMMENT ON COLUMN runs.source IS 'Address of the API that was read.';
 COMMENT ON COLUMN runs.started_at IS 'When the crawl started, by this machine''s clock.';
 COMMENT ON COLUMN runs.finished_at IS 'When it ended; null while it runs, and for ever if it was killed.';
-COMMENT ON COLUMN runs.finish_reason IS 'finished, shutdown (stopped by a person), or what went wrong.';
+COMMENT ON COLUMN runs.finish_reason IS 'finished, incomplete (it ended by itself, and something could not be read or stored), shutdown (stopped by a person), or what went wrong.';
 COMMENT ON COLUMN runs.stats IS 'Scrapy''s statistics of the run.';
 COMMENT ON COLUMN runs.dollars IS 'What it spent at X, in US dollars.';
 
@@ -500,7 +548,7 @@ CREATE TABLE IF NOT EXISTS schema_version (
     database_id uuid NOT NULL DEFAULT gen_random_uuid(),
     applied_at  timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO schema_version (version) SELECT 2 WHERE NOT EXISTS (SELECT FROM schema_version);
+INSERT INTO schema_version (version) SELECT 3 WHERE NOT EXISTS (SELECT FROM schema_version);
 COMMENT ON TABLE schema_version IS 'The version of these tables: one row.';
 COMMENT ON COLUMN schema_version.version IS 'Version of schema.sql.';
 COMMENT ON COLUMN schema_version.database_id IS 'By which a spool knows the database that its batches are for.';

@@ -11,6 +11,7 @@ import base64
 import contextlib
 import logging
 import time
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from math import inf
@@ -24,12 +25,22 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 
 from chancrawl import credentials, twitter
-from chancrawl.client import header
-from chancrawl.conditional import http_time
-from chancrawl.credentials import EVERYWHERE, Call, Credential, Limit, Pool, Secret, SecretBytes, ServerClock
+from chancrawl.credentials import (
+    CLOCK_MAY_DIFFER,
+    EVERYWHERE,
+    LONGEST_WINDOW,
+    Call,
+    Credential,
+    Limit,
+    Pool,
+    Secret,
+    SecretBytes,
+    ServerClock,
+)
+from chancrawl.engine import end, stays, stopping
 from chancrawl.errors import UNREACHABLE, UserError, unreachable
+from chancrawl.http import Dates, header, is_json, is_of_the_api, problem_of
 from chancrawl.ledger import Ledger
-from chancrawl.middlewares import stopping
 from chancrawl.payload import Malformed, loads
 from chancrawl.sharing import Reads, Sharing
 from chancrawl.xclient import source_of
@@ -40,6 +51,22 @@ SIGNATURE_HOLDS = 60.0
 """A signature whose time is further off than so many seconds may be refused for that."""
 
 REFUSALS = {401: "revoked", 402: "out of credits", 403: "not entitled"}
+
+DEFINITE_TYPES = ("client-forbidden", "unsupported-authentication", "oauth1-permissions", "oauth2-permissions")
+"""Problems by which X says of a 403 that it is meant so."""
+
+WORST_OF_A_POST = (3, 4)
+"""Posts and users that one post can bring at most: comes with one that it answers and one that it quotes, and with
+the authors of the three and whom it answers. (Earlier versions of an edited post can come besides.)"""
+
+
+@dataclass(slots=True)
+class Bill:
+    """What an answer has brought that X charges for."""
+
+    posts: int = 0
+    users: int = 0
+    trends: int = 0
 
 
 @dataclass(slots=True)
@@ -59,6 +86,7 @@ class Access:
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
         self.stats = crawler.stats
+        self.dates = Dates(crawler)
         settings = crawler.settings
         self.price = {
             "posts": settings.getfloat("X_PRICE_POST"),
@@ -66,10 +94,13 @@ class Access:
             "trends": settings.getfloat("X_PRICE_TRENDS"),
         }
         self.budget = settings.getfloat("X_DAILY_BUDGET") if settings.get("X_DAILY_BUDGET") else inf
+        self.patience = inf if stays(crawler) else settings.getfloat("SOURCE_PATIENCE")
+        self.with_includes = settings.getbool("X_BILL_INCLUDES")
+        self._billed: tuple[date | None, set[tuple[str, int]]] = (None, set())  # what came along today: once a day
         self.news = asyncio.Condition()
         self.reserved = 0  # requests of this crawl that are under way, on the bill at their highest price
+        self._succeeded_at: dict[str, float] = {}
         self._told: dict[str, float] = {}  # until when it has been said that there is nothing but to wait
-        self._ending: asyncio.Task[None] | None = None
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -130,15 +161,21 @@ class Access:
 
     # --- credentials
 
-    async def take(self, endpoint: str) -> Call:
-        """The next call, from the credential that has most left; waited for if need be. UserError if there is none."""
+    async def take(self, endpoint: str, avoid: Collection[str] = (), asked_at: float | None = None) -> Call:
+        """The next call, from the credential that has most left; waited for if need be. UserError if there is none.
+
+        `asked_at` is when the request was first to be sent: one that was answered 429 comes here again.
+        """
+        asked_at = time.monotonic() if asked_at is None else asked_at
         while True:
             now = time.monotonic()
             if not self.pool.clock.is_told and self.pool.in_flight:
                 await self.wait(60.0)  # the first answer tells the server's time, which signatures need
                 continue
-            choice = self.pool.next(endpoint, now)
+            choice = self.pool.next(endpoint, now, avoid)
             if choice is None:
+                if avoid and self.pool.usable(endpoint):
+                    raise IgnoreRequest("no other credential is left")
                 raise self._exhausted(endpoint)
             if isinstance(choice, Credential):
                 call = self.pool.sent(choice.key, endpoint, now)
@@ -146,6 +183,9 @@ class Access:
                     return call
                 self.pool.failed(call)
                 continue
+            waiting_since = max(asked_at, self._succeeded_at.get(endpoint, 0.0))
+            if choice < inf and now - waiting_since + choice > self.patience:
+                raise self._too_long(endpoint, choice, now)
             self._say_wait(endpoint, choice, now)
             await self.wait(choice)
 
@@ -179,6 +219,14 @@ class Access:
             endpoint, number, "" if number == 1 else "s", seconds, until.strftime("%H:%M:%S"),
         )  # fmt: skip
 
+    def _too_long(self, endpoint: str, seconds: float, now: float) -> UserError:
+        until = datetime.fromtimestamp(self.pool.clock.at(now) + seconds, UTC)
+        return UserError(
+            f"No call to {endpoint} is left until {until:%Y-%m-%d %H:%M:%S} UTC, and without follow the crawl does not "
+            "wait so long (SOURCE_PATIENCE). What was read is stored; start it again then, and it goes on.",
+            reason="credentials_exhausted",
+        )
+
     def _exhausted(self, endpoint: str) -> UserError:
         reasons = sorted({
             standing.retired for (_, place), standing in self.pool.standings.items()
@@ -189,8 +237,13 @@ class Access:
                 f"{endpoint} wants an app's bearer token: add a column {credentials.BEARER} to X_CREDENTIALS.",
                 "credentials_exhausted",
             )
+        details = {
+            detail for (key, place), detail in self.pool.details.items()
+            if place in (endpoint, EVERYWHERE) and self.pool.standing(key, place).retired
+        }  # fmt: skip
+        said = f" X says: {'; '.join(sorted(details)[:3])}." if details else ""
         return UserError(
-            f"No usable credential is left for {endpoint} ({', '.join(reasons)}). What was read is stored; mend "
+            f"No usable credential is left for {endpoint} ({', '.join(reasons)}).{said} What was read is stored; mend "
             "X_CREDENTIALS or the app's plan and start again, and the crawl goes on where it stopped.",
             reason="credentials_exhausted",
         )
@@ -201,27 +254,40 @@ class Access:
         call: Call = request.meta["x_call"]
         key, endpoint = call.key, call.endpoint
         thought = self.pool.clock.at(now)
-        if is_json(response):  # and not whatever stands before the API
-            date_told = http_time(header(response, "Date"))
+        is_api = is_json(response) if response.status < 400 else is_of_the_api(response)
+        if is_api:  # and not whatever stands before the API
+            date_told = self.dates.told(response)
             self.pool.clock.tell(date_told.timestamp() if date_told else None, now)
-        told = limit_of(response)
+        told = limit_of(response, self.pool.clock.at(now))
+        problem = problem_of(response) if response.status >= 400 else {}
+        detail = twitter.said(problem)
+        kind = str(problem.get("type", "")).rpartition("/")[2]
         retry = None
         before = self._given_up()
         if response.status == 401 and abs(self.pool.clock.at(now) - thought) > SIGNATURE_HOLDS:
             self.pool.failed(call)  # signed at a wrong time, for our clock goes wrong: not the credential's fault
             retry = "signed at a wrong time"
-        elif response.status == 429:
+        elif response.status == 429 and is_api and is_capped(problem):
+            retry = "over its cap"
+            self.stats.inc_value("x/refused/over its cap")
+            for other in self._of_the_same_app(key):
+                self.pool.standing(other, EVERYWHERE).retired = retry
+            self.pool.refused(call, retry, True, now, None, detail)
+        elif response.status == 429 and is_api:
             pause = self.pool.limited(call, told, now)
             self.stats.inc_value("x/limited")
             logger.debug("429 for %s at %s; away for %.0f s.", self.pool.credentials[key].name, endpoint, pause)
             retry = "limited"
-        elif response.status in REFUSALS and is_json(response):
+        elif response.status in REFUSALS and is_api:
             retry = REFUSALS[response.status]
+            if response.status == 403 and kind in DEFINITE_TYPES:
+                retry = "not entitled, as X says"
             everywhere = response.status != 403  # an entitlement is for one endpoint
             self.stats.inc_value(f"x/refused/{retry}")
-            self.pool.refused(call, retry, everywhere, now, told)
+            self.pool.refused(call, retry, everywhere, now, told, detail)
         elif response.status < 500 and response.status not in REFUSALS:
             self.pool.succeeded(call, told)
+            self._succeeded_at[endpoint] = now
         else:
             self.pool.failed(call)
         await self._tell_given_up(self._given_up() - before)
@@ -230,24 +296,29 @@ class Access:
         await self.tell_news()
         return retry
 
+    def _of_the_same_app(self, key: str) -> list[str]:
+        """Credentials that share a credential's cap: those of its app."""
+        app = str(self.pool.credentials[key].consumer_key)
+        return [other.key for other in self.pool.credentials.values() if app and str(other.consumer_key) == app]
+
     def _given_up(self) -> set[tuple[str, str, str]]:
         return {(key, place, s.retired) for (key, place), s in self.pool.standings.items() if s.retired}
 
     async def _tell_given_up(self, entries: set[tuple[str, str, str]]) -> None:
         for key, place, why in entries:
             where = "" if place == EVERYWHERE else f" for {place}"
+            detail = self.pool.details.get((key, place), "")
             logger.warning(
-                "The credential of %s is not used any more%s: %s.", self.pool.credentials[key].name, where, why
-            )
+                "The credential of %s is not used any more%s: %s%s.",
+                self.pool.credentials[key].name, where, why, f" ({detail})" if detail else "",
+            )  # fmt: skip
             self.stats.inc_value("x/credentials_retired")
             if not self.pool.standing(key, place).for_now:
                 await self.sharing.retired(key, place, why)
 
     def end(self, error: UserError) -> None:
         """End the crawl, in good order."""
-        if self._ending is None:
-            error.tell(self.crawler)
-            self._ending = asyncio.ensure_future(self.crawler.engine.close_spider_async(reason=error.reason))
+        end(self.crawler, error)
 
     # --- the bill
 
@@ -260,7 +331,7 @@ class Access:
             day = datetime.now(UTC).date()
             granted = min(count, await self.affordable(kind))
             if granted >= least:
-                reads = self._reads(kind, granted)
+                reads = self._at_most(kind, granted)
                 if await self.sharing.spend(day, reads, self.budget):
                     self.reserved += 1
                     self._count(reads)
@@ -275,28 +346,48 @@ class Access:
 
     async def affordable(self, kind: str) -> int:
         """So many reads the budget still allows today."""
-        price = self.price[kind]
+        price = self._at_most(kind, 1).dollars
         if self.budget == inf or not price:
             return 10**9
         return int((self.budget - await self.sharing.spent(datetime.now(UTC).date())) / price + 1e-6)
 
-    async def settle(self, request: Request | None, count: int) -> None:
-        """What a request has really read."""
+    async def settle(self, request: Request | None, bill: Bill | None = None) -> None:
+        """What a request has really read; nothing if it was not answered."""
         assert request is not None
         reservation: Reservation | None = request.meta.pop("x_reservation", None)
         if reservation is None:
             return
-        kind = request.meta["x_bills"]
-        back = self._reads(kind, count - getattr(reservation.reads, kind))
+        bill = bill or Bill()
+        counts = {kind: getattr(bill, kind) - getattr(reservation.reads, kind) for kind in self.price}
+        back = self._reads(counts)
         await self.sharing.spend(reservation.day, back, inf)
         self.reserved -= 1  # only now: who waits for it looks at the bill next
         self._count(back)
         await self.tell_news()
 
-    def _reads(self, kind: str, count: int) -> Reads:
-        reads = Reads(dollars=count * self.price[kind])
-        setattr(reads, kind, count)
-        return reads
+    def came_along(self, posts: Iterable[int], users: Iterable[int]) -> tuple[int, int]:
+        """How many of the posts and users that came along with others are on the bill: each once a day, if at all."""
+        if not self.with_includes:
+            return 0, 0
+        today = datetime.now(UTC).date()
+        if self._billed[0] != today:
+            self._billed = today, set()
+        billed = self._billed[1]
+        new_posts = {("post", number) for number in posts} - billed
+        new_users = {("user", number) for number in users} - billed
+        billed |= new_posts | new_users
+        return len(new_posts), len(new_users)
+
+    def _at_most(self, kind: str, count: int) -> Reads:
+        """What so many reads can cost at most, with what comes along."""
+        counts = {kind: count}
+        if kind == "posts" and self.with_includes:
+            posts, users = WORST_OF_A_POST
+            counts = {"posts": posts * count, "users": users * count}
+        return self._reads(counts)
+
+    def _reads(self, counts: Mapping[str, int]) -> Reads:
+        return Reads(**counts, dollars=sum(count * self.price[kind] for kind, count in counts.items()))
 
     def _count(self, reads: Reads) -> None:
         for kind in self.price:
@@ -318,18 +409,34 @@ def _token_request(crawler: Crawler, held: Credential) -> Request:
     )
 
 
-def limit_of(response: Response) -> Limit | None:
-    """What the headers of an answer say of the window; None if they say nothing, or nonsense."""
+def is_capped(problem: Mapping[str, object]) -> bool:
+    """Whether a 429 is about what the app's plan allows in a day or a month, and not about a window."""
+    return problem.get("title") == "UsageCapExceeded" or str(problem.get("type")).endswith("usage-capped")
+
+
+WINDOWS = ("x-rate-limit", "x-user-limit-24hour", "x-app-limit-24hour")
+
+
+def limit_of(response: Response, server_now: float) -> Limit | None:
+    """What the headers of an answer say of the window; None if they say nothing, or nonsense.
+
+    Of a day's limit that is used up, that it is: the calls left in the quarter of an hour do not help then.
+    """
+    found = [limit for window in WINDOWS if (limit := _limit_of(response, window, server_now)) is not None]
+    used_up = [limit for limit in found[1:] if limit.remaining <= 0]
+    if used_up:
+        return max(used_up, key=lambda limit: limit.reset)
+    return found[0] if found and header(response, "x-rate-limit-limit") else None
+
+
+def _limit_of(response: Response, window: str, server_now: float) -> Limit | None:
     try:
-        values = [int(header(response, f"x-rate-limit-{name}") or "") for name in ("limit", "remaining", "reset")]
+        values = [int(header(response, f"{window}-{name}") or "") for name in ("limit", "remaining", "reset")]
     except ValueError:
         return None
+    if not 0 <= values[2] <= server_now + LONGEST_WINDOW + CLOCK_MAY_DIFFER or min(values) < 0:
+        return None  # in milliseconds, or in ten years
     return Limit(values[0], values[1], float(values[2]))
-
-
-def is_json(response: Response) -> bool:
-    """A refusal by the API itself, and not by what stands before it."""
-    return "json" in (header(response, "Content-Type") or "")
 
 
 def read_credentials(path: str | None) -> list[Credential]:

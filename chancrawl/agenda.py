@@ -39,6 +39,9 @@ GUESS = WORTHWHILE / 200
 STARVING = 3e-5
 """How fast the worth of the next archived thread grows, in posts a second."""
 
+ARCHIVE_TRIES = 4
+"""So often is a thread of the archive asked for that is not there, or cannot be read."""
+
 PROOF_HOLDS = 600.0
 """Seconds after which it is tried again how often the index files are made anew, and whether all at once."""
 
@@ -89,7 +92,7 @@ class Agenda:
 
     def _choices(self, board: BoardWatch, now: float) -> Iterator[tuple[float, float, Ask]]:
         """Worth less its price, time when due, and name of every request about a board that can be made."""
-        for file in board.files.values():
+        for file in board.files_to_ask_for():
             if not file.in_flight:
                 worth, due = self._file(board, file, now)
                 asked = max(file.asked_now, board.files["catalog"].asked_now)
@@ -111,14 +114,16 @@ class Agenda:
         at = self.clock.at(now)
         if file.what == "archive":
             if file.shown_at == NEVER:
-                return 0.0, now if board.files["catalog"].shown_at != NEVER else math.inf
+                return 0.0, now if board.is_listed else math.inf
             return 0.0, now + (file.shown_at + 3600 - at) / speed
         shown = board.shown_at(file.what)
         if shown == NEVER:
             if file.what == "catalog":
                 return math.inf, now
-            return 1e9, now if file.what == "1" and board.files["catalog"].failures else math.inf
-        gain = board.gain(file)
+            stands_in = board.is_down("catalog") and (file.what in board.spare_pages or file.what in ("1", "threads"))
+            return 1e9, now if stands_in else math.inf
+        # threads.json takes the place of a catalog that cannot be had: it tells what is missing, and what is gone.
+        gain = board.gain(board.files["catalog"] if file.what == "threads" and board.is_down("catalog") else file)
         price = file.price()
         extra = price - (board.files["1"].price() if file.what == "catalog" else 0.0)
         ripe = shown + math.sqrt(2 * WORTHWHILE * max(extra, 0.1) / (board.hazard() * gain))
@@ -180,11 +185,11 @@ class Agenda:
     def _mark(self, ask: Ask, now: float) -> None:
         board = self.boards[ask.board]
         if not ask.is_thread:
-            file = board.files[ask.what]
+            file = board.file(ask.what)
             file.asked_now, file.in_flight = now, True
             return
         if ask.no in board.archived:
-            del board.archived[ask.no]
+            board.archived_tries[ask.no] = board.archived.pop(ask.no) + 1
             board.archived_now = now
         thread = board.threads.get(ask.no)
         if thread is not None:
@@ -213,7 +218,7 @@ class Agenda:
         `oldest_news` is the time of the first change since the file's last version, for all that it tells.
         """
         self.heard(now, at)
-        board, file = self.boards[ask.board], self.boards[ask.board].files[ask.what]
+        board, file = self.boards[ask.board], self.boards[ask.board].file(ask.what)
         file.in_flight, file.failures = False, 0
         modified = at if modified is None else modified
         if size is None:
@@ -250,7 +255,7 @@ class Agenda:
 
     def gained(self, ask: Ask, posts: int, seconds: float) -> None:
         """How many posts an index file was the first to show, in the seconds since it was last looked at."""
-        self.boards[ask.board].files[ask.what].found.count(posts, seconds)
+        self.boards[ask.board].file(ask.what).found.count(posts, seconds)
 
     def moderated(self, board: BoardWatch, fresh: int, deleted: int) -> None:
         """So many fresh posts were seen, and so many that had been fresh are deleted."""
@@ -259,7 +264,8 @@ class Agenda:
 
     def archived(self, board: BoardWatch, nos: Iterable[int], now: float) -> None:
         """The threads of an archive that are to be read, the first to expire in front."""
-        board.archived = dict.fromkeys(nos)
+        board.archived = dict.fromkeys(nos, 0)
+        board.archived_tries = {}
         board.archived_now = max(board.archived_now, now - self._archive_pace(board)) if board.archived else NEVER
 
     def numbered(self, board: BoardWatch, newest_no: int, at: float) -> None:
@@ -288,24 +294,56 @@ class Agenda:
             thread.in_flight, thread.asked_now = False, now
         self._best_threads.pop(ask.board, None)
 
-    def refused(self, ask: Ask, now: float) -> None:
-        """The site did not answer, or not with a file: that says nothing of the file."""
+    def settled(self, ask: Ask) -> None:
+        """A thread of the archive is read, or known to be gone."""
+        self.boards[ask.board].archived_tries.pop(ask.no, None)
+
+    def not_there(self, ask: Ask) -> bool:
+        """A thread that the archive lists was not there: it is asked for again, some times. False if that is over.
+
+        What the archive tells is read only once. Had the page been away for a moment, it would never be asked for.
+        """
+        board = self.boards[ask.board]
+        tries = board.archived_tries.pop(ask.no, ARCHIVE_TRIES)
+        if tries < ARCHIVE_TRIES:
+            board.archived[ask.no] = tries  # behind all others
+        return tries < ARCHIVE_TRIES
+
+    def put_off(self, ask: Ask, now: float) -> None:
+        """What is asked for, or its answer, could not be dealt with now: nobody's fault."""
         target = self._target(ask)
         if target is not None:
             target.in_flight, target.asked_now = False, now
         elif ask.is_thread:
-            self.boards[ask.board].archived[ask.no] = None  # behind all others
+            board = self.boards[ask.board]
+            board.archived[ask.no] = board.archived_tries.pop(ask.no, 1) - 1  # behind all others
         self._best_threads.pop(ask.board, None)
 
-    def failed(self, ask: Ask, now: float) -> None:
-        """An answer could not be used: what was asked for waits, longer each time."""
-        self.refused(ask, now)
+    def refused(self, ask: Ask, now: float) -> None:
+        """The site did not answer, or not with a file: that says nothing of a thread.
+
+        An index file waits a little, so that the others have their turn: perhaps only this one cannot be had.
+        """
+        self.put_off(ask, now)
+        if not ask.is_thread:
+            self._fail(ask, now, longest=30 * self.delay)
+
+    def failed(self, ask: Ask, now: float) -> bool:
+        """An answer could not be used: what was asked for waits, longer each time. False if it is given up."""
         target = self._target(ask)
         if target is None:
-            return
+            return self.not_there(ask)
+        self.put_off(ask, now)
+        self._fail(ask, now, longest=(600 if ask.is_thread else 60) * self.delay)
+        return True
+
+    def _fail(self, ask: Ask, now: float, longest: float) -> None:
+        target = self._target(ask)
+        assert target is not None
         target.failures += 1
-        target.not_before = now + min(self.thread_interval * 2.0 ** min(target.failures - 1, 10), 600 * self.delay)
+        shortest = self.thread_interval if ask.is_thread else self.index_interval
+        target.not_before = now + min(shortest * 2.0 ** min(target.failures - 1, 10), longest)
 
     def _target(self, ask: Ask) -> File | Watched | None:
         board = self.boards[ask.board]
-        return board.threads.get(ask.no) if ask.is_thread else board.files[ask.what]
+        return board.threads.get(ask.no) if ask.is_thread else board.file(ask.what)

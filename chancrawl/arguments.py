@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -33,6 +34,47 @@ def numbers(name: str, value: str) -> list[int]:
     return list(dict.fromkeys(no for no in found if no is not None))
 
 
+_SITE = re.compile(r"(?:https?:)?(?://)?(?:www\.|boards\.)?4chan(?:nel)?\.org", re.IGNORECASE)
+
+
+def board_names(name: str, value: str) -> list[str]:
+    """Names of boards between commas, as people write them, without repetitions.
+
+    >>> board_names("board", "po, /g/,https://boards.4chan.org/pol/catalog")
+    ['po', 'g', 'pol']
+    """
+    found = []
+    for part in value.split(","):
+        board = _SITE.sub("", part.strip(), count=1).strip("/").partition("/")[0].lower()
+        if board and not (board.isascii() and board.isalnum()):
+            raise UserError(f"{name}={part.strip()}: the name of a board is wanted, for example -a {name}=po.")
+        if board:
+            found.append(board)
+    return list(dict.fromkeys(found))
+
+
+def thread_numbers(name: str, value: str) -> tuple[list[int], list[str]]:
+    """Threads between commas, by number or by address: their numbers, and the boards that the addresses name.
+
+    >>> thread_numbers("threads", "570368, https://boards.4chan.org/po/thread/570370/crane#p570371,/po/thread/5")
+    ([570368, 570370, 5], ['po'])
+    """
+    numbers, boards = [], []
+    for part in filter(str.strip, value.split(",")):
+        place = _SITE.sub("", part.strip(), count=1).strip("/")
+        match place.partition("#")[0].split("/"):
+            case [board, "thread" | "res", no, *_]:
+                boards += board_names(name, board)
+            case [no]:
+                pass
+            case _:
+                raise UserError(f"{name}={part.strip()}: the number or the address of a thread is wanted.")
+        found = number(name, no.removesuffix(".json"))
+        if found is not None:
+            numbers.append(found)
+    return list(dict.fromkeys(numbers)), list(dict.fromkeys(boards))
+
+
 def yes_or_no(name: str, value: str) -> bool:
     """
     >>> yes_or_no("archive", "0")
@@ -45,19 +87,26 @@ def yes_or_no(name: str, value: str) -> bool:
     raise UserError(f"{name}={value}: 1 or 0 is wanted.")
 
 
-def moment(name: str, value: str) -> datetime | None:
+def moment_of(name: str, value: str) -> datetime | None:
     """A day or a time, in UTC unless it says otherwise.
 
-    >>> moment("since", "2026-01-01").isoformat()
+    >>> moment_of("since", "2026-01-01").isoformat()
     '2026-01-01T00:00:00+00:00'
     """
     if not value:
         return None
     try:
         time = datetime.fromisoformat(value.strip())
-    except ValueError:
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise UserError(f"{name}={value}: a day is wanted, for example -a {name}=2026-01-01.") from None
-    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def moment(name: str, value: str) -> datetime | None:
+    """A day or a time of the past at which there was an X; see `moment_of`."""
+    time = moment_of(name, value)
+    if time is None:
+        return None
     if not FIRST_POST <= time <= datetime.now(UTC):
         raise UserError(f"{name}={value}: a day between {FIRST_POST:%Y-%m-%d} and today is wanted.")
     return time

@@ -5,6 +5,7 @@ The one comparison of the project: the stores only apply what it says.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -68,6 +69,17 @@ class Held:
             return False
         self.posts[item.no] = Known(item.digest, item.revision, item.first_seen_at)
         return True
+
+    def reject(self, item: Post | Deletion | Thread) -> None:
+        """The inverse of `apply`, for an item that does not come to the store: what it says is to be read again."""
+        if isinstance(item, Deletion):
+            known = self.posts.get(item.no)
+            if known is not None:
+                known.deleted_at = known.deletion_confirmed_at = None
+        elif isinstance(item, Post):
+            self.posts.pop(item.no, None)
+        if self.thread is not None:  # else its page would be answered 304, for ever
+            self.thread = replace(self.thread, http_last_modified=None)
 
 
 @dataclass(slots=True, frozen=True)
@@ -267,6 +279,25 @@ def fate(thread: Thread, bumped: int, capacity: int) -> str:
     """
     fell_off = thread.position is None or thread.position + bumped >= capacity
     return "pruned" if fell_off else "deleted"
+
+
+def left_archive(thread: Thread, listed: Collection[int], held: Mapping[int, Thread]) -> str:
+    """Why an archived thread is in the archive no longer: pruned or deleted; "archived" if it is still listed.
+
+    An archive drops the thread that was archived first. While one that was archived before this one is listed, this one
+    has not expired: it was deleted, if its page says so too. `held` are the archived threads, by number.
+    """
+    if thread.no in listed:
+        return "archived"
+    for no in listed:
+        other = held.get(no)
+        if other is not None and other.archived_at is not None and thread.archived_at is not None:
+            is_older = (other.archived_at, no) < (thread.archived_at, thread.no)
+        else:
+            is_older = no < thread.no  # numbers are roughly in the order of archiving
+        if is_older:
+            return "deleted"
+    return "pruned"
 
 
 def deletions_of_thread(held: Held, now: datetime) -> list[Deletion]:

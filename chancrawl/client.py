@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,29 +18,46 @@ from twisted.python.failure import Failure
 from chancrawl import conditional
 from chancrawl.changes import Look
 from chancrawl.errors import UNREACHABLE, UserError, unreachable
+from chancrawl.fourchan import IndexEntry
+from chancrawl.http import Dates, header, http_time, refusal_of
 from chancrawl.ledger import Ledger
-from chancrawl.payload import Malformed, loads
+from chancrawl.payload import Malformed, mended
 from chancrawl.quarantine import Quarantine
 
 logger = logging.getLogger(__name__)
 
-Parser = Callable[[Any], Any]
+Parser = Callable[[Any, list[str]], Any]
 
 MALFORMED_RETRIES = 2
 """How often a payload that could not be read is asked for again: a torn file is whole the next time."""
 
+FAR = timedelta(days=1)
+"""A time of a payload that lies so far after its answer is none."""
+
 
 class Unavailable(Exception):
-    """A file cannot be had. Raised by `ChanClient.read` when all retries are used up."""
+    """A file cannot be had. Raised by `ChanClient.read` when all retries are used up.
+
+    `refusal` is set if the site refuses our address: then no other file can be had either.
+    """
+
+    def __init__(self, why: str, status: int = 0, refusal: str | None = None) -> None:
+        super().__init__(why)
+        self.status = status
+        self.refusal = refusal
 
 
 @dataclass(slots=True)
 class Reading:
-    """One reading of an index file. `content` is None if nothing has changed since `validator`."""
+    """One reading of an index file. `content` is None if nothing has changed since `validator`.
+
+    `problems` are entries that could not be read: what they speak of is not known.
+    """
 
     content: Any
     validator: str | None
-    at: datetime | None = None
+    at: datetime
+    problems: list[str] = field(default_factory=list)
 
 
 class ChanClient:
@@ -49,6 +66,7 @@ class ChanClient:
         self.source = source_of(crawler)
         self.ledger = Ledger.of(crawler)
         self.quarantine = Quarantine.of(crawler)
+        self.dates = Dates(crawler)
 
     def request(self, path: str, validator: str | None, **arguments: Any) -> Request:
         """A request for a file; 304 and 404 come to its callback as answers."""
@@ -56,41 +74,76 @@ class ChanClient:
         meta = {"handle_httpstatus_list": [304, 404]} | arguments.pop("meta", {})
         return Request(self.source + path, headers=headers, meta=meta, dont_filter=True, **arguments)
 
-    async def read(self, path: str, parse: Parser, first: bool = False) -> Reading:
-        """A file that the crawl cannot do without. Unavailable if it cannot be had, Malformed if it cannot be read."""
-        validator = await self.ledger.validator(path)
+    async def read(
+        self, path: str, parse: Parser, first: bool = False, tries: int | None = None, conditional: bool = True
+    ) -> Reading:
+        """An index file. Unavailable if it cannot be had, Malformed if it cannot be read.
+
+        `parse` is given the payload and a list for what it leaves out. `first`: of the crawl. `tries` bounds the
+        retries of a file that others can stand in for.
+        """
+        validator = await self.ledger.validator(path) if conditional else None
+        meta = {} if tries is None else {"max_retry_times": tries}
         for retries_left in reversed(range(1 + MALFORMED_RETRIES)):
-            response = await (self._fetch_first if first else self._fetch)(self.request(path, validator))
+            response = await (self._fetch_first if first else self._fetch)(self.request(path, validator, meta=meta))
             if response.status == 304:
-                return Reading(None, validator, seen_at(response))
+                return Reading(None, validator, self.dates.now(response))
             try:
-                content = self.parse(response, parse)
-                return Reading(content, index_validator(response), seen_at(response))
+                content, problems = self.parse(response, parse)
             except Malformed:
                 if not retries_left:
                     raise
                 await asyncio.sleep(self.crawler.settings.getfloat("CHAN_INDEX_INTERVAL"))
+            else:
+                self.report(response, problems)
+                return Reading(content, self.index_validator(response), self.dates.now(response), problems)
         raise AssertionError("not reached")
 
-    def parse(self, response: Response, parse: Parser) -> Any:
-        """The content of an answer; Malformed, and the answer set aside, if it has none."""
+    def parse(self, response: Response, parse: Parser) -> tuple[Any, list[str]]:
+        """The content of an answer, and what in it was left out or mended; Malformed, and the answer set aside, if
+        it has none."""
+        problems: list[str] = []
         try:
-            return parse(loads(response.body))
+            payload, mends = mended(response.body)
+            content = parse(payload, problems)
         except Malformed as error:
             self.set_aside(response, str(error))
             raise
+        if mends:
+            self.set_aside(response, "; ".join(mends))
+        return content, problems
+
+    def report(self, response: Response, problems: Sequence[str]) -> None:
+        """Set an answer aside in which something could not be read."""
+        if problems:
+            self.set_aside(response, "; ".join(problems[:10]))
 
     def set_aside(self, response: Response, reason: str) -> None:
         self.quarantine.set_aside(urlsplit(response.url).path, response.body, reason)
+
+    # --- times
+
+    def http_last_modified(self, response: Response) -> str | None:
+        return self.dates.last_modified(response)
+
+    def index_validator(self, response: Response) -> str | None:
+        """The If-Modified-Since of an index file's next fetch."""
+        return conditional.strong_validator(self.dates.last_modified(response), header(response, "Date"))
+
+    def look_at(self, response: Response, is_own: bool = True) -> Look:
+        """How an answer is compared with what is held; `is_own` for a thread's own page."""
+        validator = self.dates.last_modified(response)
+        body = f"{'' if is_own else urlsplit(response.url).path} {validator}".strip()
+        return Look(self.dates.now(response), http_time(validator), body, is_own, validator if is_own else None)
+
+    # --- the network
 
     async def _fetch(self, request: Request) -> Response:
         try:
             response = await self.crawler.engine.download_async(request)
         except Exception as error:  # whatever the network or a middleware came up with, when all retries are used up
             raise Unavailable(str(error) or type(error).__name__) from None
-        if response.status not in (200, 304):
-            raise Unavailable(f"answered {response.status}")
-        return response
+        return _usable(request, response)
 
     async def _fetch_first(self, request: Request) -> Response:
         """The first file of a crawl. A source that does not even take a connection is not waited for.
@@ -99,9 +152,7 @@ class ChanClient:
         """
         once = request.replace(meta=request.meta | {"dont_retry": True})
         try:
-            response = await self.crawler.engine.download_async(once)
-            if response.status in (200, 304):
-                return response
+            return _usable(once, await self.crawler.engine.download_async(once))
         except UNREACHABLE as error:
             raise unreachable(self.source, "CHAN_API_URL", error, once) from None
         except Exception as error:
@@ -109,35 +160,25 @@ class ChanClient:
         return await self._fetch(request)
 
 
+def _usable(request: Request, response: Response) -> Response:
+    refusal = refusal_of(request, response)
+    if refusal is not None or response.status not in (200, 304):
+        raise Unavailable(f"answered {refusal or response.status}", response.status, refusal)
+    return response
+
+
+def plausible(entries: dict[int, IndexEntry], at: datetime) -> dict[int, IndexEntry]:
+    """The entries of an index, without times of modification that lie in the future."""
+    latest = (at + FAR).timestamp()
+    return {
+        no: entry if (entry.last_modified or 0) <= latest else replace(entry, last_modified=None)
+        for no, entry in entries.items()
+    }
+
+
 def source_of(crawler: Crawler) -> str:
     """The address of the API, without a slash at its end."""
     return str(crawler.settings["CHAN_API_URL"]).rstrip("/")
-
-
-def header(response: Response, name: str) -> str | None:
-    value = response.headers.get(name)
-    return value.decode("latin-1") if value else None
-
-
-def http_last_modified(response: Response) -> str | None:
-    return header(response, "Last-Modified")
-
-
-def index_validator(response: Response) -> str | None:
-    """The If-Modified-Since of an index file's next fetch."""
-    return conditional.strong_validator(http_last_modified(response), header(response, "Date"))
-
-
-def seen_at(response: Response) -> datetime:
-    """The server's time at an answer; its payload speaks of that clock. Ours if it does not tell."""
-    return conditional.http_time(header(response, "Date")) or datetime.now(UTC)
-
-
-def look_at(response: Response, is_own: bool = True) -> Look:
-    """How an answer is compared with what is held; `is_own` for a thread's own page."""
-    validator = http_last_modified(response)
-    body = f"{'' if is_own else urlsplit(response.url).path} {validator}".strip()
-    return Look(seen_at(response), conditional.http_time(validator), body, is_own, validator if is_own else None)
 
 
 async def refuse_mixed_sources(ledger: Ledger, source: str) -> None:
@@ -162,4 +203,8 @@ def is_local(url: str) -> bool:
 
 def reason_of(failure: Failure) -> str:
     """Why a request came to nothing, in words."""
+    response = getattr(failure.value, "response", None)
+    if response is not None:
+        request: Request = failure.request  # type: ignore[attr-defined]
+        return f"answered {refusal_of(request, response) or response.status}"
     return failure.getErrorMessage() or type(failure.value).__name__

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from email.utils import formatdate, parsedate_to_datetime
-
 from chancrawl.fourchan import IndexEntry
+from chancrawl.http import http_date, http_time
 from chancrawl.items import Thread
 
 
@@ -44,22 +42,3 @@ def strong_validator(last_modified: str | None, date: str | None) -> str | None:
     if modified is None or answered is None or (answered - modified).total_seconds() >= 1:
         return last_modified
     return http_date(modified.timestamp() - 1)
-
-
-def http_time(value: str | None) -> datetime | None:
-    """A Last-Modified or Date header as a time; None if there is none or it cannot be read."""
-    if not value:
-        return None
-    try:
-        time = parsedate_to_datetime(value)
-        return time.astimezone(UTC) if time.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
-
-
-def http_date(seconds: float) -> str:
-    """
-    >>> http_date(0)
-    'Thu, 01 Jan 1970 00:00:00 GMT'
-    """
-    return formatdate(seconds, usegmt=True)

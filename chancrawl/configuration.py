@@ -131,7 +131,9 @@ def check(settings: BaseSettings) -> None:
                 continue
         kind = "a whole number" if convert is int else "a number"
         raise UserError(f"{name} is {settings.get(name)!r}; it has to be {kind}, {lowest:g} or more.")
-    for name in ("SANDBOX", "SENTIMENT"):
+    if settings.get("X_FOLLOW") not in ("number", "name"):
+        raise UserError(f"X_FOLLOW is {settings.get('X_FOLLOW')!r}; it has to be number or name.")
+    for name in ("SANDBOX", "SENTIMENT", "X_BILL_INCLUDES"):
         value = str(settings.get(name)).lower()
         if value not in ("0", "1", "true", "false", "none", ""):
             raise UserError(f"{name} is {settings.get(name)!r}; it has to be 1 or 0.")
@@ -204,6 +206,9 @@ NUMBERS: dict[str, int | float] = {
     "BATCH_SIZE": 1,
     "SPOOL_MB": 0.0,
     "DISK_PATIENCE": 0.0,
+    "QUARANTINE_MB": 0.0,
+    "CLOCK_TOLERANCE": 1.0,
+    "SOURCE_PATIENCE": 1.0,
     "BATCH_SECONDS": 0.1,
     "BACKOFF_MAX": 1.0,
     "CHAN_INDEX_INTERVAL": 0.0,

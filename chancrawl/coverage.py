@@ -6,10 +6,10 @@ that is missing (deleted before anybody looked, or not yet read).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from math import ceil
 
 from chancrawl.known import IMPLAUSIBLE
@@ -43,7 +43,8 @@ class Hour:
     held: int = 0
     deleted: int = 0
     missing: list[tuple[int, int]] = field(default_factory=list)
-    delays: list[float] = field(default_factory=list)
+    delays: Counter[int] = field(default_factory=Counter)
+    """How many posts were seen so many seconds after they were made."""
     unwatched: timedelta = timedelta()
 
     @property
@@ -57,9 +58,12 @@ class Hour:
 
     def delay(self, share: float) -> float | None:
         """Seconds from a post's time until it was seen; 0.5 is the median, 0.95 the 95th percentile (nearest rank)."""
-        if not self.delays:
-            return None
-        return sorted(self.delays)[max(ceil(share * len(self.delays)) - 1, 0)]
+        rank = max(ceil(share * self.delays.total()), 1)
+        for seconds, number in sorted(self.delays.items()):
+            rank -= number
+            if rank <= 0:
+                return float(seconds)
+        return None
 
 
 @dataclass(slots=True)
@@ -70,8 +74,8 @@ class Coverage:
     pauses: list[tuple[datetime, datetime]]
 
 
-def account(posts: Iterable[HeldPost], looks: Sequence[Look]) -> Coverage:
-    """Posts by number and looks by time, each in order.
+def account(posts: Iterable[HeldPost], looks: Iterable[Look]) -> Coverage:
+    """Posts by number and looks by time, each in order; either is gone through once, whatever its length.
 
     What was on the board before anybody looked does not count: only what was posted since.
     """
@@ -81,8 +85,19 @@ def account(posts: Iterable[HeldPost], looks: Sequence[Look]) -> Coverage:
         start = time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         return hours.setdefault(start, Hour(start))
 
-    last = looks[0].newest_no if looks else None
-    began = looks[0].polled_at if looks else None
+    first: Look | None = None
+    highest: Look | None = None
+    pauses: list[tuple[datetime, datetime]] = []
+    before: Look | None = None
+    for look in looks:
+        first = first or look
+        if look.newest_no is not None and (highest is None or look.newest_no > (highest.newest_no or 0)):
+            highest = look
+        if before is not None:
+            pauses += _pause(before, look)
+        before = look
+    last = first.newest_no if first else None
+    began = first.polled_at if first else None
     for post in posts:
         began = began or post.first_seen_at  # a board that was only passed over has no looks: the oldest post tells
         if last is None and post.posted_at < began:
@@ -94,14 +109,11 @@ def account(posts: Iterable[HeldPost], looks: Sequence[Look]) -> Coverage:
             hour.missing.append((last + 1, post.no - 1))
         hour.held += 1
         hour.deleted += post.deleted_at is not None
-        hour.delays.append(max((post.first_seen_at - post.posted_at).total_seconds(), 0.0))
+        hour.delays[max(round((post.first_seen_at - post.posted_at).total_seconds()), 0)] += 1
         last = post.no
-    newest = max((look.newest_no for look in looks if look.newest_no is not None), default=None)
-    if newest is not None and last is not None and newest > last:
-        seen = next(look for look in looks if look.newest_no == newest)
-        hour_of(seen.polled_at).missing.append((last + 1, newest))
+    if highest is not None and highest.newest_no is not None and last is not None and highest.newest_no > last:
+        hour_of(highest.polled_at).missing.append((last + 1, highest.newest_no))
 
-    pauses = _pauses(looks)
     for start, end in pauses:
         while start < end:
             hour = hour_of(start)
@@ -111,11 +123,19 @@ def account(posts: Iterable[HeldPost], looks: Sequence[Look]) -> Coverage:
     return Coverage(sorted(hours.values(), key=lambda hour: hour.start), pauses)
 
 
-def _pauses(looks: Sequence[Look]) -> list[tuple[datetime, datetime]]:
-    pauses = []
-    for before, look in pairwise(looks):
-        if look.longest_gap is None:  # another crawl
-            pauses.append((before.polled_at, look.polled_at))
-        elif look.longest_gap > UNWATCHED.total_seconds():
-            pauses.append((look.polled_at - timedelta(seconds=look.longest_gap), look.polled_at))
-    return [(start, end) for start, end in pauses if end > start]
+def _pause(before: Look, look: Look) -> list[tuple[datetime, datetime]]:
+    """The time between two looks in which nobody was watching, if there is one."""
+    start = look.polled_at
+    if look.longest_gap is None:  # another crawl
+        start = before.polled_at
+    elif look.longest_gap > UNWATCHED.total_seconds():
+        start = look.polled_at - timedelta(seconds=look.longest_gap)
+    return [(start, look.polled_at)] if look.polled_at > start else []
+
+
+def between(coverage: Coverage, since: datetime | None, until: datetime | None) -> Coverage:
+    """The part of a board's account that lies between two times; whole hours."""
+    first, last = since or datetime.min.replace(tzinfo=UTC), until or datetime.max.replace(tzinfo=UTC)
+    hours = [hour for hour in coverage.hours if hour.start < last and hour.start + timedelta(hours=1) > first]
+    pauses = [(max(start, first), min(end, last)) for start, end in coverage.pauses if start < last and end > first]
+    return Coverage(hours, pauses)

@@ -65,9 +65,9 @@ def read(lines: Iterable[str], place: str) -> list[Credential]:
     """
     reader = csv.reader(lines)
     try:
-        header = [name.strip().lower() for name in next(reader, [])]
+        header = [column_of(name) for name in next(reader, [])]
         missing = [name for name in COLUMNS if name not in header]
-        if missing:
+        if missing and BEARER not in header:
             raise UserError(
                 f"{place} has no column {', '.join(missing)}; its first line has to be {','.join(COLUMNS)}."
             )
@@ -77,7 +77,8 @@ def read(lines: Iterable[str], place: str) -> list[Credential]:
             if not any(cells):
                 continue
             line = f"line {reader.line_num}"
-            if len(cells) < len(header) and not (header[-1] == BEARER and len(cells) == len(header) - 1):
+            is_short = len(header) > 1 and header[-1] == BEARER and len(cells) == len(header) - 1
+            if len(cells) < len(header) and not is_short:
                 raise UserError(f"{place}, {line}: {header[len(cells)]} is missing.")
             for credential in _of_row(dict(zip(header, cells, strict=False)), place, line):
                 found.setdefault(credential.key, credential)
@@ -88,13 +89,33 @@ def read(lines: Iterable[str], place: str) -> list[Credential]:
     return list(found.values())
 
 
+ALIASES = {
+    "api_key": "consumer_key",
+    "api_key_secret": "consumer_secret",
+    "api_secret": "consumer_secret",
+    "api_secret_key": "consumer_secret",
+    "access_secret": "access_token_secret",
+    "bearer": BEARER,
+}
+"""Names that X's console and other tools have for the columns."""
+
+
+def column_of(name: str) -> str:
+    """
+    >>> column_of(" API Key Secret"), column_of("bearer_token")
+    ('consumer_secret', 'bearer_token')
+    """
+    name = "_".join(name.strip().strip('"').lower().split())
+    return ALIASES.get(name, name)
+
+
 def _of_row(row: dict[str, str], place: str, line: str) -> list[Credential]:
-    consumer_key, consumer_secret, token, token_secret = (Secret(row[name]) for name in COLUMNS)
+    consumer_key, consumer_secret, token, token_secret = (Secret(row.get(name, "")) for name in COLUMNS)
     bearer = Secret(row.get(BEARER, ""))
     credentials = []
     if token or token_secret or not bearer:
         for name in COLUMNS:
-            if not row[name]:
+            if not row.get(name):
                 raise UserError(f"{place}, {line}: {name} is missing.")
         credentials.append(
             Credential(line, key_of("user", token), False, consumer_key, consumer_secret, token, token_secret)
@@ -236,8 +257,11 @@ LONGEST_PAUSE = 900.0
 PATIENCE = 30.0
 """So many seconds of pauses in all are credentials tried again that were refused all at once."""
 
-DEFINITE = ("out of credits",)
+DEFINITE = ("out of credits", "over its cap", "not entitled, as X says")
 """Refusals that no outage explains."""
+
+LONGEST_WINDOW = 86_400.0
+"""Seconds; a window that ends later is none: X has windows of 15 minutes and of 24 hours."""
 
 
 class Pool:
@@ -261,6 +285,7 @@ class Pool:
         self.standings: dict[tuple[str, str], Standing] = {}
         self.outage_rounds = 0
         self.outage_until = 0.0
+        self.details: dict[tuple[str, str], str] = {}  # what X says of a refusal, by credential and endpoint
 
     def standing(self, key: str, endpoint: str) -> Standing:
         return self.standings.setdefault((key, endpoint), Standing())
@@ -269,20 +294,21 @@ class Pool:
     def in_flight(self) -> int:
         return sum(standing.in_flight for standing in self.standings.values())
 
-    def usable(self, endpoint: str) -> list[Credential]:
-        """Those that are not given up, here or everywhere."""
+    def usable(self, endpoint: str, avoid: Collection[str] = ()) -> list[Credential]:
+        """Those that are not given up, here or everywhere; `avoid` leaves some out."""
         return [
             credential
             for credential in self.credentials.values()
-            if (credential.is_app or endpoint not in self.app_only)
+            if credential.key not in avoid
+            and (credential.is_app or endpoint not in self.app_only)
             and self.standing(credential.key, endpoint).retired is None
             and self.standing(credential.key, EVERYWHERE).retired is None
         ]
 
-    def next(self, endpoint: str, now: float) -> Credential | float | None:
+    def next(self, endpoint: str, now: float, avoid: Collection[str] = ()) -> Credential | float | None:
         """The credential for the next call, or seconds until one is free (inf: when an answer comes); None: never."""
         server_now = self.clock.at(now)
-        usable = self.usable(endpoint)
+        usable = self.usable(endpoint, avoid)
         if not usable:
             return None
         trusted = [credential for credential in usable if not self._is_doubted(credential.key, endpoint)]
@@ -349,10 +375,15 @@ class Pool:
         standing.closed_until = max(standing.closed_until, now + pause)
         return pause
 
-    def refused(self, call: Call, why: str, everywhere: bool, now: float, told: Limit | None = None) -> None:
-        """A 401, 402 or 403."""
+    def refused(
+        self, call: Call, why: str, everywhere: bool, now: float, told: Limit | None = None, detail: str = ""
+    ) -> None:
+        """A 401, 402 or 403, or a 429 of a cap; `detail` are X's own words."""
         self._answered(call, told)
-        doubtful = self.standing(call.key, EVERYWHERE if everywhere else call.endpoint)
+        place = EVERYWHERE if everywhere else call.endpoint
+        doubtful = self.standing(call.key, place)
+        if detail:
+            self.details[call.key, place] = detail
         if why in DEFINITE:
             doubtful.retired = why
             return

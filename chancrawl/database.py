@@ -36,7 +36,7 @@ ALL_PRIVILEGES = """
 SELECT coalesce(bool_and(has_table_privilege(name, privilege)), false)
     AND has_database_privilege(current_database(), 'TEMPORARY')
 FROM unnest(ARRAY['boards', 'threads', 'posts', 'post_revisions', 'validators', 'board_polls', 'accounts', 'handles',
-                  'feeds', 'tweets', 'trends', 'credential_limits', 'spending', 'runs', 'spools']) AS name,
+                  'feeds', 'gaps', 'tweets', 'trends', 'credential_limits', 'spending', 'runs', 'spools']) AS name,
      unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS privilege
 """
 
@@ -56,6 +56,7 @@ class PostgresStore:
         self.version: int | None = None
         self.database_id: str | None = None
         self.place = "PostgreSQL"
+        self._streams = 0
 
     @property
     def ready(self) -> bool:
@@ -64,6 +65,13 @@ class PostgresStore:
 
     def open(self) -> None:
         """Connect, and bring the tables up to date if there are some of an earlier version."""
+        self._connect()
+        if self.version is not None and not self.ready:
+            self._migrate()
+        self._check_privileges()
+
+    def _connect(self) -> None:
+        """UserError if that cannot be."""
         try:
             self.connect()
         except InsufficientPrivilege:
@@ -74,9 +82,6 @@ class PostgresStore:
                 "DATABASE_URL (postgresql://user:password@host:5432/name), or leave it out to write CSV files.",
                 reason="store_unavailable",
             ) from None
-        if self.version is not None and not self.ready:
-            self._migrate()
-        self._check_privileges()
 
     def connect(self) -> None:
         self.close()
@@ -85,6 +90,13 @@ class PostgresStore:
         )
         parameters = self.connection.info.dsn_parameters
         self.place = f"the database {parameters.get('dbname')} on {parameters.get('host') or 'this machine'}"
+        encoding = self.connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise UserError(
+                f"The encoding of {self.place} is {encoding}, which cannot hold every text: create one "
+                "in UTF8 (CREATE DATABASE name TEMPLATE template0 ENCODING 'UTF8') and name it in DATABASE_URL.",
+                reason="store_unavailable",
+            )
         with self.connection, self.connection.cursor() as cursor:
             cursor.execute(TIMEOUTS)
             self._read_version(cursor)
@@ -170,13 +182,22 @@ class PostgresStore:
             return list(cursor.fetchall()) if cursor.description else []
 
     def open_to_read(self) -> None:
-        self.open()
+        """Connect; the right to read is enough, and nothing is changed."""
+        self._connect()
+        if self.version is None:
+            raise UserError(
+                f"{self.place[0].upper() + self.place[1:]} has no tables of chancrawl: nothing was collected yet."
+            )
         if not self.ready:
-            raise UserError(f"{self.place.capitalize()} has no tables of chancrawl: nothing was collected yet.")
+            raise UserError(
+                f"The tables in {self.place} are of version {self.version}, and this chancrawl reads version "
+                f"{migrations.VERSION}: run `scrapy initdb` as their owner."
+            )
 
     def stream(self, sql: str, *parameters: Any) -> Iterator[Any]:
         """The answer to a query, row by row, whatever its length."""
-        with self.connection, self.connection.cursor(name="stream") as cursor:
+        self._streams += 1
+        with self.connection.cursor(name=f"stream{self._streams}") as cursor:
             cursor.itersize = 10_000
             cursor.execute(sql.replace("?", "%s"), parameters)
             yield from cursor

@@ -1,4 +1,4 @@
-"""The mistakes that are the user's to mend."""
+"""The mistakes that are the user's to mend, and words for what users are told."""
 
 from __future__ import annotations
 
@@ -59,3 +59,13 @@ def store_failed(place: str, why: str) -> UserError:
 def first_line(error: BaseException) -> str:
     """What an error says, without the hints and positions on its further lines."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def counted(number: int, noun: str) -> str:
+    """
+    >>> counted(1, "post"), counted(1200, "post"), counted(2, "query")
+    ('1 post', '1,200 posts', '2 queries')
+    """
+    if number != 1:
+        noun = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+    return f"{number:,} {noun}"

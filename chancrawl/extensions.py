@@ -14,7 +14,9 @@ from scrapy.utils.asyncio import AsyncioLoopingCall, create_looping_call
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
+from chancrawl.errors import counted
 from chancrawl.ledger import Ledger
+from chancrawl.verdict import incomplete
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +100,8 @@ class Report:
             return  # nothing was done, and why has been said
         is_stored = not self.number("store/not_written") and not self.number("spool/rows")
         stopped = "Stopped; what was fetched is stored" if is_stored else "Stopped"
-        ends = {"finished": "Done", "shutdown": stopped}
+        missing = incomplete(self.stats.get_stats(), reason == "finished")
+        ends = {"finished": "Incomplete" if missing else "Done", "shutdown": stopped}
         place = Ledger.of(self.crawler).store.place
         lines = [
             f"{ends.get(reason, f'Ended early ({reason})')}.",
@@ -106,6 +109,7 @@ class Report:
             f"  stored in  {place}",
             f"  cost       {self.cost()}",
         ]
+        lines += [f"  incomplete {line}" for line in missing]
         lines += [f"  attention  {line}" for line in self.attention()]
         logger.info("\n".join(lines))
 
@@ -128,9 +132,12 @@ class Report:
     def attention(self) -> list[str]:
         """What a person should look at; nothing is lost silently."""
         notes = {
-            "quarantine/payloads": "payloads with something unreadable set aside in CSV_FOLDER/quarantine",
-            "quarantine/not_kept": "of them could not even be kept there",
+            "backoff/refusals": f"answers were refusals; the last one: {self.stats.get_value('backoff/refusal')}",
+            "clock/not_believed": "answers with a time that cannot be right",
+            "quarantine/payloads": "payloads with something unreadable; examples are in CSV_FOLDER/quarantine",
+            "quarantine/not_kept": "of them, or rows, could not be kept there",
             "chan/indexes_failed": "indexes could not be fetched or read",
+            "chan/unwatched": "times nobody looked at a board for more than ten minutes; see scrapy coverage",
             "chan/indexes_not_believed": "indexes not believed, with far fewer threads than before",
             "chan/threads_failed": "threads could not be fetched; the next run asks for them again",
             "chan/threads_vanished": "threads were not there, or no more",
@@ -139,10 +146,15 @@ class Report:
             "x/accounts/suspended": "suspended",
             "x/accounts/protected": "protected",
             "x/accounts/missing": "missing",
-            "x/walks_failed": "timelines or searches were not read to their end; the next run goes on with them",
+            "x/accounts/blocked": "not protected, and closed to all credentials",
+            "x/names_taken": "names of the list have passed to somebody else, or to nobody; see the log",
+            "x/gaps": "intervals of timelines or searches cannot be read any more; see scrapy coverage",
+            "x/walks_failed": "timelines were not read to their end; the next run goes on with them",
+            "x/queries_failed": "searches were not read to their end; the next run goes on with them",
             "x/places_failed": "lists of trends could not be read",
             "x/credentials_retired": "credentials were refused and are not used any more",
-            "store/rejected": "rows that the database rejects set aside in CSV_FOLDER/quarantine",
+            "store/rejected": "rows could not be stored; `scrapy quarantine` shows them",
+            "store/held_back": "states wait for rows that are not stored: the next run reads them again",
             "store/not_written": "rows not written; the next run fetches them again",
             "spool/rows": "rows wait in CSV_FOLDER/spool for the database",
             "spool/damaged": "batches of the spool were damaged, and are kept there",
@@ -152,16 +164,6 @@ class Report:
     def number(self, stat: str) -> int:
         value: int = self.stats.get_value(stat, 0)
         return value
-
-
-def counted(number: int, noun: str) -> str:
-    """
-    >>> counted(1, "post"), counted(1200, "post"), counted(2, "query")
-    ('1 post', '1,200 posts', '2 queries')
-    """
-    if number != 1:
-        noun = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
-    return f"{number:,} {noun}"
 
 
 def size(number: float) -> str:

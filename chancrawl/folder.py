@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import json
 import os
+import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from chancrawl.appending import FILES_TABLE, DiskFull, Files, is_full, transaction
 from chancrawl.errors import UserError, first_line
-from chancrawl.items import Account, Board, Feed, Handle, Poll, Thread, Trend, columns
+from chancrawl.items import Account, Board, Feed, Gap, Handle, Poll, Thread, Trend, columns
 from chancrawl.locking import locked
 
 
@@ -30,6 +33,9 @@ class CsvStore:
         self.folder = folder
         self.place = f"the folder {folder}"
         self.connection: Any = None
+        self.stems: dict[int, str] = {}
+        """The names of the files in twitter/, by account."""
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
         self._locks: dict[Path, int] = {}
 
     def open(self) -> None:
@@ -87,6 +93,25 @@ class CsvStore:
                 "CSV_FOLDER."
             ) from None
         self.connection = connection
+        self.stems = dict(connection.execute("SELECT author_id, stem FROM account_files"))
+
+    def columns_in(self, path: str) -> list[str] | None:
+        """The columns of a file as its first line names them; None for one that is still to be written.
+
+        A file that an earlier version began keeps its columns: rows of another form would make it unreadable.
+        """
+        try:
+            with (self.folder / path).open(encoding="utf-8", newline="") as file:
+                return next(csv.reader(file), None)
+        except OSError:
+            return None
+
+    def rows_in(self, sql: str, keys: Collection[Any], *before: Any) -> Iterator[Any]:
+        """The answer to a query for any number of keys, which stand as {} in it, behind the parameters `before`."""
+        wanted = list(keys)
+        for start in range(0, len(wanted), 500):
+            some = wanted[start : start + 500]
+            yield from self.connection.execute(sql.format(", ".join("?" * len(some))), (*before, *some))
 
     def _claim(self) -> None:
         """Keep other crawls out of a folder that is not there yet: two that start at once are not both to ask."""
@@ -120,7 +145,20 @@ class CsvStore:
                 known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
                 if column.split()[0] not in known:
                     connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+            if version < 3:
+                self._name_account_files(connection)
             connection.execute(f"PRAGMA user_version = {LEDGER_VERSION}")
+
+    def _name_account_files(self, connection: sqlite3.Connection) -> None:
+        """The files of accounts that earlier versions began: by the first of its names that has one."""
+        for number, username, former in connection.execute(
+            "SELECT id, username, former_usernames FROM accounts ORDER BY first_seen_at"
+        ).fetchall():
+            for name in [*json.loads(former or "[]"), username]:
+                if (self.folder / "twitter" / f"{name}.csv").exists():
+                    connection.execute("INSERT OR IGNORE INTO account_files VALUES (?, ?)", (number, name))
+                    break
+        connection.execute("UPDATE feeds SET timeline_at = visited_at WHERE feed LIKE 'timeline:%'")
 
     def prepare(self) -> None:
         if self.connection is None:
@@ -135,7 +173,22 @@ class CsvStore:
         file = self.folder / "ledger.sqlite"
         if not file.exists():
             raise UserError(f"There is no ledger {file}: nothing was collected yet, or CSV_FOLDER is another folder.")
-        self.connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
+        try:
+            self.connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
+            (version,) = self.connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.OperationalError:
+            # Who may only read the folder cannot take part in its write-ahead log: a copy does.
+            self._copy = tempfile.TemporaryDirectory()
+            for part in (file, file.with_name(f"{file.name}-wal")):
+                if part.exists():
+                    shutil.copy(part, self._copy.name)
+            self.connection = sqlite3.connect(Path(self._copy.name) / file.name)
+            (version,) = self.connection.execute("PRAGMA user_version").fetchone()
+        if version != LEDGER_VERSION:
+            raise UserError(
+                f"The ledger {file} is of version {version}, and this chancrawl reads version {LEDGER_VERSION}: the "
+                "next crawl into the folder brings it up to date."
+            )
 
     def stream(self, sql: str, *parameters: Any) -> Iterator[Any]:
         """The answer to a query, row by row, whatever its length."""
@@ -144,20 +197,26 @@ class CsvStore:
     def close(self) -> None:
         if self.connection is not None:
             self.connection.close()
+        if self._copy is not None:
+            self._copy.cleanup()
         for lock in self._locks.values():
             os.close(lock)
         self._locks.clear()
 
 
-LEDGER_VERSION = 2
+LEDGER_VERSION = 3
 LEDGER_COLUMNS = (
     ("posts", "posted_at TEXT"),
     ("runs", "dollars REAL"),
     ("files", "crc INTEGER"),
     ("files", "changed_ns INTEGER"),
     ("files", "announced INTEGER"),
+    ("boards", "gone_at TEXT"),
+    ("feeds", "timeline_at TEXT"),
+    ("feeds", "bottom_at TEXT"),
+    ("tweets", "found_in TEXT"),
 )
-"""What tables of version 1 lack, which was not written down."""
+"""What tables of earlier versions lack."""
 
 # The part of schema.sql that the ledger needs, and the committed length of every CSV file. SQLite has no types for
 # times and booleans: times are ISO 8601 texts.
@@ -167,6 +226,7 @@ CREATE TABLE IF NOT EXISTS threads (board TEXT, no INTEGER, {threads}, PRIMARY K
 CREATE TABLE IF NOT EXISTS posts (board TEXT, thread_no INTEGER, no INTEGER, digest INTEGER, revision INTEGER,
     posted_at TEXT, first_seen_at TEXT, deleted_at TEXT, deletion_confirmed_at TEXT,
     PRIMARY KEY (board, thread_no, no)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS posts_no ON posts (board, no);
 CREATE TABLE IF NOT EXISTS validators (path TEXT PRIMARY KEY, last_modified TEXT);
 CREATE TABLE IF NOT EXISTS board_polls (board TEXT, polled_at TEXT, {polls}, PRIMARY KEY (board, polled_at))
     WITHOUT ROWID;
@@ -176,8 +236,10 @@ CREATE TABLE IF NOT EXISTS runs (run_id INTEGER PRIMARY KEY, spider TEXT, argume
 CREATE TABLE IF NOT EXISTS accounts (id INTEGER PRIMARY KEY, {accounts});
 CREATE TABLE IF NOT EXISTS handles (handle TEXT PRIMARY KEY, {handles}) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS feeds (feed TEXT PRIMARY KEY, {feeds}) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS gaps (feed TEXT, before_id INTEGER, {gaps}, PRIMARY KEY (feed, before_id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS account_files (author_id INTEGER PRIMARY KEY, stem TEXT UNIQUE COLLATE NOCASE);
 CREATE TABLE IF NOT EXISTS tweets (id INTEGER PRIMARY KEY, retweeted_username TEXT, metrics TEXT, first_seen_at TEXT,
-    last_seen_at TEXT);
+    last_seen_at TEXT, found_in TEXT);
 CREATE TABLE IF NOT EXISTS trends ({trends}, PRIMARY KEY (woeid, seen_at, rank)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS credential_limits (credential TEXT, endpoint TEXT, call_limit INTEGER, remaining INTEGER,
     reset_at REAL, retired TEXT, retired_at TEXT, PRIMARY KEY (credential, endpoint)) WITHOUT ROWID;
@@ -191,5 +253,6 @@ CREATE TABLE IF NOT EXISTS spending (day TEXT PRIMARY KEY, posts INTEGER, users 
     accounts=", ".join(columns(Account)[1:]),
     handles=", ".join(columns(Handle)[1:]),
     feeds=", ".join(columns(Feed)[1:]),
+    gaps=", ".join(columns(Gap)[2:]),
     trends=", ".join(columns(Trend)),
 )

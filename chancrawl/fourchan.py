@@ -15,6 +15,15 @@ from chancrawl import markup
 from chancrawl.items import Board, Post, Raw, Thread
 from chancrawl.payload import Fields, Malformed, digest
 
+
+class Stub(Exception):
+    """A thread's page is what the site serves for some threads that are gone: one post without a number, nothing else.
+
+    `{"posts": [{"resto": 0, "name": "Anonymous", "replies": 0, "images": 0, "unique_ips": 1, "semantic_url": null}]}`.
+    It means what a 404 means.
+    """
+
+
 BOARDS = "/boards.json"
 
 
@@ -73,6 +82,9 @@ class Page:
     omitted: int = 0
     digests: dict[int, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    """Posts that cannot be read: the page is worth another look."""
+    oddities: list[str] = field(default_factory=list)
+    """Keys of the thread that have another type than they should; no post is lost by them."""
 
     @property
     def adds_up(self) -> bool:
@@ -100,14 +112,20 @@ def sheds(thread: Thread) -> bool:
 # --- whole payloads
 
 
-def parse_boards(payload: Any) -> list[Board]:
-    """boards.json: `{"boards": [{"board": "po", "title": …, "is_archived": 1}, …]}`."""
+def parse_boards(payload: Any, problems: list[str] | None = None) -> list[Board]:
+    """boards.json: `{"boards": [{"board": "po", "title": …, "is_archived": 1}, …]}`.
+
+    Odd entries are left out, and named in `problems`.
+    """
     entries = payload.get("boards") if isinstance(payload, dict) else None
     if not isinstance(entries, list):
         raise Malformed("boards.json without a list of boards")
     boards = []
     for raw in entries:
-        if isinstance(raw, dict) and _is_name(name := raw.get("board")):
+        if not (isinstance(raw, dict) and _is_name(name := raw.get("board"))):
+            if problems is not None:
+                problems.append("a board without a name")
+        else:
             read = Fields(raw)
             digest(raw)
             boards.append(
@@ -136,55 +154,74 @@ def parse_index(payload: Any, problems: list[str] | None = None) -> dict[int, In
     """threads.json: `[{"page": 1, "threads": [{"no": 570368, "last_modified": 1546294897, "replies": 2}, …]}, …]`.
 
     And catalog.json, which has the whole opening post there, with `last_replies` in it. In bump order, the thread
-    bumped last first. Odd entries are Malformed, or left out and named in `problems`.
+    bumped last first. Odd entries are left out and named in `problems`; Malformed if all are odd.
     """
     if not isinstance(payload, list):
         raise Malformed("an index that is no list of pages")
+    problems = [] if problems is None else problems
     entries: dict[int, IndexEntry] = {}
     for page in payload:
         threads = page.get("threads") if isinstance(page, dict) else None
         if not isinstance(threads, list):
-            raise Malformed("an index page without a list of threads")
+            problems.append("an index page without a list of threads")
+            continue
         for raw in threads:
             _add_entry(entries, raw, 0, problems)
-    return entries
+    return _unless_all_are_odd(entries, problems)
 
 
-def parse_board_page(payload: Any, first: int = 0, problems: list[str] | None = None) -> dict[int, IndexEntry]:
+def parse_board_page(payload: Any, problems: list[str] | None = None, first: int = 0) -> dict[int, IndexEntry]:
     """1.json: `{"threads": [{"posts": [opening post, …, last reply]}, …]}`; `first` is the first thread's position."""
     threads = payload.get("threads") if isinstance(payload, dict) else None
     if not isinstance(threads, list):
         raise Malformed("a page without a list of threads")
+    problems = [] if problems is None else problems
     entries: dict[int, IndexEntry] = {}
     for raw in threads:
         posts = raw.get("posts") if isinstance(raw, dict) else None
         if isinstance(posts, list) and posts and isinstance(posts[0], dict):
             raw = posts[0] | {"last_replies": posts[1:]}
         _add_entry(entries, raw, first, problems)
+    return _unless_all_are_odd(entries, problems)
+
+
+def _unless_all_are_odd(entries: dict[int, IndexEntry], problems: list[str]) -> dict[int, IndexEntry]:
+    if problems and not entries:
+        raise Malformed(problems[0])
     return entries
 
 
-def _add_entry(entries: dict[int, IndexEntry], raw: Any, first: int, problems: list[str] | None) -> None:
+def _add_entry(entries: dict[int, IndexEntry], raw: Any, first: int, problems: list[str]) -> None:
     read = Fields(raw if isinstance(raw, dict) else {})
     no = read.number("no", most=markup.LARGEST_NO)
     if not no:
-        if problems is None:
-            raise Malformed("a thread without a number in the index")
         problems.append("a thread without a number in the index")
         return
     shown = raw if "time" in raw else None
     entries[no] = IndexEntry(no, read.time("last_modified"), read.number("replies"), first + len(entries), shown)
 
 
-def parse_archive(payload: Any) -> list[int]:
-    """archive.json: `[571958, 572866, …]`, the thread archived first in front."""
-    if not isinstance(payload, list) or not all(type(no) is int and 0 < no <= markup.LARGEST_NO for no in payload):
+def parse_archive(payload: Any, problems: list[str] | None = None) -> list[int]:
+    """archive.json: `[571958, 572866, …]`, the thread archived first in front.
+
+    Odd entries are left out and named in `problems`; Malformed if all are odd.
+    """
+    if not isinstance(payload, list):
         raise Malformed("an archive that is no list of thread numbers")
-    return payload
+    numbers = [no for no in payload if type(no) is int and 0 < no <= markup.LARGEST_NO]
+    if len(numbers) < len(payload):
+        if not numbers:
+            raise Malformed("an archive without thread numbers")
+        if problems is not None:
+            problems.append("no thread number in the archive")
+    return list(dict.fromkeys(numbers))
 
 
 def parse_thread(payload: Any, board: str, no: int) -> Page:
-    """thread/N.json: `{"posts": [opening post, reply, …]}`. An odd post costs only itself, the opening post too."""
+    """thread/N.json: `{"posts": [opening post, reply, …]}`. An odd post costs only itself, the opening post too.
+
+    Stub for the page of a thread that is gone.
+    """
     posts = _posts_of(payload)
     page = _page(board, no, posts[0] if _is_opening(posts[0], no) else {}, posts)
     if not page.posts:
@@ -231,6 +268,8 @@ def _posts_of(payload: Any) -> list[Any]:
     posts = payload.get("posts") if isinstance(payload, dict) else None
     if not isinstance(posts, list) or not posts:
         raise Malformed("a thread without posts")
+    if len(posts) == 1 and isinstance(posts[0], dict) and not posts[0].keys() & {"no", "time", "com", "tim"}:
+        raise Stub
     return posts
 
 
@@ -240,7 +279,8 @@ def _is_opening(raw: Any, no: int) -> bool:
 
 def _page(board: str, no: int, opening: Raw, posts: list[Any]) -> Page:
     read = Fields(opening)
-    page = Page(_thread_of(read, board, no), {}, problems=list(read.problems))
+    page = Page(_thread_of(read, board, no), {})
+    page.oddities += read.problems
     for raw in posts:
         problem = _problem_of(raw, no)
         if problem:

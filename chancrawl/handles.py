@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import logging
+import re
 from collections.abc import AsyncIterator, Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,10 +14,14 @@ from scrapy.statscollectors import StatsCollector
 
 from chancrawl.errors import UserError
 from chancrawl.twitter import HANDLE
+from chancrawl.xfields import id_of
 
 logger = logging.getLogger(__name__)
 
 CHUNK = 500
+
+NUMBER_COLUMNS = ("author_id", "user_id", "account_id", "id")
+NAME_COLUMNS = ("username", "handle", "screen_name")
 
 
 def is_file(value: str) -> bool:
@@ -29,25 +35,51 @@ def is_file(value: str) -> bool:
     return "," not in value and len(value) < 250 and Path(value).is_file()
 
 
-def handle_of(line: str) -> str | None:
-    """The handle of a line, without @; None for an empty line or a comment. ValueError if it is none.
+_SITES = re.compile(r"(?:https?://)?(?:www\.|mobile\.|m\.)?(?:x|twitter)\.com/", re.IGNORECASE)
+_PAGES = {"i", "home", "search", "hashtag", "explore", "intent", "settings", "notifications", "messages", "share"}
 
-    >>> handle_of("@NASA  # space"), handle_of("# nobody"), handle_of("https://x.com/esa")
-    ('NASA', None, 'esa')
+
+def handles_of(line: str) -> tuple[list[str], list[str]]:
+    """The handles of a line, without @, and what in it is none. `#` begins a comment.
+
+    Numbers are written id:783214. Digits alone may be a number or a name: they are neither.
+
+    >>> handles_of("@NASA, esa  # space"), handles_of("https://x.com/nasa/status/1?s=20 id:783214")
+    ((['NASA', 'esa'], []), (['nasa', 'id:783214'], []))
+    >>> handles_of("783214 @783214 no-handle")
+    (['783214'], ['783214', 'no-handle'])
     """
-    words = line.split("#", 1)[0].split()
-    if not words:
-        return None
-    name = words[0].strip("\"',").removeprefix("@")
-    for site in ("https://x.com/", "https://twitter.com/"):
-        name = name.removeprefix(site).rstrip("/")
-    if not HANDLE.fullmatch(name):
-        raise ValueError(name)
-    return name
+    plain = line.strip().removeprefix("@")
+    if HANDLE.fullmatch(plain) and not plain.isdigit():
+        return [plain], []  # as most lines are
+    found, odd = [], []
+    for word in re.split(r"[\s,;]+", re.split(r"(?:^|\s)#", line, maxsplit=1)[0]):
+        name = word.strip("\"'")
+        is_address = bool(_SITES.match(name))
+        if is_address:
+            parts = re.split(r"[/?#]", _SITES.sub("", name, count=1))
+            name = f"id:{parts[2]}" if parts[:2] == ["i", "user"] and len(parts) > 2 else parts[0].removeprefix("@")
+        if not name:
+            continue
+        number = id_of(name[3:]) if name.lower().startswith("id:") else None
+        if number is not None:
+            found.append(f"id:{number}")
+            continue
+        plain = name.removeprefix("@")
+        is_name = bool(HANDLE.fullmatch(plain)) and not (is_address and plain.lower() in _PAGES)
+        if is_name and (is_address or name.startswith("@") or not plain.isdigit()):
+            found.append(plain)
+        else:
+            odd.append(word)
+    return found, odd
 
 
 class Handles:
-    """The handles of a file, or of a list between commas, in chunks without repetitions."""
+    """The handles of a file, or of a list between commas, in chunks without repetitions.
+
+    A file has some on each line; a CSV file with a column for numbers (id, author_id, user_id) or names (username,
+    handle, screen_name) is understood too.
+    """
 
     def __init__(self, value: str, stats: StatsCollector) -> None:
         self.value = value
@@ -60,33 +92,59 @@ class Handles:
             yield from enumerate(self.value.split(","), 1)
             return
         try:
-            with Path(self.value).open(encoding="utf-8-sig") as file:
-                yield from enumerate(file, 1)
+            with Path(self.value).open(encoding="utf-8-sig", newline="") as file:
+                first = file.readline()
+                file.seek(0)
+                column = _column(first)
+                if column is None:
+                    yield from enumerate(file, 1)
+                else:
+                    place, is_number = column
+                    for number, row in enumerate(csv.reader(file), 1):
+                        cell = row[place].strip() if number > 1 and len(row) > place else ""
+                        yield number, f"{'id:' if is_number else '@'}{cell.removeprefix('@')}" if cell else ""
         except OSError as error:
             raise UserError(f"handles={self.value}: the file cannot be read ({error.strerror}).") from None
         except UnicodeDecodeError:
             raise UserError(f"handles={self.value}: the file is no text in UTF-8.") from None
+        except csv.Error as error:
+            raise UserError(f"handles={self.value}: the file is no CSV file ({error}).") from None
 
     def _valid(self) -> Iterator[str]:
         found = False
         for number, line in self._lines():
-            try:
-                handle = handle_of(line)
-            except ValueError as error:
+            handles, odd = handles_of(line)
+            for word in odd:
                 self.stats.inc_value("x/handles_invalid")
+                hint = f"write id:{word} for the account with this number, or @{word} for the one with this name" if (
+                    word.isdigit()) else "letters, digits and _, at most 15"  # fmt: skip
                 logger.warning(
-                    "handles=%s, line %d: %r is no handle (letters, digits and _, at most 15); passed over.",
-                    self.value, number, str(error)[:40],
+                    "handles=%s, line %d: %r is no handle (%s); passed over.",
+                    self.value[:200], number, word[:40], hint,
                 )  # fmt: skip
-                continue
-            if handle is not None:
-                found = True
-                yield handle
+            found = found or bool(handles)
+            yield from handles
         if not found:
-            raise UserError(f"handles={self.value}: there is no handle in it; write one a line.")
+            raise UserError(f"handles={self.value[:200]}: there is no handle in it; write one a line.")
+
+    def count(self) -> int | None:
+        """How many handles there are; None for a file that is too long to be read only for that."""
+        if is_file(self.value) and Path(self.value).stat().st_size > 1_000_000:
+            return None
+        return len({handle.lower() for _, line in self._lines() for handle in handles_of(line)[0]})
 
     async def chunks(self) -> AsyncIterator[dict[str, str]]:
         """Handles by their lower case, some hundred at a time."""
         handles = self._valid()
         while chunk := await asyncio.to_thread(lambda: list(islice(handles, CHUNK))):
             yield {handle.lower(): handle for handle in chunk}
+
+
+def _column(first: str) -> tuple[int, bool] | None:
+    """Where a CSV file has the accounts, and whether by number; None if the first line is no header."""
+    names = [name.strip().lower() for name in next(csv.reader([first]), [])]
+    for wanted, is_number in ((NUMBER_COLUMNS, True), (NAME_COLUMNS, False)):
+        for name in wanted:
+            if name in names and (len(names) > 1 or name != "id"):
+                return names.index(name), is_number
+    return None

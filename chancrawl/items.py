@@ -33,7 +33,10 @@ class Quote(TypedDict):
 
 @dataclass(slots=True)
 class Board:
-    """A board as boards.json describes it (https://github.com/4chan/4chan-API/blob/master/pages/Boards.md)."""
+    """A board as boards.json describes it (https://github.com/4chan/4chan-API/blob/master/pages/Boards.md).
+
+    `gone_at` is when boards.json was first seen without it, and its index was gone too.
+    """
 
     board: str
     title: str | None = None
@@ -44,6 +47,7 @@ class Board:
     bump_limit: int | None = None
     image_limit: int | None = None
     seen_at: datetime | None = None
+    gone_at: datetime | None = None
     raw: Raw = field(default_factory=dict, repr=False)
 
 
@@ -53,7 +57,7 @@ class Thread:
 
     `last_modified` is the index's value when the posts were read; `http_last_modified` is the header of the thread's
     own page, to the letter, because the server compares If-Modified-Since for equality. `position` counts from 0 at
-    the top of the bump order. `fate` is live, archived, pruned (fell off the end) or deleted.
+    the top of the bump order. `fate` is live, archived, pruned (fell off the end, or went with its board) or deleted.
     """
 
     board: str
@@ -213,9 +217,11 @@ class Feed:
     """How far a timeline (`timeline:ACCOUNT_ID`), a search (`search:QUERY`) or a trend's (`trend:QUERY`) has been read.
 
     A feed is read from its newest post backwards, page by page: a walk. Everything up to `newest_id` is stored, down
-    to `oldest_id`, and is complete back to `complete_since`. At the last visit there was nothing else up to `seen_id`,
-    the highest id that any feed had shown by then. `pages` counts all pages read: of two states of a feed, the one with
-    more is the later one. The other fields speak of a walk that is under way:
+    to `oldest_id`, and is complete back to `complete_since`; what is missing between is in `Gap`s. At the last visit
+    there was nothing else up to `seen_id`, the highest id that any feed had shown by then. `timeline_at` is when an
+    account was last read by its own timeline: a packed search moves `seen_id` alone, because it does not show
+    everything. `bottom_at` is when nothing older than `oldest_id` could be had. `pages` counts all pages read: of two
+    states of a feed, the one with more is the later one. The other fields speak of a walk that is under way:
     `next_token` is the page at which it goes on, `walk_since_id` and `walk_until_id` its bounds (both exclusive),
     `walk_newest_id` becomes `newest_id` when it is whole, `walk_oldest_id` is as far as it came.
     """
@@ -229,6 +235,8 @@ class Feed:
     pages: int = 0
     posts_per_day: float | None = None
     visited_at: datetime | None = None
+    timeline_at: datetime | None = None
+    bottom_at: datetime | None = None
     next_token: str | None = None
     walk_since_id: int | None = None
     walk_until_id: int | None = None
@@ -238,13 +246,30 @@ class Feed:
 
 
 @dataclass(slots=True)
+class Gap:
+    """An interval of a feed, between two ids that were read, that was not read and cannot be read any more.
+
+    `reason` is reach (a timeline shows the latest 3,200 posts, a search the last seven days) or limit (a bound that the
+    crawl was given).
+    """
+
+    feed: str
+    before_id: int
+    after_id: int
+    starts_at: datetime | None
+    ends_at: datetime | None
+    reason: str
+    found_at: datetime
+
+
+@dataclass(slots=True)
 class Tweet:
     """A post of X, as the API described it (https://docs.x.com/x-api/fundamentals/data-dictionary).
 
     `text` is the whole text, that of `note_tweet` where the post is a long one. `hashtags`, `urls` and the mentions
     belong to it; `media_urls` are the images, or the still images of videos. The `retweeted_*` fields describe the post
     that this one repeats. `raw` is the post as it was sent, `includes` what was sent along with it: the posts that it
-    refers to and their authors, media, polls, places. `found_in` is the feed that showed it first.
+    refers to and their authors, media, polls, places. `found_in` are the feeds that showed it, the first one in front.
     """
 
     id: int
@@ -256,7 +281,7 @@ class Tweet:
     hashtags: list[str] = field(default_factory=list, repr=False)
     cashtags: list[str] = field(default_factory=list, repr=False)
     urls: list[str] = field(default_factory=list, repr=False)
-    mention_ids: list[int] = field(default_factory=list, repr=False)
+    mention_ids: list[int | None] = field(default_factory=list, repr=False)
     mention_usernames: list[str] = field(default_factory=list, repr=False)
     media_urls: list[str] | None = field(default=None, repr=False)
     source: str | None = None
@@ -277,10 +302,13 @@ class Tweet:
     place_name: str | None = None
     longitude: float | None = None
     latitude: float | None = None
+    community_id: int | None = None
+    article_title: str | None = field(default=None, repr=False)
+    article_text: str | None = field(default=None, repr=False)
     metrics: Metrics = field(default_factory=dict, repr=False)
     first_metrics: Metrics = field(default_factory=dict, repr=False)
     sentiment: float | None = None
-    found_in: str | None = None
+    found_in: list[str] = field(default_factory=list, repr=False)
     first_seen_at: datetime | None = None
     last_seen_at: datetime | None = None
     raw: Raw | None = field(default_factory=dict, repr=False)
@@ -288,8 +316,8 @@ class Tweet:
 
     @property
     def is_seen_again(self) -> bool:
-        """Whether it is in the store already, and brings new counts."""
-        return self.metrics != self.first_metrics
+        """Whether it was seen before, and brings new counts or the name of another feed."""
+        return self.metrics != self.first_metrics or self.first_seen_at != self.last_seen_at
 
 
 @dataclass(slots=True)
@@ -303,7 +331,7 @@ class Trend:
     tweet_count: int | None
 
 
-Item = Board | Thread | Post | Deletion | Validator | Poll | Account | Handle | Feed | Tweet | Trend
+Item = Board | Thread | Post | Deletion | Validator | Poll | Account | Handle | Feed | Gap | Tweet | Trend
 
 
 def columns(item_class: type[Item]) -> list[str]:
@@ -317,9 +345,12 @@ def columns(item_class: type[Item]) -> list[str]:
 
 ORDER: tuple[type[Item], ...] = (
     *(Board, Post, Deletion, Thread, Validator, Poll),
-    *(Tweet, Trend, Account, Handle, Feed),
+    *(Tweet, Trend, Account, Handle, Gap, Feed),
 )
 """In which a batch is written: data first, then the state that speaks of it."""
+
+STATE: frozenset[type[Item]] = frozenset({Thread, Validator, Handle, Feed})
+"""State that must not be stored before the rows that it speaks of."""
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 BYTES_PER_REQUEST = 25_000
@@ -17,6 +17,9 @@ ARCHIVE_KEEPS = 2 * 86400.0
 """Seconds for which an archive keeps its threads, at the least."""
 
 NEVER = -math.inf
+
+COMPLETE = ("catalog", "threads")
+"""The index files that list all live threads of a board."""
 
 IMPLAUSIBLE = 10_000_000
 """So far ahead of the others no number of a board is."""
@@ -162,12 +165,17 @@ class BoardWatch:
             "2": File("2", 15_000, share=0.01),
             "threads": File("threads", 5_000, share=0.003),
         }
+        # Only asked for while neither the catalog nor threads.json can be had.
+        self.spare_pages: dict[str, File] = {}
         if has_archive:
             self.files["archive"] = File("archive", 10_000, share=0.0)
         self.threads: dict[int, Watched] = {}
         self.owed: dict[int, Watched] = {}
         self.forgotten: dict[int, float] = {}  # threads that are gone, and when they were asked for
-        self.archived: dict[int, None] = {}
+        self.archived: dict[int, int] = {}
+        """Threads of the archive that are to be read, the next one in front, and how often that failed."""
+        self.archived_tries: dict[int, int] = {}  # of those under way
+        self.left_archive: set[int] = set()  # deleted, if their pages say so too
         self.archived_now = NEVER
 
     def hazard(self) -> float:
@@ -213,6 +221,27 @@ class BoardWatch:
         """Replies a second that a thread may have had since it was looked at last."""
         return thread.recent(prior=self.profile[self.quiet(thread, at)](prior=0.0))
 
+    @property
+    def is_listed(self) -> bool:
+        """Whether a file has been read that lists all live threads."""
+        return any(self.files[what].shown_at != NEVER for what in COMPLETE)
+
+    def is_down(self, *names: str) -> bool:
+        """Whether index files could not be had or read when they were asked for last."""
+        return all(self.files[what].failures for what in names)
+
+    def file(self, what: str) -> File:
+        return self.files[what] if what in self.files else self.spare_pages[what]
+
+    def files_to_ask_for(self) -> Iterable[File]:
+        """The index files; the further pages too, while no file can be had that lists all threads."""
+        if not self.is_down(*COMPLETE):
+            self.spare_pages.clear()
+            return self.files.values()
+        for number in range(3, -(-self.capacity // self.per_page) + 1):
+            self.spare_pages.setdefault(str(number), File(str(number), 15_000, share=0.005))
+        return [*self.files.values(), *self.spare_pages.values()]
+
     def gain(self, file: File) -> float:
         """Posts a second that a file is expected to show and no other one has shown before."""
         return file.found(prior=file.share * self.posts_a_second(), weight=120)
@@ -231,7 +260,7 @@ class BoardWatch:
 
     def shown_at(self, what: str) -> float:
         """Up to when a file's news are known, from itself or from the catalog, which has all of them."""
-        own = self.files[what].shown_at
+        own = self.file(what).shown_at
         return own if what == "archive" else max(own, self.files["catalog"].shown_at)
 
 

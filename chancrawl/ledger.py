@@ -15,8 +15,8 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
-from datetime import UTC, datetime
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -25,17 +25,22 @@ from scrapy import signals
 from scrapy.crawler import Crawler
 
 from chancrawl.changes import Held, Known
-from chancrawl.conditional import http_time
+from chancrawl.engine import stopping
 from chancrawl.errors import StoreAway, UserError, first_line, store_failed
+from chancrawl.held_back import HeldBack
+from chancrawl.http import http_time
 from chancrawl.items import Board, Deletion, Item, Post, Thread, Validator
-from chancrawl.middlewares import stopping
 from chancrawl.stores import moment, store_of
+from chancrawl.verdict import incomplete
 from chancrawl.xledger import XLedger
 
 logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+FAR = timedelta(days=400)
+"""So far in the future no source's clock is, not even a sandbox's that runs fast."""
 
 KNOWN_POSTS_IN_MEMORY = 250_000
 """Above this many posts, what is held of the threads asked for longest ago leaves the memory."""
@@ -70,6 +75,7 @@ class Ledger:
         raises StoreAway and does not wait while the store is away: what needs it is put off, and the rest goes on."""
         self.on_return: Callable[[], Awaitable[None]] | None = None
         """Writes what waited for the store, and then calls `came_back`; StoreAway if it is gone again."""
+        self.held_back = HeldBack()
         self.x = XLedger(self)
         self.before_closing: list[Callable[[], Awaitable[None]]] = []  # what others still have to write
 
@@ -227,6 +233,8 @@ class Ledger:
     def _end_run(self, reason: str) -> None:
         if self.run_id is None:
             return
+        if reason == "finished" and incomplete(self.crawler.stats.get_stats(), True):
+            reason = "incomplete"
         stats = json.dumps(self.crawler.stats.get_stats(), default=str, sort_keys=True)
         dollars = self.crawler.stats.get_value("x/dollars")
         sql = "UPDATE runs SET finished_at = ?, finish_reason = ?, stats = ?, dollars = ? WHERE run_id = ?"
@@ -285,8 +293,7 @@ class Ledger:
             some = stored[start : start + 500]
             where = f"WHERE board = ? AND no IN ({', '.join('?' * len(some))})"
             for thread in await self.select(Thread, where, board, *some):
-                times = (thread.last_modified, http_time(thread.http_last_modified))
-                found[thread.no] = Held(thread, as_of=max((time for time in times if time), default=None))
+                found[thread.no] = Held(_plausible(thread), as_of=_known_as_of(thread))
             for no, *known in await self.call(self.store.rows, known_posts(len(some)), board, *some):
                 found[no].posts[known[0]] = Known(known[1], known[2], *map(moment, known[3:]))
         for no, held in found.items():
@@ -318,19 +325,51 @@ class Ledger:
             self.x.accept(item)
         return True
 
+    def reject(self, item: Item) -> None:
+        """The inverse of `accept`: an item does not come to the store, and what it says is asked for again.
+
+        State that waits for it is held back; see `held_back`.
+        """
+        self.held_back.missed(item)
+        self._forget_item(item)
+
+    def hold_back(self, item: Item) -> None:
+        """State that must not be stored yet is not held either."""
+        self._forget_item(item)
+
+    def _forget_item(self, item: Item) -> None:
+        if isinstance(item, Post | Deletion | Thread):
+            key = _thread_of(item)
+            held = self._held.get(key)
+            if held is not None:
+                before = len(held.posts)
+                held.reject(item)
+                self._known_posts += len(held.posts) - before
+            self._arrived(key)
+        elif isinstance(item, Validator):
+            if self._validators is not None:
+                self._validators.pop(item.path, None)
+        else:
+            self.x.reject(item)
+
     def committed(self, batch: Iterable[Item]) -> None:
         """The batch is stored."""
         for item in batch:
             if isinstance(item, Post | Deletion | Thread):
-                key = _thread_of(item)
-                self._uncommitted[key] -= 1
-                if not self._uncommitted[key]:
-                    del self._uncommitted[key]
-                    held = self._held.get(key)
-                    if held is not None and held.thread is not None and not self._will_be_asked_for(held.thread):
-                        self._drop(key)
+                self._arrived(_thread_of(item))
             else:
                 self.x.committed(item)
+
+    def _arrived(self, key: tuple[str, int]) -> None:
+        """An item of a thread is no longer on its way."""
+        if key not in self._uncommitted:
+            return
+        self._uncommitted[key] -= 1
+        if not self._uncommitted[key]:
+            del self._uncommitted[key]
+            held = self._held.get(key)
+            if held is not None and held.thread is not None and not self._will_be_asked_for(held.thread):
+                self._drop(key)
 
     def _will_be_asked_for(self, thread: Thread) -> bool:
         return self.is_following and thread.fate == "live"
@@ -363,6 +402,20 @@ class Ledger:
 
 def _thread_of(item: Post | Deletion | Thread) -> tuple[str, int]:
     return item.board, item.no if isinstance(item, Thread) else item.thread_no
+
+
+def _known_as_of(thread: Thread) -> datetime | None:
+    """The time until which a stored thread is known; times in the future, which were stored once, say nothing."""
+    times = (thread.last_modified, http_time(thread.http_last_modified))
+    latest = datetime.now(UTC) + FAR
+    return max((time for time in times if time and time <= latest), default=None)
+
+
+def _plausible(thread: Thread) -> Thread:
+    """A stored thread without a Last-Modified that lies in the future: it would be sent for ever."""
+    if (http_time(thread.http_last_modified) or datetime.now(UTC)) > datetime.now(UTC) + FAR:
+        return replace(thread, http_last_modified=None)
+    return thread
 
 
 def known_posts(threads: int) -> str:

@@ -75,7 +75,7 @@ def list_text(values: Iterable[Any] | None) -> str | None:
     """
     if values is None:
         return None
-    return "{" + ",".join(_element(str(value)) for value in values) + "}"
+    return "{" + ",".join("NULL" if value is None else _element(str(value)) for value in values) + "}"
 
 
 def _element(text: str) -> str:
@@ -121,7 +121,7 @@ def tweet_of(row: dict[str, Any]) -> Tweet:
         metrics=metrics,
         first_metrics=metrics,
         sentiment=row.get("sentiment"),
-        found_in="legacy",
+        found_in=["legacy"],
         raw={name: value if isinstance(value, int) else str(value) for name, value in row.items() if value is not None},
     )
 

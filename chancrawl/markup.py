@@ -10,7 +10,7 @@ import functools
 import html
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from linkify_it import LinkifyIt
 from lxml import etree
@@ -22,7 +22,8 @@ LARGEST_NO = 2**63 - 1
 # Only addresses written with their scheme: "readme.md" and "node.js" are words here, not links.
 _finder = LinkifyIt(options={"fuzzy_link": False, "fuzzy_email": False, "fuzzy_ip": False})
 
-_BLOCKS = {"p", "div", "tr", "table", "ul", "ol", "li", "h1", "h2", "h3", "h4", "blockquote"}
+_BLOCKS = set("p div tr table ul ol li dl dt dd h1 h2 h3 h4 h5 h6 blockquote center".split())
+_VOID = {"br", "wbr", "hr", "img"}
 
 
 @dataclass(slots=True)
@@ -30,6 +31,18 @@ class Comment:
     text: str = ""
     quotes: list[Quote] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Element:
+    """An open element: what to write at its end, and where its text begins."""
+
+    tag: str
+    text_at: int
+    searched_at: int
+    closing: str = ""
+    is_hidden: bool = False
+    """The site has added it to the comment: the table of a picture's EXIF data."""
 
 
 def clean(text: str) -> str:
@@ -77,7 +90,11 @@ def unescape(text: str | None) -> str | None:
 
 
 class _Reader:
-    """A target for lxml's parser: it sees tags and text pass by, so that no nesting is too deep for it."""
+    """A target for lxml's parser: it sees tags and text pass by, so that no nesting is too deep for it.
+
+    `text` is what is kept. `searched` is the same without the board's notation, which is no part of a link: a marker
+    ends a link, and an empty pair of them, by which people get past filters, does not.
+    """
 
     def __init__(self) -> None:
         self.begin("", 0)
@@ -86,70 +103,103 @@ class _Reader:
         self.board = board
         self.thread_no = thread_no
         self.text: list[str] = []
-        self.closings: list[tuple[str, str]] = []  # open elements, and what to write at their ends
+        self.searched: list[str] = []
+        self.open: list[_Element] = []
+        self.hidden = 0  # how many of the open elements are the site's own additions
         self.dead: list[str] | None = None  # the text of the dead link being read
         self.found = Comment()
         self.seen: set[Any] = set()  # the quotes and links found
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         if tag == "br":
-            self.text.append("\n")
+            self._write("\n")
             return
-        if tag == "wbr":
+        if tag == "hr":
+            self._new_line()
+        if tag in _VOID:
             return
         classes = (attributes.get("class") or "").split()
-        opening = closing = ""
+        element = _Element(tag, len(self.text), len(self.searched))
+        self.open.append(element)
+        if self.hidden or "abbr" in classes or "exif" in classes:
+            element.is_hidden = True
+            self.hidden += 1
+            return
         if tag == "s":
-            opening, closing = "[spoiler]", "[/spoiler]"
+            self._mark(element, "[spoiler]", "[/spoiler]")
         elif tag == "pre":
-            opening, closing = "[code]", "[/code]"
+            self._mark(element, "[code]", "[/code]")
         elif "sjis" in classes:
-            opening, closing = "[sjis]", "[/sjis]"
+            self._mark(element, "[sjis]", "[/sjis]")
         elif tag in _BLOCKS:
             self._new_line()
         elif tag == "td":
-            closing = " "
+            element.closing = " "
         elif tag == "a":
             self._link(attributes.get("href") or "", "quotelink" in classes)
         if "deadlink" in classes:
             self.dead = []
-        if opening:
-            self.text.append(opening)
-        self.closings.append((tag, closing))
+
+    def _mark(self, element: _Element, opening: str, closing: str) -> None:
+        self.text.append(opening)
+        self.searched.append("\n")
+        element.closing = closing
 
     def end(self, tag: str) -> None:
-        if tag in ("br", "wbr"):
+        if tag in _VOID:
             return
-        while self.closings:
-            opened, closing = self.closings.pop()
-            if closing:
-                self.text.append(closing)
-            if opened == tag:
+        while self.open:
+            element = self.open.pop()
+            self._close(element)
+            if element.tag == tag:
                 break
-        if tag in _BLOCKS:
+        if tag in _BLOCKS and not self.hidden:
             self._new_line()
         if self.dead is not None and tag == "span":
             self._dead_quote("".join(self.dead))
             self.dead = None
 
+    def _close(self, element: _Element) -> None:
+        if element.is_hidden:
+            self.hidden -= 1
+        elif element.closing.startswith("["):
+            is_empty = len(self.searched) == element.searched_at + 1
+            if is_empty:
+                self.searched.pop()
+            else:
+                self.searched.append("\n")
+            self.text.append(element.closing)
+        elif element.closing:
+            self._write(element.closing)
+        elif element.tag == "small" and "".join(self.text[element.text_at :]).startswith("Oekaki Post"):
+            del self.text[element.text_at :], self.searched[element.searched_at :]
+
     def data(self, text: str) -> None:
-        if text:
-            self.text.append(text)
+        if self.text and self.text[-1] == "\n" and text[:1] in ("\n", "\r"):
+            text = text.lstrip("\r\n")  # how HTML is laid out is no line break
+        if text and not self.hidden:
+            self._write(text)
         if self.dead is not None:
             self.dead.append(text)
 
+    def _write(self, text: str) -> None:
+        if not self.hidden:
+            self.text.append(text)
+            self.searched.append(text)
+
     def close(self) -> None:
-        text = "".join([*self.text, *(closing for _, closing in reversed(self.closings))])
-        lines = [line.rstrip(" \t") for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
-        self.found.text = "\n".join(lines).strip("\n")
-        if "//" in self.found.text:
-            for match in _finder.match(self.found.text) or ():
+        while self.open:
+            self._close(self.open.pop())
+        self.found.text = _lines("".join(self.text))
+        searched = "".join(self.searched)
+        if "//" in searched:
+            for match in _finder.match(searched) or ():
                 if match.schema in ("http:", "https:", "ftp:"):
                     self._add_link(match.url)
 
     def _new_line(self) -> None:
         if self.text and not self.text[-1].endswith("\n"):
-            self.text.append("\n")
+            self._write("\n")
 
     def _link(self, href: str, is_quote: bool) -> None:
         quote = _quote_of(href, self.board, self.thread_no)
@@ -180,21 +230,42 @@ class _Reader:
             self.found.links.append(url)
 
 
+_HOSTS = ("4chan.org", "4channel.org")
+
+
 def _quote_of(href: str, board: str, thread_no: int) -> Quote | None:
-    """`#p7`, `/po/thread/5#p7`, `//boards.4chan.org/po/thread/5#p7`, and `/po/res/5#p7` as it was before 2014."""
+    """The post that a link of the site leads to, in all the forms that it has used.
+
+    `#p7`, `/po/thread/5#p7`, `//boards.4chan.org/po/thread/5#p7`; `5#p7` and `/po/res/5.html#7` before 2014;
+    `//sys.4chan.org/po/imgboard.php?res=7`, which does not tell the thread.
+    """
     try:
         url = urlsplit(href)
+        host = url.hostname or ""
     except ValueError:
         return None
-    no = _number(url.fragment.removeprefix("p").removeprefix("q"))
+    no = _number(url.fragment.lstrip("pq"))
     if not url.path and not url.netloc:
         return None if no is None else Quote(board=board, thread_no=thread_no, no=no, dead=False)
-    if url.netloc and url.netloc not in ("boards.4chan.org", "boards.4channel.org"):
+    if (url.netloc and not any(host == name or host.endswith(f".{name}") for name in _HOSTS)) or url.scheme not in (
+        *("", "http", "https"),
+    ):
         return None
-    match url.path.strip("/").split("/"):
+    path = url.path.removesuffix(".html").removesuffix(".php").strip("/").split("/")
+    match path:
         case [other, "thread" | "res", thread, *_] if (number := _number(thread)) is not None:
             return Quote(board=other, thread_no=number, no=no if no is not None else number, dead=False)
+        case ["res" | "thread", thread] | [thread] if not url.netloc and (number := _number(thread)) is not None:
+            return Quote(board=board, thread_no=number, no=no if no is not None else number, dead=False)
+        case [other, "imgboard"] if (number := _number(dict(parse_qsl(url.query)).get("res", ""))) is not None:
+            return Quote(board=other, thread_no=None, no=no if no is not None else number, dead=False)
     return None
+
+
+def _lines(text: str) -> str:
+    """Text without blanks at the ends of lines, and without empty lines around it."""
+    lines = [line.rstrip(" \t") for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
+    return "\n".join(lines).strip("\n")
 
 
 def _number(digits: str) -> int | None:

@@ -11,7 +11,7 @@ In the statements `new` is the staged row, `held` the one that is there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
@@ -19,11 +19,13 @@ from typing import Any
 import psycopg2
 from psycopg2.errors import QueryCanceled
 
+from chancrawl.held_back import HeldBack
 from chancrawl.items import (
     Account,
     Board,
     Deletion,
     Feed,
+    Gap,
     Handle,
     Item,
     Poll,
@@ -51,6 +53,19 @@ WHERE spools.applied < excluded.applied
 SetAside = Callable[[Item, str], object]
 Prepared = list[tuple["Table", Rows]]
 
+MANY = 10
+"""So many rows in a row that are rejected for one reason are the store's fault, and so is a batch of which all are."""
+FEW = 5
+"""A batch of fewer rows tells nothing of that kind."""
+
+
+class RejectsAll(Exception):
+    """The database rejects every row, for one reason, which is the text. Nothing of the batch was written."""
+
+
+class NotArrived(ValueError):
+    """A statement was carried out, and its row is not there: a trigger has dropped it."""
+
 
 def prepare(batch: Sequence[Item]) -> Prepared:
     """A batch as COPY takes it: tables and their rows, in the order in which they are written. Blocks for a while."""
@@ -61,34 +76,71 @@ def prepare(batch: Sequence[Item]) -> Prepared:
     return prepared
 
 
+class Streaks:
+    """How many rows of each kind were rejected in a row for one reason, across batches."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[type[Item], tuple[str, int]] = {}
+
+    def rejected(self, item: Item, error: Exception) -> int:
+        reason, number = reason_of(error), 1
+        before = self._reasons.get(type(item))
+        if before is not None and before[0] == reason:
+            number += before[1]
+        self._reasons[type(item)] = reason, number
+        return number
+
+    def stored(self, items: Sequence[Item]) -> None:
+        for kind in {type(item) for item in items}:
+            self._reasons.pop(kind, None)
+
+
+def reason_of(error: Exception) -> str:
+    """What rejections have in common: the code, and the column or constraint."""
+    if isinstance(error, psycopg2.Error):
+        return f"{error.pgcode} {error.diag.column_name} {error.diag.constraint_name}"
+    return type(error).__name__
+
+
 def write(
     connection: Any,
     batch: Sequence[Item],
     set_aside: SetAside,
     mark: tuple[str, int] | None = None,
     prepared: Prepared | None = None,
-) -> int:
+    held_back: HeldBack | None = None,
+    streaks: Streaks | None = None,
+) -> list[Item]:
     """Commit a batch: all of it but the rows that the database rejects, which `set_aside` is given with the reason.
 
-    `mark` is a spool's name and the number of its batch, noted in the same transaction: what has been noted is not
-    written again. `prepared` is what `prepare` made of the batch, if it was called already. Returns how many rows were
-    rejected. psycopg2.Error if nothing was written; or if the answer to the commit was lost, and nobody knows. The same
-    batch a second time changes nothing.
+    State that speaks of rejected rows is left out, too: `held_back` knows of rows of earlier batches, and learns of
+    these. `mark` is a spool's name and the number of its batch, noted in the same transaction: what has been noted is
+    not written again. `prepared` is what `prepare` made of the batch, if it was called already. Returns the rejected
+    rows. RejectsAll if one reason rejects them all, psycopg2.Error if nothing was written; or if the answer to the
+    commit was lost, and nobody knows. The same batch a second time changes nothing.
     """
+    held_back = HeldBack() if held_back is None else held_back
+    streaks = Streaks() if streaks is None else streaks
     with connection, connection.cursor() as cursor:
         cursor.execute(BEGIN)
         if mark is not None:
             cursor.execute(MARK, mark)
             if not cursor.rowcount:
-                return 0
-        return _merge(cursor, batch, set_aside, prepared)
+                return []
+        if not held_back and _fits(cursor, batch, prepared):
+            rejected: list[tuple[Item, str]] = []
+            stored = batch
+        else:
+            stored, rejected = _piecewise(cursor, batch, held_back, streaks)
+        for item, reason in rejected:
+            set_aside(item, reason)
+    streaks.stored(stored)
+    held_back.arrived(stored)
+    return [item for item, _ in rejected]
 
 
-def _merge(cursor: Any, batch: Sequence[Item], set_aside: SetAside, prepared: Prepared | None = None) -> int:
-    """Merge a batch; if a row of it is rejected, its halves one after the other, down to that row.
-
-    So is a batch halved that takes longer than the server allows.
-    """
+def _fits(cursor: Any, batch: Sequence[Item], prepared: Prepared | None) -> bool:
+    """Merge a batch as a whole; False, and nothing is changed, if something in it is rejected."""
     cursor.execute("SAVEPOINT batch")
     try:
         for table, rows in prepared or prepare(batch):
@@ -97,13 +149,58 @@ def _merge(cursor: Any, batch: Sequence[Item], set_aside: SetAside, prepared: Pr
         if not is_rejection(error) and not (isinstance(error, QueryCanceled) and len(batch) > 1):
             raise
         cursor.execute("ROLLBACK TO SAVEPOINT batch")
-        if len(batch) == 1:
-            set_aside(batch[0], " ".join(str(error).split())[:500])
-            return 1
-        middle = len(batch) // 2
-        return _merge(cursor, batch[:middle], set_aside) + _merge(cursor, batch[middle:], set_aside)
+        return False
     cursor.execute("RELEASE SAVEPOINT batch")
-    return 0
+    return True
+
+
+def _piecewise(
+    cursor: Any, batch: Sequence[Item], held_back: HeldBack, streaks: Streaks
+) -> tuple[list[Item], list[tuple[Item, str]]]:
+    """Merge a batch one kind of rows after the other, the data before the state: what is stored, and what rejected."""
+    stored: list[Item] = []
+    rejected: list[tuple[Item, str]] = []
+    for items in by_kind(batch).values():
+        ready = [item for item in items if not held_back.waits(item)]
+        good, bad = _halved(cursor, ready, streaks)
+        if len(ready) >= FEW and not good and len({reason_of(error) for _, error in bad}) == 1:
+            raise RejectsAll(_text(bad[0][1]))
+        for item, error in bad:
+            held_back.missed(item)
+            rejected.append((item, _text(error)))
+        stored += good
+    return stored, rejected
+
+
+def _halved(cursor: Any, items: Sequence[Item], streaks: Streaks) -> tuple[list[Item], list[tuple[Item, Exception]]]:
+    """Merge rows of one kind; if one is rejected, their halves one after the other, down to that row.
+
+    So are rows halved that take longer than the server allows.
+    """
+    if not items:
+        return [], []
+    cursor.execute("SAVEPOINT rows")
+    try:
+        for table, rows in prepare(items):
+            table.write(cursor, rows)
+    except Exception as error:
+        if not is_rejection(error) and not (isinstance(error, QueryCanceled) and len(items) > 1):
+            raise
+        cursor.execute("ROLLBACK TO SAVEPOINT rows")
+        if len(items) == 1:
+            if streaks.rejected(items[0], error) >= MANY:
+                raise RejectsAll(_text(error)) from None
+            return [], [(items[0], error)]
+        middle = len(items) // 2
+        first, second = _halved(cursor, items[:middle], streaks), _halved(cursor, items[middle:], streaks)
+        return first[0] + second[0], first[1] + second[1]
+    cursor.execute("RELEASE SAVEPOINT rows")
+    streaks.stored(items)
+    return list(items), []
+
+
+def _text(error: Exception) -> str:
+    return " ".join(str(error).split())[:500] or type(error).__name__
 
 
 def is_rejection(error: Exception) -> bool:
@@ -112,8 +209,8 @@ def is_rejection(error: Exception) -> bool:
     https://www.postgresql.org/docs/current/errcodes-appendix.html
     """
     if isinstance(error, psycopg2.Error):
-        return (error.pgcode or "").startswith(("21", "22", "23", "54"))
-    return isinstance(error, ValueError | TypeError | RecursionError)
+        return (error.pgcode or "").startswith(("21", "22", "23", "54", "P0001"))
+    return isinstance(error, ValueError | TypeError | ArithmeticError | RecursionError | LookupError | AttributeError)
 
 
 @dataclass
@@ -136,9 +233,17 @@ class Table:
         return [latest(items, *self.key)]
 
     def write(self, cursor: Any, rows: Rows) -> None:
-        """Write rows, all with different keys."""
-        stage(cursor, self.name, rows)
+        """Write rows, all with different keys. NotArrived if one is not there afterwards."""
+        stage(cursor, self.name, columns(self.item), rows)
         cursor.execute(self.merge)
+        if cursor.rowcount < len(rows.lines):
+            self.check(cursor)
+
+    def check(self, cursor: Any) -> None:
+        cursor.execute(f"SELECT count(*) {self.held_beside_new('LEFT')} WHERE held.{self.key[0]} IS NULL")
+        (dropped,) = cursor.fetchone()
+        if dropped:
+            raise NotArrived(f"{dropped} rows are not in {self.name} after they were inserted: a trigger drops them")
 
     @cached_property
     def merge(self) -> str:
@@ -188,10 +293,11 @@ class Posts(Table):
         return rounds
 
     def write(self, cursor: Any, rows: Rows) -> None:
-        stage(cursor, self.name, rows)
+        stage(cursor, self.name, columns(self.item), rows)
         cursor.execute(ADD_POSTS)
         if cursor.rowcount == len(rows.lines):
             return  # all are new
+        self.check(cursor)
         cursor.execute(COUNT_VERSIONS)
         later, late, earlier = cursor.fetchone()
         if later:
@@ -268,12 +374,13 @@ class Deletions(Table):
     """Marks on posts."""
 
     def write(self, cursor: Any, rows: Rows) -> None:
-        stage(cursor, self.name, rows, like=DELETION_COLUMNS)
+        stage(cursor, self.name, columns(self.item), rows, like=DELETION_COLUMNS)
         cursor.execute(MARK_DELETIONS)
 
 
 # Two crawls that miss a post have missed it since the earlier time. What one saw before the other one missed it, or
 # missed before the other one saw it, is no news; but a second look that missed it is, if it came after that.
+# A post that is missing from a thread because it was moved to another one is not deleted.
 MARK_DELETIONS = """
 UPDATE posts AS held SET last_seen_at = now.last_seen_at, deleted_at = now.deleted_at,
     deletion_confirmed_at = now.deletion_confirmed_at
@@ -288,7 +395,7 @@ FROM (
     FROM staged_deletions AS staged
     JOIN LATERAL (
         SELECT * FROM posts WHERE posts.board = staged.board AND posts.no = staged.no LIMIT 1
-    ) AS it ON true
+    ) AS it ON it.thread_no = staged.thread_no
     CROSS JOIN LATERAL (
         SELECT staged.*,
             CASE WHEN staged.deleted_at < it.last_seen_at THEN staged.deletion_confirmed_at ELSE staged.deleted_at END
@@ -330,9 +437,28 @@ POLLS = Table("board_polls", Poll, ("board", "polled_at"))
 
 # --- X
 
+
 # A post that is read again brings its counts, and fills what was not known before; what only an answer of those days
 # told (a retweeted post that is gone by now) stays.
-TWEETS = Table(
+class Tweets(Table):
+    def rounds(self, items: Sequence[Any]) -> list[Sequence[Item]]:
+        """A post that several feeds show in one batch is one row, with the names of all."""
+        merged: dict[int, Tweet] = {}
+        for tweet in items:
+            before = merged.get(tweet.id)
+            if before is not None:
+                feeds = list(dict.fromkeys([*before.found_in, *tweet.found_in]))
+                later = before.metrics | tweet.metrics if tweet.is_seen_again else before.metrics
+                tweet = replace(before, found_in=feeds, metrics=later)
+            merged[tweet.id] = tweet
+        return [list(merged.values())]
+
+
+FEEDS_TOGETHER = (
+    "CASE WHEN new.found_in <@ held.found_in THEN held.found_in ELSE coalesce(held.found_in, '{}') || "
+    "ARRAY(SELECT feed FROM unnest(new.found_in) AS feed WHERE feed <> ALL (coalesce(held.found_in, '{}'))) END"
+)
+TWEETS = Tweets(
     "tweets",
     Tweet,
     ("id",),
@@ -341,10 +467,10 @@ TWEETS = Table(
         **{name: f"coalesce(new.{name}, held.{name})" for name in columns(Tweet) if name != "id"},
         "metrics": "coalesce(held.metrics || new.metrics, new.metrics)",
         "first_metrics": "coalesce(held.first_metrics, new.first_metrics)",
-        "found_in": "CASE WHEN held.id IS NULL THEN new.found_in ELSE held.found_in END",
+        "found_in": FEEDS_TOGETHER,
         "first_seen_at": "coalesce(held.first_seen_at, new.first_seen_at, new.last_seen_at)",
     },
-    compared=["metrics", "first_seen_at"],
+    compared=["metrics", "first_seen_at", "found_in"],
 )
 TRENDS = Table("trends", Trend, ("woeid", "seen_at", "rank"))
 ACCOUNTS = Table(
@@ -354,6 +480,7 @@ ACCOUNTS = Table(
     later="coalesce(new.last_seen_at >= held.last_seen_at, true)",
     merged={**EARLIEST, "first_metrics": "coalesce(held.first_metrics, new.first_metrics)"},
 )
+GAPS = Table("gaps", Gap, ("feed", "before_id"), compared=["after_id"])
 HANDLES = Table("handles", Handle, ("handle",), later="new.checked_at >= held.checked_at")
 
 
@@ -369,6 +496,6 @@ TABLES: dict[type[Item], Table] = {
     table.item: table
     for table in (
         *(BOARDS, POSTS, DELETIONS, THREADS, VALIDATORS, POLLS),
-        *(TWEETS, TRENDS, ACCOUNTS, HANDLES, FEEDS),
+        *(TWEETS, TRENDS, ACCOUNTS, HANDLES, GAPS, FEEDS),
     )
 }

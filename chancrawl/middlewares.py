@@ -16,31 +16,11 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from scrapy.utils.httpobj import urlparse_cached
 
+from chancrawl.engine import end, stays, stopping
+from chancrawl.errors import UserError
+from chancrawl.http import refusal_of
+
 logger = logging.getLogger(__name__)
-
-
-def is_ban(response: Response) -> bool:
-    """Whether an answer says "too much": 429, 5xx, or the 403 page of the CDN. 304 and 404 are good answers.
-
-    A 403 in JSON is the API's own, about who asks and not about how often.
-    """
-    if response.status == 403:
-        return b"json" not in (response.headers.get(b"Content-Type") or b"")
-    return response.status in (408, 429) or response.status >= 500
-
-
-def stopping(crawler: Crawler) -> bool:
-    """Whether the crawl is coming to its end, by a signal or for a reason of its own. Scrapy tells it nowhere else."""
-    slot = crawler.engine._slot
-    return not crawler.crawling or slot is None or slot.closing is not None
-
-
-def let_close(crawler: Crawler) -> None:
-    """Let a crawl close: Scrapy 2.19 looks whether it can when a response is done, not when an item of `start` is."""
-    slot = crawler.engine.scraper.slot
-    if slot is not None and slot.closing is not None and not slot.closing.called and slot.is_idle():
-        assert crawler.spider is not None
-        slot.closing.callback(crawler.spider)
 
 
 @dataclass(slots=True)
@@ -84,7 +64,8 @@ class BackoffMiddleware:
     """Keeps an address quiet for a while when the site refuses it or does not answer.
 
     The pause begins at twice DOWNLOAD_DELAY and doubles with every refusal in a row, up to BACKOFF_MAX; Retry-After is
-    kept where it asks for more. What was refused is retried by Scrapy's own RetryMiddleware.
+    kept where it asks for more. What was refused is retried by Scrapy's own RetryMiddleware. A crawl without `follow`
+    that has got no answer for SOURCE_PATIENCE ends.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -92,7 +73,10 @@ class BackoffMiddleware:
         self.stats = crawler.stats
         self.delay = max(crawler.settings.getfloat("DOWNLOAD_DELAY"), 0.05)
         self.longest = crawler.settings.getfloat("BACKOFF_MAX")
+        self.patience = crawler.settings.getfloat("SOURCE_PATIENCE")
         self.egresses: dict[str, Egress] = {}
+        self.struck_since: float | None = None  # no address has got an answer since then
+        self._logged: set[str] = set()
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -110,15 +94,19 @@ class BackoffMiddleware:
             await asyncio.sleep(min(pause, 0.5))  # in short steps, so that Ctrl-C is heard
 
     def process_response(self, request: Request, response: Response) -> Response:
-        if is_ban(response):
-            self._strike(request, f"refused with {response.status}", _retry_after(response))
-        else:
+        refusal = refusal_of(request, response)
+        if refusal is None:
             self.welcome(request)
+        else:
+            self.stats.inc_value("backoff/refusals")
+            self.stats.set_value("backoff/refusal", refusal)
+            self._strike(request, f"refused with {refusal}", _retry_after(response))
         return response
 
     def welcome(self, request: Request) -> None:
-        """The site has answered, and not that it is too much."""
+        """The site has answered, and has not refused."""
         self._egress(request).welcome(time.monotonic())
+        self.struck_since = None
 
     def process_exception(self, request: Request, exception: Exception) -> None:
         if isinstance(exception, IgnoreRequest):
@@ -127,10 +115,24 @@ class BackoffMiddleware:
             self._strike(request, f"not answered, {type(exception).__name__}")
 
     def _strike(self, request: Request, reason: str, retry_after: float = 0.0) -> None:
-        pause = self._egress(request).strike(time.monotonic(), self.delay, self.longest, retry_after)
+        now = time.monotonic()
+        pause = self._egress(request).strike(now, self.delay, self.longest, retry_after)
         self.stats.inc_value("backoff/count")
-        self.stats.inc_value(f"backoff/reason/{reason}")
-        logger.info("%s: %s; no request for %.1f s", request.url.partition("?")[0], reason, pause)
+        url = request.url.partition("?")[0]
+        is_first = reason not in self._logged
+        if len(self._logged) < 100:
+            self._logged.add(reason)
+        level = logging.WARNING if is_first and reason.startswith("refused") else logging.INFO
+        logger.log(level, "%s: %s; no request for %.1f s", url, reason, pause)
+        self.struck_since = now if self.struck_since is None else self.struck_since
+        if now - self.struck_since + pause > self.patience and not stays(self.crawler):
+            host = f"{urlparse_cached(request).scheme}://{urlparse_cached(request).netloc}"
+            minutes = (now - self.struck_since) / 60
+            end(self.crawler, UserError(
+                f"{host} has given no answer for {minutes:.0f} minutes ({reason}): the crawl ends (SOURCE_PATIENCE). "
+                "What was read is stored; the next run goes on from there.",
+                reason="refused",
+            ))  # fmt: skip
 
 
 class JsonIsUtf8:
@@ -183,7 +185,7 @@ class BanPolicy:
     """ROTATING_PROXY_BAN_POLICY: what counts as a ban."""
 
     def response_is_ban(self, request: Request, response: Response) -> bool:
-        return is_ban(response)
+        return refusal_of(request, response) is not None
 
     def exception_is_ban(self, request: Request, exception: Exception) -> bool:
         return not isinstance(exception, IgnoreRequest)

@@ -19,6 +19,20 @@ VERSION = int(re.findall(r"^-- Version: (\d+)$", SCHEMA, re.MULTILINE)[0])
 MIGRATIONS = {
     # Version 1 was not written down in the database; its first tables did not know what a run had cost.
     2: "ALTER TABLE runs ADD COLUMN IF NOT EXISTS dollars numeric",
+    3: """
+ALTER TABLE boards ADD COLUMN gone_at timestamptz;
+ALTER TABLE feeds ADD COLUMN timeline_at timestamptz, ADD COLUMN bottom_at timestamptz;
+UPDATE feeds SET timeline_at = visited_at WHERE feed LIKE 'timeline:%';
+ALTER TABLE tweets ALTER COLUMN found_in TYPE text[]
+    USING CASE WHEN found_in IS NOT NULL THEN ARRAY[found_in] END;
+ALTER TABLE tweets ADD COLUMN community_id bigint, ADD COLUMN article_title text, ADD COLUMN article_text text;
+ALTER TABLE handles DROP CONSTRAINT IF EXISTS handles_status_check;
+ALTER TABLE handles ADD CONSTRAINT handles_status_check
+    CHECK (status IN ('active', 'protected', 'suspended', 'missing', 'blocked'));
+ALTER TABLE accounts DROP CONSTRAINT IF EXISTS accounts_status_check;
+ALTER TABLE accounts ADD CONSTRAINT accounts_status_check
+    CHECK (status IN ('active', 'protected', 'suspended', 'missing', 'blocked'));
+""",
 }
 """By the version to which they lead."""
 

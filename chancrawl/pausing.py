@@ -9,8 +9,8 @@ from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
 
+from chancrawl.engine import stopping
 from chancrawl.ledger import Ledger
-from chancrawl.middlewares import stopping
 
 
 class PauseMiddleware:

@@ -36,24 +36,46 @@ def loads(body: bytes) -> Any:
     >>> loads(b'["\\\\ud83d"]')
     ['\\ud83d']
     """
+    return mended(body)[0]
+
+
+def mended(body: bytes) -> tuple[Any, list[str]]:
+    """JSON, and what had to be mended in it: one wrong byte must not cost a whole thread.
+
+    A byte that is no UTF-8 becomes U+FFFD, a raw control character in a text stays, and a number that is none or out
+    of range becomes null. Malformed if the rest is no JSON either.
+
+    >>> mended(b'{"a": "x\\xff", "b": 1e999}')
+    ({'a': 'x\ufffd', 'b': None}, ['bytes that are no UTF-8', '1e999 is no number'])
+    """
     if b"0" * 20 not in body.translate(_DIGITS):  # no number above 2^64; faster than a regular expression
         with contextlib.suppress(orjson.JSONDecodeError):
-            return orjson.loads(body)
+            return orjson.loads(body), []
+    problems: list[str] = []
+
+    def no_number(text: str) -> None:
+        problems.append(f"{text[:40]} is no number")
+
+    def number(text: str) -> float | None:
+        value = float(text)
+        if isfinite(value):
+            return value
+        no_number(text)
+        return None
+
+    def parse(content: str | bytes, strict: bool) -> Any:
+        return json.loads(content, parse_constant=no_number, parse_float=number, strict=strict)
+
     try:
-        return json.loads(body, parse_constant=_no_number, parse_float=_finite)
+        try:
+            return parse(body, strict=True), problems
+        except ValueError:
+            text = body.decode("utf-8", "replace")
+            problems = ["bytes that are no UTF-8"] if text.count("\ufffd") > body.count(b"\xef\xbf\xbd") else []
+            value = parse(text.removeprefix("\ufeff"), strict=False)
+            return value, problems or ["control characters in a text"]
     except (ValueError, RecursionError) as error:
         raise Malformed(f"not JSON: {error}") from None
-
-
-def _no_number(name: str) -> None:
-    raise Malformed(f"{name} is no JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not isfinite(number):
-        raise Malformed(f"{text} is out of range")
-    return number
 
 
 def dumps(value: Any) -> str:

@@ -1,40 +1,64 @@
-"""Payloads that could not be read, set aside under CSV_FOLDER/quarantine for a person to look at."""
+"""What could not be read or stored, under CSV_FOLDER/quarantine: payloads as examples, rows all of them.
+
+A payload becomes NAME.body, to the byte, and NAME.json with its URL, time and reason. The name begins with the day and
+ends with a hash of URL and body, so a payload that is met again takes its place once. An API that changes one key
+would fill a disk: only EXAMPLES payloads of each kind of problem are kept a day, and QUARANTINE_MB in all. The rest is
+counted.
+
+A row is data that exists nowhere else, so each is kept: a line of rows-DAY.jsonl, which `scrapy quarantine take-in`
+reads back.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
+from scrapy import signals
 from scrapy.crawler import Crawler
 
+from chancrawl.http import visible
 from chancrawl.items import Item, columns
-from chancrawl.spool import encoded
+from chancrawl.spool import decoded, encoded
 
 logger = logging.getLogger(__name__)
 
+EXAMPLES = 5
+"""Payloads of one kind of problem that are kept on one day."""
+
 
 class Quarantine:
-    """An extension. Each payload becomes NAME.body, to the byte, and NAME.json with its URL, time and reason.
-
-    The name begins with the day and ends with a hash of URL and body, so that one bad payload met again and again in a
-    day takes its place once.
-    """
+    """The extension that sets aside. All writing is done in a thread of its own."""
 
     def __init__(self, folder: Path, base_url: str, crawler: Crawler) -> None:
         self.folder = folder
         self.base_url = base_url
         self.stats = crawler.stats
+        self.most_bytes = int(crawler.settings.getfloat("QUARANTINE_MB") * 1_000_000)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="quarantine")
+        self._day = ""
+        self._kept: Counter[str] = Counter()  # by kind of problem, on that day
+        self._names: set[str] = set()
+        self._rows: set[int] = set()
+        self._bytes = 0
+        self._is_full = False
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         folder = Path(crawler.settings["CSV_FOLDER"]) / "quarantine"
-        return cls(folder, crawler.settings["CHAN_API_URL"].rstrip("/"), crawler)
+        quarantine = cls(folder, crawler.settings["CHAN_API_URL"].rstrip("/"), crawler)
+        crawler.signals.connect(quarantine.spider_closed, signals.spider_closed)
+        return quarantine
 
     @classmethod
     def of(cls, crawler: Crawler) -> Quarantine:
@@ -43,24 +67,75 @@ class Quarantine:
         assert quarantine is not None, "chancrawl.quarantine.Quarantine is not among the EXTENSIONS"
         return quarantine
 
+    def spider_closed(self) -> None:
+        self._thread.shutdown(wait=True)
+
     def set_aside(self, path: str, body: bytes, reason: str) -> None:
         """Keep a payload that came from a path of 4chan's API, or a whole address. A full disk costs the copy only."""
         url = path if path.startswith("http") else self.base_url + path
-        name = name_of(datetime.now(UTC), url, body)
         self.stats.inc_value("quarantine/payloads")
-        logger.warning("Set aside as %s in %s: %s: %s", name, self.folder, url, reason)
-        asyncio.get_running_loop().run_in_executor(None, self._keep, url, body, reason)
+        self._thread.submit(self._keep, url, body, reason)
+
+    def keep_row(self, item: Item, reason: str) -> None:
+        """Keep a row that cannot be stored. The same row is kept once."""
+        self.stats.inc_value("store/rejected")
+        key = hash((type(item), repr(item)))
+        if key not in self._rows:
+            self._rows.add(key)
+            self._thread.submit(self._keep_row, item, reason)
+
+    def _keep_row(self, item: Item, reason: str) -> None:
+        if not keep_row(self.folder, item, reason):
+            self.stats.inc_value("quarantine/not_kept")
 
     def _keep(self, url: str, body: bytes, reason: str) -> None:
         try:
+            now = datetime.now(UTC)
+            self._begin(f"{now:%Y-%m-%d}")
+            name, kind = name_of(now, url, body), kind_of(reason)
+            if name in self._names or self._kept[kind] >= EXAMPLES:
+                return
+            if self._bytes + len(body) > self.most_bytes:
+                self.stats.inc_value("quarantine/not_kept")
+                if not self._is_full:
+                    self._is_full = True
+                    logger.warning("%s holds %.0f MB, and QUARANTINE_MB allows no more: payloads that cannot be read "
+                                   "are only counted.", self.folder, self._bytes / 1e6)  # fmt: skip
+                return
             keep(self.folder, url, body, reason)
+            self._names.add(name)
+            self._kept[kind] += 1
+            self._bytes += len(body)
+            rest = "" if self._kept[kind] < EXAMPLES else "; more of this kind are only counted today"
+            logger.warning("Set aside as %s in %s: %s: %s%s", name, self.folder, url, visible(reason)[:1000], rest)
         except OSError as error:
             self.stats.inc_value("quarantine/not_kept")
             logger.error("Could not keep what %s answered: %s", url, error)
 
+    def _begin(self, day: str) -> None:
+        """Read what is kept already, once a day: crawls that are started every few minutes keep no more."""
+        if day == self._day:
+            return
+        self._day, self._kept, self._names = day, Counter(), set()
+        files = list(self.folder.glob("*.*")) if self.folder.is_dir() else []
+        self._bytes = sum(file.stat().st_size for file in files if file.suffix == ".body")
+        for file in files:
+            if file.suffix == ".json" and file.name.startswith(day):
+                self._names.add(file.stem)
+                self._kept[kind_of(report_of(file).get("reason", ""))] += 1
+
+
+def kind_of(reason: str) -> str:
+    """What problems have in common that differ in numbers and values only.
+
+    >>> kind_of("post 5: sub is [1]; post 6: sub is [2]")
+    'post #: sub is …'
+    """
+    return re.sub(r" is .*", " is …", re.sub(r"\d+", "#", reason.partition("; ")[0]))[:200]
+
 
 def keep(folder: Path, url: str, body: bytes, reason: str) -> str:
-    """Put something aside; its name. Blocks."""
+    """Put a payload aside; its name. Blocks."""
     now = datetime.now(UTC)
     name = name_of(now, url, body)
     report = {"url": url, "time": now.isoformat(timespec="seconds"), "reason": reason, "bytes": len(body)}
@@ -77,17 +152,73 @@ def name_of(now: datetime, url: str, body: bytes) -> str:
     return f"{now:%Y-%m-%d}-{sha256(url.encode(errors='replace') + body).hexdigest()[:16]}"
 
 
-def keep_row(folder: Path, item: Item, reason: str) -> bool:
-    """Put a row aside that the database rejects, as JSON; into the log if that cannot be (False). Blocks."""
-    names = "/".join(str(getattr(item, key)) for key in columns(type(item))[:2])
-    what = f"{type(item).__name__.lower()} {names}"
+def report_of(file: Path) -> dict[str, str]:
+    """What is said of a payload; empty if that cannot be read."""
     try:
-        name = keep(folder, what, encoded(item).encode(), f"the database rejects it: {reason}")
-    except OSError as error:
-        logger.error(
-            "The database rejects %s (%s), and it cannot be set aside in %s (%s). This is the row: %s",
-            what, reason, folder, error.strerror, encoded(item),
-        )  # fmt: skip
+        report = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+# --- rows
+
+
+@dataclass(slots=True, frozen=True)
+class KeptRow:
+    """A row that could not be stored. `line` is its item as a spool has it."""
+
+    what: str
+    reason: str
+    line: str
+
+    @property
+    def item(self) -> Item:
+        return decoded(self.line.encode())
+
+
+def keep_row(folder: Path, item: Item, reason: str) -> bool:
+    """Put a row aside that cannot be stored; into the log if that cannot be (False). Blocks."""
+    what = f"{type(item).__name__.lower()} {'/'.join(str(getattr(item, key)) for key in columns(type(item))[:2])}"
+    now = datetime.now(UTC)
+    try:
+        line = encoded(item)
+        kept = {"time": now.isoformat(timespec="seconds"), "what": what, "reason": reason, "row": line}
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"rows-{now:%Y-%m-%d}.jsonl"
+        with file.open("ab") as stream:
+            stream.write(json.dumps(kept).encode() + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+    except Exception as error:  # a row that cannot even be written down must not stop the others
+        logger.error("%s cannot be stored (%s), and it cannot be set aside in %s (%s). This is the row: %.100000r",
+                     visible(what), visible(reason), folder, error, item)  # fmt: skip
         return False
-    logger.warning("The database rejects %s (%s); it is set aside as %s in %s.", what, reason, name, folder)
+    logger.warning("%s cannot be stored (%s); it is set aside in %s.", visible(what), visible(reason)[:500], file)
     return True
+
+
+def kept_rows(folder: Path) -> Iterator[tuple[Path, list[KeptRow]]]:
+    """The files of rows and what is in them, each row once. What is no row is left out."""
+    for file in sorted(folder.glob("rows-*.jsonl")):
+        rows: dict[str, KeptRow] = {}
+        for line in file.read_bytes().splitlines():
+            try:
+                kept = json.loads(line)
+                row = KeptRow(str(kept["what"]), str(kept["reason"]), str(kept["row"]))
+                row.item  # noqa: B018  (raises if it is none)
+            except (ValueError, KeyError, TypeError):
+                continue
+            rows[row.line] = row
+        yield file, list(rows.values())
+
+
+def write_rows(file: Path, rows: list[KeptRow]) -> None:
+    """Leave only these rows in a file; none of it without rows."""
+    if not rows:
+        file.unlink()
+        return
+    new = file.with_suffix(".new")
+    lines = [json.dumps({"what": row.what, "reason": row.reason, "row": row.line}) for row in rows]
+    new.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    new.replace(file)

@@ -44,7 +44,8 @@ class RotatingCredentials:
                 if granted < asked and "max_results" in request.url:
                     request.meta["x_most"] = granted
                     return request.replace(url=add_or_replace_parameters(request.url, {"max_results": str(granted)}))
-            call = await self.access.take(endpoint)
+            asked_at = request.meta.setdefault("x_asked_at", time.monotonic())
+            call = await self.access.take(endpoint, request.meta.get("x_avoid", ()), asked_at)
         except UserError as error:
             self.access.end(error)
             raise IgnoreRequest(str(error)) from None
@@ -59,7 +60,7 @@ class RotatingCredentials:
             return response
         request.headers.pop("Authorization", None)
         again = await self.access.answered(request, response)
-        del request.meta["x_call"]
+        request.meta["x_credential"] = request.meta.pop("x_call").key
         if again is None:
             return response
         backoff = self.crawler.get_downloader_middleware(BackoffMiddleware)

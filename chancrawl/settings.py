@@ -33,10 +33,19 @@ X_DAILY_BUDGET = configured("X_DAILY_BUDGET", None)  # US dollars a UTC day; not
 X_PRICE_POST = configured("X_PRICE_POST", 0.005)
 X_PRICE_USER = configured("X_PRICE_USER", 0.010)
 X_PRICE_TRENDS = configured("X_PRICE_TRENDS", 0.010)
+# 1: posts and users that come along with others (retweeted and quoted posts, authors) are on the bill. X says that it
+# charges for each resource that is returned, and not whether that is one.
+X_BILL_INCLUDES = configured("X_BILL_INCLUDES", True)
+# A name in a list of handles stands for the account that had it when it was looked up first (number), or for whoever
+# has it now (name).
+X_FOLLOW = configured("X_FOLLOW", "number")
 X_QUERY_LENGTH = configured("X_QUERY_LENGTH", 512)  # characters of a search; 4096 with an Enterprise plan
 X_OUTAGE_PATIENCE = configured("X_OUTAGE_PATIENCE", 30)  # longest pause, in seconds, while all credentials are refused
 X_RECHECK_DAYS = configured("X_RECHECK_DAYS", 7)  # protected, suspended and missing accounts are asked for again
 X_TREND_WINDOW = configured("X_TREND_WINDOW", 900)  # seconds within which a place and a trend are not asked for again
+
+# How far, in seconds, a source's clock may be from ours: a Date header that differs by more is not believed.
+CLOCK_TOLERANCE = configured("CLOCK_TOLERANCE", 86_400)
 
 # --- what to add
 
@@ -53,6 +62,9 @@ BATCH_SIZE = configured("BATCH_SIZE", 2000)
 BATCH_SECONDS = configured("BATCH_SECONDS", 5)
 # What waits in CSV_FOLDER/spool while the database is out of reach, at most, in MB; then the crawl waits too.
 SPOOL_MB = configured("SPOOL_MB", 1000)
+# Payloads that could not be read are kept in CSV_FOLDER/quarantine up to so many MB; rows that could not be stored are
+# always kept there.
+QUARANTINE_MB = configured("QUARANTINE_MB", 100)
 # For so many seconds a crawl into CSV files waits for space on a full disk, then it ends; with follow it waits on.
 DISK_PATIENCE = configured("DISK_PATIENCE", 60)
 
@@ -75,21 +87,12 @@ USER_AGENT = configured(  # default: Scrapy's. Who is asking; add your address f
 )
 DEFAULT_REQUEST_HEADERS = {"Accept": "application/json"}  # default: what a browser asks for
 BACKOFF_MAX = configured("BACKOFF_MAX", 300)  # longest pause after refusals in a row, in seconds
+# So many seconds a crawl without `follow` waits for a source that refuses, does not answer, or has no call left; then
+# it ends with exit code 1. With `follow` it waits on.
+SOURCE_PATIENCE = configured("SOURCE_PATIENCE", 3600)
 RETRY_TIMES = 10  # default 2: with the pauses of the backoff this is a quarter of an hour
-RETRY_HTTP_CODES = [
-    403,
-    408,
-    429,
-    500,
-    502,
-    503,
-    504,
-    520,
-    521,
-    522,
-    523,
-    524,
-]  # 403: the CDN's page when it is too much
+# default: a few 5xx. Whatever is no answer is a refusal, redirections included; 400 is X's to a wrong request.
+RETRY_HTTP_CODES = [code for code in range(300, 600) if code not in (304, 400, 404)]
 RETRY_PRIORITY_ADJUST = 0  # default -1: the agenda decides what comes first
 DOWNLOAD_TIMEOUT = 15  # seconds (default 180): no file of the API takes longer, and a stop waits for what is under way
 DOWNLOAD_MAXSIZE = 64 * 1024 * 1024  # bytes (default 1 GiB): the largest file is a catalog of a few MB

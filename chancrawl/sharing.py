@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg2
 
-from chancrawl.credentials import Limit, Pool
+from chancrawl.credentials import LONGEST_WINDOW, Limit, Pool
 from chancrawl.database import PostgresStore
 from chancrawl.errors import first_line
 from chancrawl.ledger import Ledger
@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 # A refusal of so long ago is not believed any more: credits are bought, entitlements change.
 FORGIVEN_AFTER = {
+    "over its cap": timedelta(hours=1),
+    "not entitled, as X says": timedelta(days=1),
     "out of credits": timedelta(hours=1),
     "not entitled": timedelta(days=1),
     "revoked": timedelta(days=30),
@@ -37,12 +39,12 @@ INSERT INTO credential_limits (credential, endpoint, remaining)
 SELECT ?, ?, -1 WHERE NOT EXISTS
     (SELECT 1 FROM credential_limits WHERE credential = ? AND endpoint = '*' AND retired IS NOT NULL)
 ON CONFLICT (credential, endpoint) DO UPDATE SET
-    remaining = CASE WHEN credential_limits.reset_at <= ? THEN credential_limits.call_limit - 1
+    remaining = CASE WHEN credential_limits.reset_at NOT BETWEEN ? AND ? THEN credential_limits.call_limit - 1
                      ELSE credential_limits.remaining - 1 END,
-    reset_at = CASE WHEN credential_limits.reset_at <= ? THEN NULL ELSE credential_limits.reset_at END
+    reset_at = CASE WHEN credential_limits.reset_at NOT BETWEEN ? AND ? THEN NULL ELSE credential_limits.reset_at END
 WHERE credential_limits.retired IS NULL
   AND (credential_limits.remaining IS NULL OR credential_limits.remaining > 0
-       OR credential_limits.reset_at IS NULL OR credential_limits.reset_at <= ?)
+       OR credential_limits.reset_at IS NULL OR credential_limits.reset_at NOT BETWEEN ? AND ?)
 RETURNING call_limit, remaining, reset_at
 """
 LEARN = """
@@ -147,7 +149,8 @@ class Sharing:
             if key not in self.pool.credentials:
                 continue
             standing = self.pool.standing(key, endpoint)
-            standing.limit, standing.remaining, standing.reset = limit, remaining or 0, reset
+            if reset is None or reset <= time.time() + 2 * LONGEST_WINDOW:  # else it was never a window
+                standing.limit, standing.remaining, standing.reset = limit, remaining or 0, reset
             since = moment(retired_at)
             if retired and since and datetime.now(UTC) - since < FORGIVEN_AFTER.get(retired, timedelta(0)):
                 standing.retired = retired
@@ -158,7 +161,8 @@ class Sharing:
         """Take one call from a shared window. False if other crawls have used it up; the pool knows then."""
         if self.store is None:
             return True
-        taken = await self._rows(TAKE, key, endpoint, key, server_now, server_now, server_now)
+        window = server_now, server_now + 2 * LONGEST_WINDOW  # a window that ends later was never one
+        taken = await self._rows(TAKE, key, endpoint, key, *window, *window, *window)
         if taken is None:
             return True
         standing = self.pool.standing(key, endpoint)

@@ -24,6 +24,7 @@ from typing import Any
 
 from chancrawl import merging
 from chancrawl.appending import sync_folder
+from chancrawl.held_back import HeldBack
 from chancrawl.items import ORDER, Item
 from chancrawl.locking import locked
 from chancrawl.payload import Malformed, dumps, loads
@@ -247,15 +248,22 @@ def spools(folder: Path, limit: int = 0) -> Iterator[Spool]:
             yield Spool(place, limit)
 
 
-def apply_oldest(spool: Spool, connection: Any, set_aside: merging.SetAside) -> tuple[list[Item], int]:
-    """Write the batch that waits longest, once; its items, and how many of them the database rejects."""
+def apply_oldest(
+    spool: Spool,
+    connection: Any,
+    set_aside: merging.SetAside,
+    held_back: HeldBack | None = None,
+    streaks: merging.Streaks | None = None,
+) -> tuple[list[Item], list[Item]]:
+    """Write the batch that waits longest, once; its items, and those of them that the database rejects."""
     number = spool.numbers[0]
     try:
         items = spool.read(number)
     except Damaged as error:
         logger.error("A batch of the spool is damaged (%s); it is kept as %s.", error, spool.put_away(number))
-        return [], 0
-    rejected = merging.write(connection, items, set_aside, mark=(spool.name, number))
+        return [], []
+    mark = (spool.name, number)
+    rejected = merging.write(connection, items, set_aside, mark, held_back=held_back, streaks=streaks)
     spool.remove(number, len(items))
     return items, rejected
 
@@ -283,5 +291,7 @@ def decoded(line: bytes) -> Item:
     for time in TIMES[kind]:
         if values.get(time) is not None:
             values[time] = datetime.fromisoformat(values[time])
+    if isinstance(values.get("found_in"), str):
+        values["found_in"] = [values["found_in"]]  # of a spool of version 2
     known: dict[str, Any] = {f.name: values[f.name] for f in fields(kind) if f.name in values}
     return kind(**known)

@@ -49,15 +49,16 @@ def _texts(column: Sequence[Any], text: Callable[[Any], str]) -> Sequence[str]:
     return ["\\N" if value is None else text(value) for value in column]
 
 
-def stage(cursor: Any, table: str, rows: Rows, like: str = "") -> None:
+def stage(cursor: Any, table: str, names: Sequence[str], rows: Rows, like: str = "") -> None:
     """Put rows into `staged_TABLE` and nothing else.
 
-    It has the columns of TABLE (or `like`, as CREATE TABLE has them), and empties itself with the transaction.
+    It has our columns `names` of TABLE (or `like`, as CREATE TABLE has them) without any constraint: what else the
+    owner of the database has added to TABLE is none of our business. It empties itself with the transaction.
     """
-    cursor.execute(
-        f"CREATE TEMP TABLE IF NOT EXISTS staged_{table} ({like or f'LIKE {table}'}) ON COMMIT DELETE ROWS;"
-        f"DELETE FROM staged_{table}"
-    )
+    columns = f"({like}) ON COMMIT DELETE ROWS"
+    if not like:
+        columns = f"ON COMMIT DELETE ROWS AS SELECT {', '.join(names)} FROM {table} WITH NO DATA"
+    cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS staged_{table} {columns}; DELETE FROM staged_{table}")
     text = io.BytesIO("\n".join(rows.lines).encode())
     cursor.copy_expert(f"COPY staged_{table} ({', '.join(rows.names)}) FROM STDIN", text, 1 << 20)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from chancrawl.items import Raw, Tweet
-from chancrawl.twitter import INCLUDED, by_key, references
-from chancrawl.xfields import Entities, XFields, as_list
+from chancrawl.twitter import INCLUDED, by_key, edit_history, references
+from chancrawl.xfields import Entities, XFields, as_list, id_of
+
+T = TypeVar("T")
 
 
 def describe(tweet: Tweet) -> Sequence[str]:
@@ -15,18 +18,27 @@ def describe(tweet: Tweet) -> Sequence[str]:
     assert tweet.raw is not None
     fields = XFields(tweet.raw)
     tweet.text, entities = whole_text(fields)
-    tweet.hashtags = entities.tags("hashtags")
-    tweet.cashtags = entities.tags("cashtags")
-    tweet.urls = entities.links()
-    tweet.mention_ids, tweet.mention_usernames = entities.mentions()
+    included = {kind: by_key(tweet.includes[kind], key) for kind, key in INCLUDED.items() if kind in tweet.includes}
+    texts = [entities]
+    original = _original(fields.raw, included)
+    if original is not None:  # a retweet's own text is cut, and with it what stands at its end
+        texts.append(whole_text(XFields(original))[1])
+    tweet.hashtags = _together(text.tags("hashtags") for text in reversed(texts))
+    tweet.cashtags = _together(text.tags("cashtags") for text in reversed(texts))
+    tweet.urls = _together(text.links() for text in reversed(texts))
+    mentions = _together(text.mentions() for text in texts)  # the retweeted account in front
+    tweet.mention_ids, tweet.mention_usernames = [number for number, _ in mentions], [name for _, name in mentions]
+    tweet.community_id = fields.id("community_id")
+    article = XFields(fields.object("article"))
+    tweet.article_title = article.text("title")
+    tweet.article_text = article.text("plain_text") or article.text("preview_text")
     tweet.lang = fields.text("lang")
     tweet.source = fields.text("source")
     tweet.conversation_id = fields.id("conversation_id")
     tweet.in_reply_to_user_id = fields.id("in_reply_to_user_id")
     tweet.possibly_sensitive = fields.yes_or_no("possibly_sensitive")
     tweet.reply_settings = fields.text("reply_settings")
-    tweet.edit_history = fields.ids("edit_history_tweet_ids")
-    included = {kind: by_key(tweet.includes[kind], key) for kind, key in INCLUDED.items() if kind in tweet.includes}
+    tweet.edit_history = [number for number in map(id_of, as_list(edit_history(tweet.raw))) if number is not None]
     if tweet.in_reply_to_user_id is not None:
         tweet.in_reply_to_username = _name_of(tweet, included.get("users", {}))
     for reference in references(tweet.raw):
@@ -36,23 +48,40 @@ def describe(tweet: Tweet) -> Sequence[str]:
                 tweet.in_reply_to_id = number
             case "quoted":
                 tweet.quoted_id = number
-            case "retweeted":
+            case "retweeted" | "reposted":
                 tweet.retweeted_id = number
                 _describe_retweeted(tweet, included)
     _describe_attachments(tweet, fields, included)
-    return fields.problems
+    return [*fields.problems, *article.problems]
+
+
+def _original(raw: Raw, included: dict[str, dict[str, Raw]]) -> Raw | None:
+    """The post that a retweet repeats, if it came along."""
+    for reference in references(raw):
+        if reference.get("type") in ("retweeted", "reposted"):
+            return included.get("tweets", {}).get(str(reference["id"]))
+    return None
+
+
+def _together(lists: Iterable[Iterable[T]]) -> list[T]:
+    """The elements of several lists. A retweet repeats those of its original: they count once."""
+    first, *others = map(list, lists)
+    return first + [value for other in others for value in other if value not in first]
 
 
 def whole_text(fields: XFields) -> tuple[str | None, Entities]:
     """The text of a post and its entities: those of `note_tweet` where it has more than 280 characters.
 
-    A note's media links stay among the entities of the short text only.
+    A note's media links stay among the entities of the short text only. A note without entities is sent for posts whose
+    short text has all of them.
     """
-    if "note_tweet" in fields.raw:
-        note = XFields(fields.object("note_tweet"))
-        text = note.text("text")
-        if text is not None:
-            return text, Entities(note.object("entities"))
+    for name in ("note_tweet", "note_post"):
+        if name in fields.raw:
+            note = XFields(fields.object(name))
+            text = note.text("text")
+            if text is not None:
+                entities = note if "entities" in note.raw else fields
+                return text, Entities(entities.object("entities"))
     return fields.text("text"), Entities(fields.object("entities"))
 
 
@@ -63,7 +92,9 @@ def _name_of(tweet: Tweet, users: dict[str, Raw]) -> str | None:
         return tweet.username
     if str(number) in users:
         return XFields(users[str(number)]).text("username")
-    return dict(zip(tweet.mention_ids, tweet.mention_usernames, strict=True)).get(number or 0)
+    return next(
+        (name for id_, name in zip(tweet.mention_ids, tweet.mention_usernames, strict=True) if id_ == number), None
+    )
 
 
 RETWEET = re.compile(r"RT @([A-Za-z0-9_]{1,15}):")
@@ -98,4 +129,5 @@ def _describe_attachments(tweet: Tweet, fields: XFields, included: dict[str, dic
     tweet.place_name = XFields(included.get("places", {}).get(str(tweet.place_id), {})).text("full_name")
     match XFields(geo).object("coordinates").get("coordinates"):
         case [int() | float() as longitude, int() | float() as latitude]:
-            tweet.longitude, tweet.latitude = float(longitude), float(latitude)
+            if abs(longitude) <= 180 and abs(latitude) <= 90:
+                tweet.longitude, tweet.latitude = float(longitude), float(latitude)

@@ -11,53 +11,69 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any
 
-from chancrawl.items import Account, Feed, Handle, Raw, Trend, Tweet
+from chancrawl.http import visible
+from chancrawl.items import Account, Feed, Handle, Metrics, Raw, Trend, Tweet
 from chancrawl.payload import Malformed
-from chancrawl.xfields import LARGEST_ID, XFields, as_list
+from chancrawl.xfields import LARGEST_ID, XFields, as_list, id_of
 
 # --- endpoints
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An endpoint with rate limits of its own. `name` is its name in stats and in the store."""
+    """An endpoint with rate limits of its own. `name` is its name in stats and in the store.
+
+    `smallest` is its smallest page, `token` the parameter that takes a page's token; `posts` and `days` say how far
+    back it shows posts.
+    """
 
     name: str
     path: str
     app_only: bool = False
+    smallest: int = 1
+    token: str = "pagination_token"  # noqa: S105  (a parameter)
+    posts: int | None = None
+    days: int | None = None
 
 
-USERS = Endpoint("users", "/2/users/by")
-TIMELINE = Endpoint("timeline", "/2/users/{}/tweets")
-SEARCH = Endpoint("search", "/2/tweets/search/recent")
-TRENDS = Endpoint("trends", "/2/trends/by/woeid/{}", app_only=True)
-ENDPOINTS = {endpoint.name: endpoint for endpoint in (USERS, TIMELINE, SEARCH, TRENDS)}
-TOKEN_PATH = "/oauth2/token"  # noqa: S105  (a path)
-
-USERS_AT_ONCE = 100
 PAGE = 100
 """Most posts on one page of a timeline or a search."""
-SMALLEST_PAGE = {TIMELINE.name: 5, SEARCH.name: 10}
 REACHABLE = 3200
 """So many of an account's latest posts can be had from its timeline."""
 SEARCH_DAYS = 7
 """Recent search reaches back so far; an older since_id is refused."""
+USERS_AT_ONCE = 100
+
+USERS = Endpoint("users", "/2/users/by")
+USERS_BY_ID = Endpoint("users_by_id", "/2/users")
+TIMELINE = Endpoint("timeline", "/2/users/{}/tweets", smallest=5, posts=REACHABLE)
+SEARCH = Endpoint("search", "/2/tweets/search/recent", smallest=10, token="next_token", days=SEARCH_DAYS)  # noqa: S106
+TRENDS = Endpoint("trends", "/2/trends/by/woeid/{}", app_only=True)
+ENDPOINTS = {endpoint.name: endpoint for endpoint in (USERS, USERS_BY_ID, TIMELINE, SEARCH, TRENDS)}
+TOKEN_PATH = "/oauth2/token"  # noqa: S105  (a path)
+
+FIRST_START = datetime(2010, 11, 6, tzinfo=UTC)
+"""An earlier start_time is refused (https://docs.x.com/x-api/users/get-posts)."""
 
 USER_FIELDS = (
     "created_at,description,entities,location,name,pinned_tweet_id,profile_image_url,protected,public_metrics,url,"
     "username,verified,verified_type,withheld"
 )
-# Only what is stored: retweeted and quoted posts in `includes` may be billed.
+# All that costs nothing, but for what only the author of a post may see. The names are those of before August 2026,
+# when X began to take others (post.fields, …): `tweet.fields` is answered with these.
 POST_PARAMETERS = {
     "tweet.fields": (
-        "attachments,author_id,conversation_id,created_at,edit_history_tweet_ids,entities,geo,in_reply_to_user_id,lang,"
-        "note_tweet,possibly_sensitive,public_metrics,referenced_tweets,reply_settings,source,withheld"
+        "article,attachments,author_id,card_uri,community_id,context_annotations,conversation_id,created_at,"
+        "display_text_range,edit_controls,edit_history_tweet_ids,entities,geo,in_reply_to_user_id,lang,media_metadata,"
+        "note_tweet,possibly_sensitive,public_metrics,referenced_tweets,reply_settings,scopes,source,withheld"
     ),
     "expansions": (
-        "author_id,in_reply_to_user_id,referenced_tweets.id,referenced_tweets.id.author_id,attachments.media_keys,"
-        "attachments.poll_ids,geo.place_id"
+        "author_id,in_reply_to_user_id,referenced_tweets.id,referenced_tweets.id.author_id,"
+        "referenced_tweets.id.attachments.media_keys,edit_history_tweet_ids,attachments.media_keys,attachments.poll_ids,"
+        "article.cover_media,article.media_entities,geo.place_id"
     ),
     "user.fields": "name,protected,public_metrics,username",
     "media.fields": "alt_text,duration_ms,height,media_key,preview_image_url,type,url,variants,width",
@@ -69,7 +85,19 @@ HANDLE = re.compile(r"[A-Za-z0-9_]{1,15}")
 
 
 def users_parameters(handles: Iterable[str]) -> dict[str, str]:
-    return {"usernames": ",".join(handles), "user.fields": USER_FIELDS}
+    """Names, or numbers written as id:783214; not both at once."""
+    asked = list(handles)
+    if is_number(asked[0]):
+        return {"ids": ",".join(handle.removeprefix("id:") for handle in asked), "user.fields": USER_FIELDS}
+    return {"usernames": ",".join(asked), "user.fields": USER_FIELDS}
+
+
+def is_number(handle: str) -> bool:
+    """
+    >>> is_number("id:783214"), is_number("783214")
+    (True, False)
+    """
+    return handle.startswith("id:")
 
 
 # --- ids tell the time: https://docs.x.com/fundamentals/x-ids
@@ -78,13 +106,18 @@ EPOCH_MS = 1288834974657
 
 
 def time_of(tweet_id: int) -> datetime | None:
-    """The time that is in an id; None for ids from before November 2010, which hold none.
+    """The time that is in an id; None for ids below 29700859247, from before November 2010, which hold none.
 
     >>> time_of(1576994789110992896).isoformat(timespec="seconds")
     '2022-10-03T17:57:11+00:00'
     """
     milliseconds = (tweet_id >> 22) + EPOCH_MS
-    return datetime.fromtimestamp(milliseconds / 1000, UTC) if tweet_id >= 1 << 34 else None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC) if tweet_id >= FIRST_TIMED_ID else None
+
+
+FIRST_TIMED_ID = 29_700_859_247
+FIRST_TIMED = datetime(2010, 11, 4, 22, tzinfo=UTC)
+"""No id of an earlier time tells it."""
 
 
 def id_at(time: datetime) -> int:
@@ -109,12 +142,17 @@ class Page:
     """A page of a timeline or of a search, the newest post first.
 
     `authors` are the users that came along, by id. `refusal` says why there is nothing: suspended, protected, missing.
+    `is_torn`: it does not say whether another page follows, or has fewer posts than it says. `included` are how many
+    posts and users came along: X may bill them.
     """
 
     tweets: list[Tweet]
     authors: dict[int, Account]
     next_token: str | None
     refusal: str | None = None
+    is_torn: bool = False
+    included_posts: list[int] = field(default_factory=list)
+    included_users: list[int] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -137,14 +175,16 @@ def parse_users(payload: Any, asked: Iterable[str], seen_at: datetime) -> Users:
             users.problems.append(f"a user without number or name: {str(raw)[:80]}")
         else:
             users.accounts.append(account)
-            found[account.username.lower()] = account
+            found[account.username.lower()] = found[f"id:{account.id}"] = account
     refused = {str(error.get("value", error.get("resource_id", ""))).lower(): error for error in errors}
+    refused |= {f"id:{value}": error for value, error in refused.items() if error.get("parameter") == "ids"}
     for handle in asked:
         account = found.get(handle.lower())
         if account is not None:
             users.handles.append(Handle(handle.lower(), account.id, account.status, seen_at))
-        elif handle.lower() in refused:
-            users.handles.append(Handle(handle.lower(), None, _fate(refused[handle.lower()]), seen_at))
+        elif (fate := _fate(refused.get(handle.lower(), {}))) is not None:
+            number = id_of(handle.removeprefix("id:")) if is_number(handle) else None
+            users.handles.append(Handle(handle.lower(), number, fate, seen_at))
         else:
             users.problems.append(f"no answer about {handle}")
     return users
@@ -158,7 +198,7 @@ def account_of(raw: Any, seen_at: datetime) -> Account | None:
     number, username = fields.id("id"), fields.text("username")
     if number is None or not username:
         return None
-    metrics = fields.metrics("public_metrics")
+    metrics = _metrics(fields)
     return Account(
         id=number,
         username=username,
@@ -170,7 +210,7 @@ def account_of(raw: Any, seen_at: datetime) -> Account | None:
         url=fields.text("url"),
         verified=fields.yes_or_no("verified"),
         verified_type=fields.text("verified_type"),
-        pinned_id=fields.id("pinned_tweet_id"),
+        pinned_id=fields.id("pinned_tweet_id") or fields.id("pinned_post_id"),
         profile_image_url=fields.text("profile_image_url"),
         metrics=metrics,
         first_metrics=metrics,
@@ -181,12 +221,22 @@ def account_of(raw: Any, seen_at: datetime) -> Account | None:
 
 
 def parse_page(payload: Any, found_in: str, seen_at: datetime) -> Page:
-    """A page of posts. What follows from `raw` is filled in by `describe`."""
+    """A page of posts. What follows from `raw` is filled in by `describe`.
+
+    An answer without posts is a page only if it says so itself (`meta.result_count` is 0), or is a refusal that names a
+    user. Everything else, such as `{"errors": [{"code": 34}]}`, is Malformed.
+    """
     data, errors = _data_and_errors(payload)
     includes = payload.get("includes") if isinstance(payload.get("includes"), dict) else {}
     meta = payload.get("meta") if isinstance(payload.get("meta"), dict) else {}
     sent = {kind: by_key(includes.get(kind), key) for kind, key in INCLUDED.items()}
-    page = Page([], {}, meta.get("next_token") if isinstance(meta.get("next_token"), str) else None)
+    sent["tweets"] |= by_key(includes.get("posts"), "id")
+    token, count = meta.get("next_token"), meta.get("result_count")
+    page = Page([], {}, token if _is_token(token) else None)
+    page.is_torn = not meta or (token is not None and page.next_token is None)
+    page.is_torn = page.is_torn or (type(count) is int and count > len(data))
+    page.included_posts = [number for number in map(id_of, sent["tweets"]) if number is not None]
+    page.included_users = [number for number in map(id_of, sent["users"]) if number is not None]
     for raw in sent["users"].values():
         account = account_of(raw, seen_at)
         if account is not None:
@@ -198,27 +248,75 @@ def parse_page(payload: Any, found_in: str, seen_at: datetime) -> Page:
         else:
             page.tweets.append(tweet)
     if not data:
-        about_the_whole = [error for error in errors if error.get("resource_type") == "user"]
-        if about_the_whole:
-            page.refusal = _fate(about_the_whole[0])
-        elif not meta and not errors:
-            raise Malformed("neither posts nor meta")
+        fates = [_fate(error) for error in errors if error.get("parameter") in ("id", None)]
+        if fates and fates[0] is not None:
+            page.refusal = fates[0]
+        elif count != 0 or type(count) is not int:
+            raise Malformed(said(payload) or "neither posts nor meta")
     if data and not page.tweets:
         raise Malformed("; ".join(page.problems[:3]))
     return page
 
 
 def parse_trends(payload: Any, woeid: int, seen_at: datetime) -> list[Trend]:
-    data, errors = _data_and_errors(payload)
-    if not data and errors:
-        raise Malformed(str(errors[0].get("detail") or errors[0].get("title"))[:200])
+    data, _ = _data_and_errors(payload)
+    if not data:
+        raise Malformed(said(payload) or "no trends")
     trends = []
     for rank, raw in enumerate(data, 1):
         fields = XFields(raw if isinstance(raw, dict) else {})
         name = fields.text("trend_name")
         if name:
-            trends.append(Trend(woeid, seen_at, rank, name, fields.number("tweet_count", most=LARGEST_ID)))
+            count = fields.number("tweet_count", most=LARGEST_ID)
+            if count is None:
+                count = fields.number("post_count", most=LARGEST_ID)
+            trends.append(Trend(woeid, seen_at, rank, name, count))
+    if not trends:
+        raise Malformed("trends without names")
     return trends
+
+
+def said(payload: Any) -> str:
+    """What an error of the API says of itself; empty if it says nothing.
+
+    >>> said({"title": "UsageCapExceeded", "detail": "Usage cap exceeded: Monthly product cap"})
+    'UsageCapExceeded: Usage cap exceeded: Monthly product cap'
+    >>> said({"errors": [{"code": 34, "message": "Sorry, that page does not exist"}]})
+    'Sorry, that page does not exist'
+    """
+    if not isinstance(payload, dict):
+        return ""
+    errors = payload.get("errors")
+    first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
+    own = [payload.get("title"), payload.get("detail")] if "title" in payload or "detail" in payload else []
+    texts = [first.get("message"), *own] if first.get("message") else [*own, first.get("title"), first.get("detail")]
+    return visible(": ".join(dict.fromkeys(text for text in texts if isinstance(text, str) and text)))[:300]
+
+
+def named_parameters(payload: Any) -> set[str]:
+    """The parameters that a 400 names: `{"errors": [{"parameters": {"since_id": ["…"]}}]}`, or `parameter`."""
+    if not isinstance(payload, dict):
+        return set()
+    names = {payload["parameter"]} if isinstance(payload.get("parameter"), str) else set()
+    for error in as_list(payload.get("errors")):
+        if isinstance(error, dict) and isinstance(error.get("parameters"), dict):
+            names |= error["parameters"].keys()
+    return names
+
+
+def _is_token(token: Any) -> bool:
+    """Whether a page's token can be sent back."""
+    return isinstance(token, str) and token.isascii() and token.isprintable() and 0 < len(token) < 2000
+
+
+NEW_NAMES = {"repost_count": "retweet_count", "post_count": "tweet_count"}
+"""Counts by the names that X has given them in August 2026."""
+
+
+def _metrics(fields: XFields) -> Metrics:
+    """Public counts, by their older names."""
+    counts = fields.metrics("public_metrics")
+    return {NEW_NAMES.get(name, name): value for name, value in counts.items()}
 
 
 def _data_and_errors(payload: Any) -> tuple[list[Any], list[Raw]]:
@@ -233,12 +331,14 @@ def _data_and_errors(payload: Any) -> tuple[list[Any], list[Raw]]:
     return data, [error for error in errors if isinstance(error, dict)]
 
 
-def _fate(error: Raw) -> str:
-    """What a partial error says of an account: suspended, protected or missing."""
-    detail = str(error.get("detail", "")).lower()
-    if "suspended" in detail:
+def _fate(error: Raw) -> str | None:
+    """What a partial error says of an account: suspended, protected or missing; None if it says nothing of one."""
+    kind = str(error.get("type", "")).rpartition("/")[2]
+    if error.get("resource_type") != "user":
+        return None
+    if "suspended" in str(error.get("detail", "")).lower():
         return "suspended"
-    return "protected" if str(error.get("type", "")).endswith("not-authorized-for-resource") else "missing"
+    return {"not-authorized-for-resource": "protected", "resource-not-found": "missing"}.get(kind)
 
 
 # What can come along with posts, and the key by which posts refer to it.
@@ -261,7 +361,7 @@ def _tweet_of(raw: Any, sent: dict[str, dict[str, Raw]], found_in: str, seen_at:
         return None
     author_id = fields.id("author_id")
     author = sent["users"].get(str(author_id))
-    metrics = fields.metrics("public_metrics")
+    metrics = _metrics(fields)
     return Tweet(
         id=number,
         author_id=author_id,
@@ -269,7 +369,7 @@ def _tweet_of(raw: Any, sent: dict[str, dict[str, Raw]], found_in: str, seen_at:
         posted_at=fields.moment("created_at") or time_of(number),
         metrics=metrics,
         first_metrics=metrics,
-        found_in=found_in,
+        found_in=[found_in],
         first_seen_at=seen_at,
         last_seen_at=seen_at,
         raw=raw,
@@ -289,6 +389,10 @@ def _belonging(raw: Raw, sent: dict[str, dict[str, Raw]]) -> Raw:
             keys["users"].append(post.get("author_id"))
     if "in_reply_to_user_id" in raw:
         keys["users"].append(raw["in_reply_to_user_id"])
+    keys["tweets"] += [number for number in as_list(edit_history(raw)) if str(number) != str(raw.get("id"))]
+    article = raw.get("article")
+    if isinstance(article, dict):
+        keys["media"] += [article.get("cover_media"), *as_list(article.get("media_entities"))]
     for source in sources:
         attachments = source.get("attachments")
         if isinstance(attachments, dict):
@@ -308,10 +412,27 @@ def _belonging(raw: Raw, sent: dict[str, dict[str, Raw]]) -> Raw:
 
 def references(raw: Raw) -> list[Raw]:
     """The posts that a post refers to: [{"type": "retweeted", "id": "…"}, …]."""
-    entries = raw.get("referenced_tweets")
+    entries = raw.get("referenced_tweets", raw.get("referenced_posts"))
     if not isinstance(entries, list):
         return []
     return [entry for entry in entries if isinstance(entry, dict) and "id" in entry]
+
+
+def edit_history(raw: Raw) -> Any:
+    """The numbers of all versions of a post, as they were sent."""
+    return raw.get("edit_history_tweet_ids", raw.get("edit_history_post_ids"))
+
+
+def feed_of_query(kind: str, query: str) -> str:
+    """The feed of a search (`search`) or of a trend's (`trend`). That of a very long query is named by its fingerprint:
+    PostgreSQL cannot have a longer key.
+
+    >>> feed_of_query("search", "from:nasa")
+    'search:from:nasa'
+    """
+    if len(query.encode()) <= 1500:
+        return f"{kind}:{query}"
+    return f"{kind}:{query[:200]}… #{blake2b(query.encode(), digest_size=12).hexdigest()}"
 
 
 def feed_of(account_id: int) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from chancrawl import fourchan
+from chancrawl import fourchan, passing
 from chancrawl.agenda import Agenda, Ask
-from chancrawl.changes import Changes, Held, Look, compare, deletions_of_thread, fate
+from chancrawl.changes import Changes, Held, Look, compare, deletions_of_thread, fate, left_archive
 from chancrawl.fourchan import IndexEntry, Page
 from chancrawl.items import Board, Deletion, Item, Poll, Thread
 from chancrawl.known import ARCHIVE_KEEPS, FRESH, IMPLAUSIBLE, NEVER, BoardWatch, Watched, pace_of
@@ -46,8 +46,7 @@ class Watch:
         self.board = board
         self.agenda = agenda
         self.held = held
-        capacity = (board.pages or 10) * (board.per_page or 15)
-        self.state = BoardWatch(board.board, capacity, board.per_page or 15, board.has_archive)
+        self.state = BoardWatch(board.board, passing.capacity(board), board.per_page or 15, board.has_archive)
         self.newest_thread = 0
         self._births_at = 0.0
         self._poll = Poll(board.board, datetime.fromtimestamp(0, UTC), None, 0, 0, None)  # the row that is gathering
@@ -79,7 +78,7 @@ class Watch:
         state, at = self.state, look.at.timestamp()
         is_complete = ask.what in ("catalog", "threads")
         is_first = state.shown_at(ask.what) == NEVER
-        before = state.files[ask.what].modified
+        before = state.file(ask.what).modified
         upto = None if look.upto is None else look.upto.timestamp()
         seen: list[tuple[int, Changes, Page | None]] = []
         shown = self._shown.setdefault(ask.what, {})
@@ -97,7 +96,7 @@ class Watch:
         self._tell_gain(ask, entries, seen, at, is_first)
         self._tell_births(entries, at)
         self.agenda.read(ask, now, at, upto, size, oldest_news(seen, before))
-        if is_complete and 10 * len(problems) <= len(entries):
+        if is_complete and passing.is_complete(len(entries), len(problems)):
             live = sum(thread.gone_at is None for thread in state.threads.values())
             found.is_believed = self._is_believed("index", len(entries), min(live, state.capacity), look)
             if found.is_believed:
@@ -108,7 +107,7 @@ class Watch:
     def _is_believed(self, what: str, listed: int, expected: int, look: Look) -> bool:
         """An empty or truncated list does not mean that everything is gone, unless it stays so for long."""
         bodies = self._disbelieved[what]
-        if 2 * listed >= expected:
+        if passing.is_plausible(listed, expected):
             bodies.clear()
             return True
         bodies[look.body] = look.at
@@ -118,7 +117,7 @@ class Watch:
         """An index file was answered 304."""
         at = look.at.timestamp()
         upto = None if look.upto is None else look.upto.timestamp()
-        file = self.state.files[ask.what]
+        file = self.state.file(ask.what)
         if file.shown_at != NEVER:
             self.agenda.gained(ask, 0, max(at - self.state.shown_at(ask.what), 0.0))
         self.agenda.read(ask, now, at, upto, None)
@@ -204,7 +203,14 @@ class Watch:
         self.agenda.owe(self.state, thread)
 
     def archive(
-        self, ask: Ask, listed: list[int], held: Mapping[int, Thread], look: Look, now: float, size: int
+        self,
+        ask: Ask,
+        listed: list[int],
+        held: Mapping[int, Thread],
+        look: Look,
+        now: float,
+        size: int,
+        problems: Sequence[str] = (),
     ) -> Found:
         """Of archive.json; `held` are the live and archived threads of the board, by number."""
         old = {no: thread for no, thread in held.items() if thread.fate == "archived"}
@@ -215,10 +221,21 @@ class Watch:
         for no in listed:
             if no in self.state.threads:
                 self.state.threads[no].is_archived = True
-        self.agenda.archived(self.state, [no for no in reversed(due) if no not in self.state.threads], now)
+        found = Found()
+        self.state.left_archive.clear()
+        if passing.is_complete(len(listed), len(problems)):
+            there = set(listed)
+            for no, thread in old.items():
+                if no in there:
+                    continue
+                if left_archive(thread, listed, old) == "deleted":
+                    self.state.left_archive.add(no)  # if its page says so too
+                elif not problems:
+                    found.items.append(replace(thread, fate="pruned", gone_at=look.at))
+        to_read = [*sorted(self.state.left_archive), *(no for no in reversed(due) if no not in self.state.threads)]
+        self.agenda.archived(self.state, to_read, now)
         self.agenda.read(ask, now, look.at.timestamp(), None, size)
-        there = set(listed)
-        return Found([replace(thread, fate="pruned", gone_at=look.at) for no, thread in old.items() if no not in there])
+        return found
 
     # --- what the agenda learns from an index
 
@@ -241,12 +258,14 @@ class Watch:
                 continue
             numbers |= {no: raw["time"] for no, raw in page.posts.items() if no < limit}
             part = "1" if position < state.per_page else "2" if position < 2 * state.per_page else "catalog"
-            parts[part] += len(changes.new_posts)
+            if ask.what in state.spare_pages:
+                part = ask.what
+            parts[part] = parts.get(part, 0) + len(changes.new_posts)
         parts["catalog"] += parts["2"]
         for what in ("catalog", "1", "2") if ask.what == "catalog" else (ask.what,):
             if not is_first and state.shown_at(what) != NEVER:
                 file = Ask(ask.board, what)
-                self.agenda.gained(file, parts[what], max(at - state.shown_at(what), 0.0))
+                self.agenda.gained(file, parts.get(what, 0), max(at - state.shown_at(what), 0.0))
         self._tell_moderation(changes for _, changes, _ in seen)
         if numbers:
             if not state.newest_no:
@@ -313,6 +332,8 @@ class Watch:
         self._tell_moderation([changes])
         found.items = list(changes.items)
         self.agenda.answered(ask, now, look.at.timestamp())
+        self.agenda.settled(ask)
+        self.state.left_archive.discard(ask.no)
         if thread is None:
             return found
         if page.thread.fate == "archived":
@@ -333,6 +354,8 @@ class Watch:
     def thread_unchanged(self, ask: Ask, look: Look, now: float) -> list[Item]:
         """A thread's page, or its tail, was answered 304."""
         self.agenda.answered(ask, now, look.at.timestamp())
+        self.agenda.settled(ask)
+        self.state.left_archive.discard(ask.no)
         thread = self.state.threads.get(ask.no)
         held = self.held(ask.no)
         if held.thread is None:
@@ -356,13 +379,18 @@ class Watch:
         return []
 
     def thread_gone(self, ask: Ask, look: Look, now: float) -> list[Item]:
-        """A thread's page was answered 404: gone, unless an index still lists it."""
+        """A thread's page was answered 404 (or with what means it): gone, unless an index or the archive lists it."""
         self.agenda.answered(ask, now, look.at.timestamp())
         thread = self.state.threads.get(ask.no)
         held = self.held(ask.no)
         if thread is not None and thread.gone_at is None:
             thread.has_tail = thread.has_tail and ask.what != "tail"
             self.agenda.failed(ask, now)
+            return []
+        if ask.no in self.state.left_archive:
+            self.agenda.settled(ask)
+            return self._deleted(held, look, [])
+        if thread is None and self.agenda.not_there(ask):
             return []
         self._forget(ask.no)
         if held.thread is None or held.thread.fate in ("pruned", "deleted"):
@@ -372,9 +400,20 @@ class Watch:
         if thread is not None and not thread.is_archived and held.thread.fate != "archived":
             became = self._fate(thread, look.at.timestamp())
             seen_at.append(datetime.fromtimestamp(thread.shown_at, UTC))
-        items: list[Item] = list(deletions_of_thread(held, look.at)) if became == "deleted" else []
-        state = replace(held.thread, fate=became, gone_at=look.at, last_seen_at=max(seen_at))
-        return [*items, state]
+        if became == "deleted":
+            return self._deleted(held, look, seen_at)
+        if thread is None:
+            return []  # the archive lists it, and it is not there: the next list tells
+        return [replace(held.thread, fate=became, gone_at=look.at, last_seen_at=max(seen_at))]
+
+    def _deleted(self, held: Held, look: Look, seen_at: list[datetime]) -> list[Item]:
+        """A deleted thread takes its posts with it."""
+        if held.thread is None:
+            return []
+        self.state.left_archive.discard(held.thread.no)
+        last = max([*seen_at, *(time for time in (held.seen_at, held.thread.last_seen_at) if time)], default=look.at)
+        state = replace(held.thread, fate="deleted", gone_at=look.at, last_seen_at=last)
+        return [*deletions_of_thread(held, look.at), state]
 
     def _fate(self, thread: Watched, at: float) -> str:
         """Pruned or deleted; see `changes.fate`."""

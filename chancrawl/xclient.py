@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,7 +12,26 @@ from scrapy.crawler import Crawler
 from scrapy.http import Response
 
 from chancrawl import twitter
+from chancrawl.http import Dates
 from chancrawl.payload import Malformed, loads
+
+
+class BadRequest(Malformed):
+    """X refuses a request as wrong (400), in its own words. `parameters` are the ones it names."""
+
+    def __init__(self, detail: str, parameters: set[str]) -> None:
+        super().__init__(detail)
+        self.parameters = parameters
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is about what every request of ours has: then no request can be answered."""
+        return bool(self.parameters & OURS)
+
+
+OURS = {*twitter.POST_PARAMETERS, "post.fields", "max_results", "max_trends"}
+TIMES = {"since_id", "until_id", "start_time", "end_time"}
+TOKENS = {"next_token", "pagination_token"}
 
 
 class XClient:
@@ -21,6 +40,7 @@ class XClient:
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
         self.source = source_of(crawler)
+        self.dates = Dates(crawler)
 
     def request(
         self,
@@ -31,11 +51,13 @@ class XClient:
         bills: tuple[str, int],
         argument: str = "",
         least: int = 1,
+        avoid: Collection[str] = (),
         **cb_kwargs: Any,
     ) -> Request:
         """A request; 400 and 404 come to its callback as answers.
 
         `bills` is what it may cost, at most; `least` the smallest page that the endpoint allows, where the budget ends.
+        `avoid` are credentials to which the target is closed.
         """
         kind, most = bills
         meta = {
@@ -43,6 +65,7 @@ class XClient:
             "x_bills": kind,
             "x_most": most,
             "x_least": least,
+            "x_avoid": frozenset(avoid),
             "handle_httpstatus_list": [400, 404],
         }
         return Request(
@@ -56,13 +79,13 @@ class XClient:
 
 
 def payload_of(response: Response) -> Any:
-    """The JSON of an answer, a problem's too. Malformed if it is none."""
+    """The JSON of an answer. Malformed if it is none, BadRequest for a 400."""
     try:
         payload = orjson.loads(response.body)  # ids are texts there: no number is too long for it
     except orjson.JSONDecodeError:
         payload = loads(response.body)
     if response.status == 400:
-        raise Malformed(f"refused as wrong: {str(payload)[:300]}")
+        raise BadRequest(twitter.said(payload) or str(payload)[:300], twitter.named_parameters(payload))
     return payload
 
 

@@ -9,6 +9,7 @@ from chancrawl.items import Metrics, Raw
 from chancrawl.payload import Fields
 
 LARGEST_ID = 2**63 - 1
+EARLIEST, LATEST = datetime(2006, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 class XFields(Fields):
@@ -37,16 +38,20 @@ class XFields(Fields):
         return None
 
     def moment(self, key: str) -> datetime | None:
-        """ISO 8601, as `created_at` is sent: 2022-10-03T17:57:11.000Z."""
+        """ISO 8601, as `created_at` is sent: 2022-10-03T17:57:11.000Z; in UTC, and of a time when there was an X."""
         value = self.raw.get(key)
         if value is None:
             return None
         try:
             time = datetime.fromisoformat(value)
-        except (TypeError, ValueError):
+            time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+        except (TypeError, ValueError, OverflowError):
             self._odd(key)
             return None
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
+        if not EARLIEST <= time < LATEST:
+            self._odd(key)
+            return None
+        return time
 
     def object(self, key: str) -> Raw:
         value = self.raw.get(key)
@@ -97,15 +102,14 @@ class Entities:
         for entry in self._entries("urls"):
             is_media = "media_key" in entry.raw or (entry.text("display_url") or "").startswith(MEDIA_PAGES)
             url = entry.text("expanded_url") or entry.text("url")
-            if url and not is_media:
+            if url and not is_media and "/i/web/status/" not in url:  # which stands for the post itself
                 links.append(url)
         return links
 
-    def mentions(self) -> tuple[list[int], list[str]]:
-        """Numbers and names, in pairs."""
+    def mentions(self) -> list[tuple[int | None, str]]:
+        """Numbers and names, in pairs. Of an account that is gone, X tells the name alone."""
         pairs = [(entry.id("id"), entry.text("username")) for entry in self._entries("mentions")]
-        whole = [(number, name) for number, name in pairs if number is not None and name is not None]
-        return [number for number, _ in whole], [name for _, name in whole]
+        return [(number, name) for number, name in pairs if name is not None]
 
 
 def as_list(value: Any) -> list[Any]:

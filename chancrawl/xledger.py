@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from chancrawl.errors import StoreAway
-from chancrawl.items import Account, Feed, Handle, Item, Trend, Tweet
+from chancrawl.items import Account, Feed, Gap, Handle, Item, Trend, Tweet
 from chancrawl.payload import loads
 from chancrawl.stores import moment
 
@@ -28,7 +28,8 @@ class XLedger:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self._under_way: dict[tuple[type[Item], Any], Item] = {}
-        self._claimed: set[int] = set()  # posts on their way to the store
+        self._claimed: dict[int, set[str]] = {}  # posts on their way to the store, and the feeds that showed them
+        self._claims: dict[int, int] = {}  # and how many items of each
 
     # --- state
 
@@ -71,53 +72,77 @@ class XLedger:
         )
         return [name for (name,) in await self.ledger.call(self.ledger.store.rows, sql)]
 
+    async def gaps(self, feeds: Collection[str]) -> list[Gap]:
+        """The intervals of feeds that were not read, the earliest first."""
+        where = f"WHERE feed IN ({', '.join('?' * len(feeds))}) ORDER BY feed, before_id"
+        return await self.ledger.select(Gap, where, *feeds) if feeds else []
+
     # --- posts
 
     async def sift(self, tweets: Iterable[Tweet]) -> tuple[list[Tweet], list[Tweet], set[int]]:
-        """New posts, known ones whose counts have changed, and the ids of those that were read earlier on the same day.
+        """New posts, known ones that are to be noted, and the ids of those that were read earlier on the same day.
 
-        A post that another page is just bringing to the store is none of the first two.
+        A known post is to be noted if its counts have changed, or if this feed has not shown it before; `found_in` are
+        then all feeds that are known. So is one that another page is just bringing to the store.
         """
         mine: dict[int, Tweet] = {}
+        again: list[Tweet] = []
         read_today = set()
         for tweet in tweets:
             if tweet.id in self._claimed:
                 read_today.add(tweet.id)
-            else:
-                self._claimed.add(tweet.id)
+                if not self._claimed[tweet.id].issuperset(tweet.found_in):
+                    tweet.first_seen_at = None
+                    again.append(tweet)
+                    self._claimed[tweet.id].update(tweet.found_in)
+                    self._claims[tweet.id] += 1
+            elif tweet.id not in mine:
+                self._claimed[tweet.id] = set(tweet.found_in)
+                self._claims[tweet.id] = 1
                 mine[tweet.id] = tweet
         try:
             known = await self._known(mine)
         except BaseException:
-            self._claimed -= mine.keys()
+            for number in mine:
+                self._release(number)
             raise
-        new, changed = [], []
+        new: list[Tweet] = []
+        changed: list[Tweet] = again
         for tweet in mine.values():
             if tweet.id not in known:
                 new.append(tweet)
                 continue
-            first_seen_at, last_seen_at, metrics = known[tweet.id]
+            first_seen_at, last_seen_at, metrics, feeds = known[tweet.id]
             assert tweet.last_seen_at is not None
             if last_seen_at is not None and last_seen_at.date() == tweet.last_seen_at.date():
                 read_today.add(tweet.id)
-            if metrics != tweet.metrics or first_seen_at is None:
+            if metrics != tweet.metrics or first_seen_at is None or not set(feeds).issuperset(tweet.found_in):
                 tweet.first_seen_at, tweet.first_metrics = first_seen_at, metrics
+                tweet.found_in = list(dict.fromkeys([*feeds, *tweet.found_in]))
                 changed.append(tweet)
             else:
-                self._claimed.discard(tweet.id)
+                self._release(tweet.id)
         return new, changed, read_today
 
-    async def _known(self, ids: Collection[int]) -> dict[int, tuple[datetime | None, datetime | None, Any]]:
+    def _release(self, number: int) -> None:
+        """A post is no longer on its way to the store."""
+        if number in self._claims:
+            self._claims[number] -= 1
+            if not self._claims[number]:
+                del self._claims[number], self._claimed[number]
+
+    async def _known(self, ids: Collection[int]) -> dict[int, tuple[datetime | None, datetime | None, Any, list[str]]]:
         if not ids or self.ledger.is_away:
             return {}  # without the store all count as new; it knows better when it merges them
-        sql = f"SELECT id, first_seen_at, last_seen_at, metrics FROM tweets WHERE id IN ({', '.join('?' * len(ids))})"
+        names = "id, first_seen_at, last_seen_at, metrics, found_in"
+        sql = f"SELECT {names} FROM tweets WHERE id IN ({', '.join('?' * len(ids))})"
         try:
             rows = await self.ledger.attempt(self.ledger.store.rows, sql, *ids)
         except StoreAway:
             return {}
         return {
-            number: (moment(first), moment(last), loads(metrics.encode()) if isinstance(metrics, str) else metrics)
-            for number, first, last, metrics in rows
+            number: (moment(first), moment(last), _value(metrics), _value(feeds) or [])
+            for number, first, last, metrics, feeds in rows
         }
 
     # --- items on their way to the store
@@ -131,8 +156,20 @@ class XLedger:
 
     def committed(self, item: Item) -> None:
         if isinstance(item, Tweet):
-            self._claimed.discard(item.id)
+            self._release(item.id)
         elif type(item) in KEYS:
             key = type(item), getattr(item, KEYS[type(item)])
             if self._under_way.get(key) == item:
                 del self._under_way[key]
+
+    def reject(self, item: Item) -> None:
+        """An item does not come to the store."""
+        if isinstance(item, Tweet):
+            self._release(item.id)
+        elif type(item) in KEYS:
+            self._under_way.pop((type(item), getattr(item, KEYS[type(item)])), None)
+
+
+def _value(value: Any) -> Any:
+    """A JSON column as either store gives it."""
+    return loads(value.encode()) if isinstance(value, str) else value

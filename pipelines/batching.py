@@ -10,10 +10,10 @@ from typing import Any, Self
 from scrapy import signals
 from scrapy.crawler import Crawler
 
+from chancrawl.engine import let_close, stopping
 from chancrawl.errors import UserError, first_line, store_failed
 from chancrawl.items import Item
 from chancrawl.ledger import Ledger
-from chancrawl.middlewares import let_close, stopping
 
 logger = logging.getLogger(__name__)
 
@@ -131,11 +131,21 @@ class BatchingPipeline:
         if self.crawler.crawling:
             self._closing = asyncio.ensure_future(self.crawler.engine.close_spider_async(reason=self.failure.reason))
 
-    def stored(self, batch: Sequence[Item], rejected: int = 0) -> None:
-        """A batch is in the store, all of it but the rows `rejected`."""
+    def stored(self, batch: Sequence[Item], rejected: Sequence[Item] = ()) -> None:
+        """A batch is in the store, all of it but the rows `rejected` and the state that waits for them."""
+        if rejected or self.ledger.held_back:
+            out = {id(item) for item in rejected}
+            waiting = [item for item in batch if id(item) not in out and self.ledger.held_back.waits(item)]
+            for item in rejected:
+                self.ledger.reject(item)
+            for item in waiting:
+                self.ledger.hold_back(item)
+            self.stats.inc_value("store/held_back", len(waiting))
+            out.update(map(id, waiting))
+            batch = [item for item in batch if id(item) not in out]
         self.ledger.committed(batch)
         self.stats.inc_value("store/batches")
-        self.stats.inc_value("store/rows", len(batch) - rejected)
+        self.stats.inc_value("store/rows", len(batch))
 
     def explain(self, error: Exception) -> UserError:
         """An error of `store` in words."""

@@ -19,8 +19,9 @@ import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from math import isinf
+from math import inf, isinf
 from typing import Any, Self
 
 from scrapy.crawler import Crawler
@@ -28,13 +29,16 @@ from scrapy.exceptions import NotConfigured
 
 from chancrawl import legacy
 from chancrawl.appending import DiskFull, is_full, transaction
+from chancrawl.engine import stays
 from chancrawl.errors import store_failed
 from chancrawl.folder import CsvStore
 from chancrawl.items import (
+    ORDER,
     Account,
     Board,
     Deletion,
     Feed,
+    Gap,
     Handle,
     Item,
     Poll,
@@ -43,31 +47,54 @@ from chancrawl.items import (
     Trend,
     Tweet,
     Validator,
-    by_kind,
     columns,
 )
 from chancrawl.ledger import Ledger
-from chancrawl.payload import dumps
+from chancrawl.payload import dumps, loads
+from chancrawl.quarantine import Quarantine
+from chancrawl.stores import moment
 from chancrawl.twitter import HANDLE
 from pipelines.batching import BatchingPipeline
 
 logger = logging.getLogger(__name__)
 
-CSV_COLUMNS = {
+CSV_COLUMNS: dict[type[Item], list[str]] = {
     Post: [name for name in columns(Post) if name != "digest"],
     Thread: columns(Thread),
     Deletion: columns(Deletion),
     Board: columns(Board),
     Poll: columns(Poll),
-    Tweet: legacy.COLUMNS,
+    Tweet: [*legacy.COLUMNS, "author_id"],
     Trend: columns(Trend),
     Account: columns(Account),
     Handle: columns(Handle),
+    Gap: columns(Gap),
 }
-KNOWN_TWEET_COLUMNS = ["id", "retweeted_username", "metrics", "first_seen_at", "last_seen_at"]
+METRICS = "twitter/x.metrics.csv"
 METRICS_COLUMNS = ["id", "last_seen_at", "metrics"]
-
+FOUND = "twitter/x.found.csv"
+FOUND_COLUMNS = ["id", "last_seen_at", "found_in"]
+KNOWN_TWEET_COLUMNS = ["id", "retweeted_username", "metrics", "first_seen_at", "last_seen_at", "found_in"]
 KNOWN_COLUMNS = "board thread_no no digest revision posted_at first_seen_at deleted_at deletion_confirmed_at".split()
+
+OF_ACCOUNT = "*"
+"""Stands for the file of a post of X until it is known which one is its account's."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """An item as it is written: its file, its line there, and its row in the ledger."""
+
+    item: Item
+    path: str | None
+    line: str
+    row: tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Prepared:
+    entries: list[Entry] = field(default_factory=list)
+    rejected: list[tuple[Item, str]] = field(default_factory=list)
 
 
 class CsvPipeline(BatchingPipeline):
@@ -78,8 +105,8 @@ class CsvPipeline(BatchingPipeline):
         assert isinstance(ledger.store, CsvStore)
         self.csv_store = ledger.store
         self.folder = self.csv_store.folder
-        stays = getattr(crawler.spider, "follow", None)
-        self.patience = float("inf") if stays else crawler.settings.getfloat("DISK_PATIENCE")
+        self.quarantine = Quarantine.of(crawler)
+        self.patience = inf if stays(crawler) else crawler.settings.getfloat("DISK_PATIENCE")
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -87,23 +114,19 @@ class CsvPipeline(BatchingPipeline):
             raise NotConfigured
         return super().from_crawler(crawler)
 
-    def prepare(self, batch: Sequence[Item]) -> dict[str, bytes]:
-        """The new rows of each file."""
-        texts: dict[str, io.StringIO] = defaultdict(lambda: io.StringIO(newline=""))
-        states = {(item.board, item.no): item for item in batch if isinstance(item, Thread)}
-        for item in batch:
-            if isinstance(item, Thread) and states[item.board, item.no] is not item:
-                continue  # a later one in the same batch says more
-            if (path := path_of(item)) is not None:
-                csv.writer(texts[path]).writerow(row_of(item))
-        return {path: text.getvalue().encode() for path, text in texts.items()}
+    def prepare(self, batch: Sequence[Item]) -> Prepared:
+        return prepared(batch)
 
-    async def store(self, batch: Sequence[Item], prepared: dict[str, bytes]) -> None:
+    async def store(self, batch: Sequence[Item], prepared: Prepared) -> None:
+        for item, reason in prepared.rejected:
+            self.quarantine.keep_row(item, reason)
+            self.ledger.held_back.missed(item)
+        entries = [entry for entry in prepared.entries if not self.ledger.held_back.waits(entry.item)]
         began = time.monotonic()
         told = False
         while True:
             try:
-                await self.ledger.call(self._write, batch, prepared)
+                await self.ledger.call(self._write, entries)
             except DiskFull as error:
                 if not self.crawler.crawling or time.monotonic() > began + self.patience:
                     raise store_failed(self.ledger.store.place, str(error)) from None
@@ -119,32 +142,56 @@ class CsvPipeline(BatchingPipeline):
                 if told:
                     logger.info("There is space again; the crawl goes on.")
                     self.ledger.is_full = False
-                self.stored(batch)
+                self.ledger.held_back.arrived([entry.item for entry in entries])
+                self.stored(batch, [item for item, _ in prepared.rejected])
                 return
 
-    def _write(self, batch: Sequence[Item], rows: dict[str, bytes]) -> None:
+    def _write(self, entries: Sequence[Entry]) -> None:
         """All of it or nothing; DiskFull if there is no space for it. Blocks."""
         try:
             self.ledger.prepare()
-            self._append(batch, rows)
+            write(self.csv_store, entries)
         except (OSError, sqlite3.Error) as error:
             if is_full(error, self.folder):
                 raise DiskFull(getattr(error, "strerror", None) or str(error)) from None
             raise
 
-    def _append(self, batch: Sequence[Item], rows: dict[str, bytes]) -> None:
-        store = self.csv_store
-        with store.files.appended(rows, _header) as appended, transaction(store.connection):
-            store.files.acknowledge(appended)
-            _write_ledger(store.connection, batch)
+
+# --- what is to be written
 
 
-def row_of(item: Item) -> list[str]:
-    """An item's line in its file."""
-    if isinstance(item, Tweet) and not item.is_seen_again:
-        return [text_of(value) for value in legacy.row_of(item)]
-    names = METRICS_COLUMNS if isinstance(item, Tweet) else CSV_COLUMNS[type(item)]
-    return [text_of(getattr(item, name)) for name in names]
+def prepared(batch: Sequence[Item]) -> Prepared:
+    """A batch as it is written. An item that cannot be costs itself."""
+    result = Prepared()
+    for item in batch:
+        try:
+            row = ledger_row(item)
+            path = path_of(item)
+            line = "" if path is None else line_of(row_of(item, columns_of(path, item)))
+            line.encode()
+        except Exception as error:  # whatever nobody has thought of must cost this row alone
+            result.rejected.append((item, f"{type(error).__name__}: {error}"))
+        else:
+            result.entries.append(Entry(item, path, line, row))
+    return result
+
+
+def line_of(row: Sequence[str]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerow(row)
+    return text.getvalue()
+
+
+def row_of(item: Item, names: Sequence[str]) -> list[str]:
+    """An item's values for columns of its file."""
+    if isinstance(item, Tweet) and "tweet_from" in names:
+        values = dict(zip(legacy.COLUMNS, legacy.row_of(item), strict=True)) | {"author_id": item.author_id}
+        return [text_of(values.get(name)) for name in names]
+    return [text_of(getattr(item, name, None)) for name in names]
+
+
+def columns_of(path: str, item: Item) -> list[str]:
+    return {METRICS: METRICS_COLUMNS, FOUND: FOUND_COLUMNS}.get(path) or CSV_COLUMNS[type(item)]
 
 
 def path_of(item: Item) -> str | None:
@@ -165,17 +212,129 @@ def path_of(item: Item) -> str | None:
         case Poll():
             return f"chan/{item.board}/polls.csv"
         case Tweet():
-            if item.is_seen_again:
-                return "twitter/x.metrics.csv"
-            name = item.username if item.username and HANDLE.fullmatch(item.username) else f"x.{item.author_id}"
-            return f"twitter/{name if name.lower() != 'trends' else 'x.trends'}.csv"
+            return OF_ACCOUNT
         case Trend():
             return "twitter/trends.csv"
         case Account():
             return "twitter/x.accounts.csv"
         case Handle():
             return "twitter/x.handles.csv"
+        case Gap():
+            return "twitter/x.gaps.csv"
     return None
+
+
+# --- writing
+
+
+def write(store: CsvStore, entries: Sequence[Entry]) -> None:
+    """Append to the files and note it in the ledger, all of it or nothing. Blocks."""
+    entries = _posts_where_they_are(store, entries)
+    entries, stems = _tweets_where_they_are(store, entries)
+    states = {(entry.item.board, entry.item.no): entry for entry in entries if isinstance(entry.item, Thread)}
+    texts: dict[str, list[str]] = defaultdict(list)
+    names: dict[str, list[str] | None] = {}  # the columns of files that are there
+    for entry in entries:
+        if isinstance(entry.item, Thread) and states[entry.item.board, entry.item.no] is not entry:
+            continue  # a later one in the same batch says more
+        if entry.path is not None:
+            if entry.path not in names:
+                names[entry.path] = store.columns_in(entry.path)
+            there = names[entry.path]
+            is_ours = there is None or there == columns_of(entry.path, entry.item)
+            texts[entry.path].append(entry.line if is_ours else line_of(row_of(entry.item, there or ())))
+    rows = {path: "".join(lines).encode() for path, lines in texts.items()}
+    with store.files.appended(rows, _header) as appended, transaction(store.connection):
+        store.files.acknowledge(appended)
+        for author_id, stem in stems.items():
+            store.connection.execute("INSERT OR IGNORE INTO account_files VALUES (?, ?)", (author_id, stem))
+        for entry in entries:
+            if isinstance(entry.item, Post):  # it may have been moved here from another thread
+                store.connection.execute(LEFT_BEHIND, (entry.item.board, entry.item.no, entry.item.thread_no))
+        for kind in ORDER:
+            store.connection.executemany(
+                STATEMENTS[kind], [entry.row for entry in entries if entry.row and type(entry.item) is kind]
+            )
+    store.stems |= stems
+
+
+HELD_POSTS = "SELECT no, thread_no, revision, first_seen_at, deleted_at FROM posts WHERE board = ? AND no IN ({})"
+LEFT_BEHIND = "DELETE FROM posts WHERE board = ? AND no = ? AND thread_no <> ?"
+
+
+def _posts_where_they_are(store: CsvStore, entries: Sequence[Entry]) -> list[Entry]:
+    """A post that was moved to another thread is a revision there, and is not deleted where it was."""
+    asked: defaultdict[str, set[int]] = defaultdict(set)
+    for entry in entries:
+        if isinstance(entry.item, Deletion) or (isinstance(entry.item, Post) and entry.item.revision == 1):
+            asked[entry.item.board].add(entry.item.no)
+    held = {(board, row[0]): row[1:] for board, nos in asked.items() for row in store.rows_in(HELD_POSTS, nos, board)}
+    found: list[Entry] = []
+    for entry in entries:
+        item = entry.item
+        known = held.get((item.board, item.no)) if isinstance(item, Post | Deletion) else None
+        if known is not None and known[0] != item.thread_no:  # type: ignore[union-attr]
+            if isinstance(item, Deletion):
+                continue
+            assert isinstance(item, Post)
+            moved = replace(item, revision=known[1] + 1, first_seen_at=moment(known[2]) or item.first_seen_at)
+            found += prepared([moved]).entries
+            if known[3] is not None:
+                back = Deletion(item.board, item.thread_no, item.no, item.last_seen_at, None)
+                found += prepared([back]).entries
+            held[item.board, item.no] = (item.thread_no, moved.revision, known[2], None)
+            continue
+        found.append(entry)
+    return found
+
+
+def _tweets_where_they_are(store: CsvStore, entries: Sequence[Entry]) -> tuple[list[Entry], dict[int, str]]:
+    """Posts of X in the files of their accounts, known ones as what is new about them; and new names of files."""
+    ids = {entry.item.id for entry in entries if isinstance(entry.item, Tweet)}
+    known: dict[int, tuple[str, set[str]]] = {
+        number: (metrics, set(loads(feeds.encode()) if feeds else ()))
+        for number, metrics, feeds in store.rows_in("SELECT id, metrics, found_in FROM tweets WHERE id IN ({})", ids)
+    }
+    stems: dict[int, str] = {}
+    found: list[Entry] = []
+    for entry in entries:
+        item = entry.item
+        if not isinstance(item, Tweet):
+            found.append(entry)
+            continue
+        metrics, feeds = known.get(item.id, (None, set[str]()))
+        if metrics is None:
+            entry.path = f"twitter/{_stem(store, item, stems)}.csv"
+            found.append(entry)
+        else:
+            # In the file it stays as it was first; the ledger knows all of it.
+            entry.item = item = replace(item, found_in=[*sorted(feeds), *(f for f in item.found_in if f not in feeds)])
+            entry.row = ledger_row(item)
+            entry.path = METRICS if dumps(item.metrics) != metrics else None
+            entry.line = line_of(row_of(item, METRICS_COLUMNS)) if entry.path else ""
+            found.append(entry)
+        for feed in item.found_in:
+            if metrics is not None and feed not in feeds:
+                row = [str(item.id), text_of(item.last_seen_at), feed]
+                found.append(Entry(item, FOUND, line_of(row), ()))
+        known[item.id] = dumps(item.metrics), feeds | set(item.found_in)
+    return found, stems
+
+
+def _stem(store: CsvStore, tweet: Tweet, new: dict[int, str]) -> str:
+    """The name of an account's file: that of the account when it was first met. A name that another account has, or
+    had, or that differs only in its case, gets a number."""
+    if tweet.author_id is None:
+        return "x.unknown"
+    stem = store.stems.get(tweet.author_id) or new.get(tweet.author_id)
+    if stem is None:
+        stem = tweet.username if tweet.username and HANDLE.fullmatch(tweet.username) else f"x.{tweet.author_id}"
+        stem = "x.trends" if stem.lower() == "trends" else stem
+        taken = {name.lower() for name in (*store.stems.values(), *new.values())}
+        if stem.lower() in taken:
+            stem = f"{stem}.{tweet.author_id}"
+        new[tweet.author_id] = stem
+    return stem
 
 
 def text_of(value: Any) -> str:
@@ -196,23 +355,24 @@ def text_of(value: Any) -> str:
 
 def _header(path: str) -> bytes:
     folder, _, name = path.removesuffix(".csv").rpartition("/")
-    header = io.StringIO(newline="")
-    if path == "twitter/x.metrics.csv":
-        csv.writer(header).writerow(METRICS_COLUMNS)
-    elif folder == "twitter":
-        kind = {"trends": Trend, "x.accounts": Account, "x.handles": Handle}.get(name, Tweet)
-        csv.writer(header).writerow(CSV_COLUMNS[kind])
-    else:
-        kind = {"threads": Thread, "deletions": Deletion, "boards": Board, "polls": Poll}.get(name, Post)
-        csv.writer(header).writerow(CSV_COLUMNS[kind])
-    return header.getvalue().encode()
+    if path in (METRICS, FOUND):
+        return line_of(METRICS_COLUMNS if path == METRICS else FOUND_COLUMNS).encode()
+    kinds: dict[str, type[Item]] = {"threads": Thread, "deletions": Deletion, "boards": Board, "polls": Poll}
+    if folder == "twitter":
+        kinds = {"trends": Trend, "x.accounts": Account, "x.handles": Handle, "x.gaps": Gap}
+    return line_of(CSV_COLUMNS[kinds.get(name, Tweet if folder == "twitter" else Post)]).encode()
 
 
-def _write_ledger(connection: Any, batch: Sequence[Item]) -> None:
-    for kind, items in by_kind(batch).items():
-        names = PARAMETERS.get(kind) or columns(kind)
-        rows = [tuple(_sqlite(getattr(item, name)) for name in names) for item in items]
-        connection.executemany(STATEMENTS[kind], rows)
+def ledger_row(item: Item) -> tuple[Any, ...]:
+    """An item's row in the ledger. ValueError for what SQLite cannot hold."""
+    names = PARAMETERS.get(type(item)) or columns(type(item))
+    row = tuple(_sqlite(getattr(item, name)) for name in names)
+    for value in row:
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ValueError(f"{value} is out of range")
+        if isinstance(value, str):
+            value.encode()
+    return row
 
 
 def _upsert(table: str, names: list[str], key: list[str], unless: str = "") -> str:
@@ -232,6 +392,7 @@ STATEMENTS = {
     Validator: _upsert("validators", columns(Validator), ["path"]),
     Poll: _upsert("board_polls", columns(Poll), ["board", "polled_at"]),
     Tweet: _upsert("tweets", KNOWN_TWEET_COLUMNS, ["id"]),
+    Gap: _upsert("gaps", columns(Gap), ["feed", "before_id"]),
     Trend: _upsert("trends", columns(Trend), ["woeid", "seen_at", "rank"]),
     Account: _upsert("accounts", columns(Account), ["id"]),
     Handle: _upsert("handles", columns(Handle), ["handle"]),

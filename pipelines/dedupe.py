@@ -26,6 +26,9 @@ class DedupePipeline:
 
     def process_item(self, item: Item) -> Item:
         kind = NAMES[type(item)]
+        if self.ledger.held_back.waits(item):
+            self.stats.inc_value("store/held_back")
+            raise DropItem("a row that it speaks of is not stored")
         if not self.ledger.accept(item):
             self.stats.inc_value(f"items/{kind}/unchanged")
             raise DropItem("unchanged")

@@ -7,19 +7,31 @@ from collections.abc import Callable
 from typing import Self
 
 from scrapy.crawler import Crawler
+from scrapy.exceptions import DropItem
 
 from chancrawl import fourchan, tweets
 from chancrawl.errors import UserError
 from chancrawl.items import Item, Post, Tweet
+from chancrawl.ledger import Ledger
 from chancrawl.payload import dumps
 from chancrawl.quarantine import Quarantine
 from chancrawl.xclient import source_of
 
 
 class NormalizePipeline:
-    """Makes text, quotes, links, hashtags and the rest out of `raw`; an odd post goes to the quarantine too."""
+    """Makes text, quotes, links, hashtags and the rest out of `raw`; an odd post goes to the quarantine too.
 
-    def __init__(self, quarantine: Quarantine, x_source: str, polarity: Callable[[str], float] | None = None) -> None:
+    A post that cannot be described is not stored: it is set aside, and what is known of its thread or feed waits.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        quarantine: Quarantine,
+        x_source: str,
+        polarity: Callable[[str], float] | None = None,
+    ) -> None:
+        self.ledger = ledger
         self.quarantine = quarantine
         self.x_source = x_source
         self.polarity = polarity
@@ -27,9 +39,17 @@ class NormalizePipeline:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         polarity = _polarity() if crawler.settings.getbool("SENTIMENT") else None
-        return cls(Quarantine.of(crawler), source_of(crawler), polarity)
+        return cls(Ledger.of(crawler), Quarantine.of(crawler), source_of(crawler), polarity)
 
     def process_item(self, item: Item) -> Item:
+        try:
+            return self._described(item)
+        except Exception as error:  # whatever nobody has thought of must cost this post alone
+            self.ledger.reject(item)
+            self.quarantine.keep_row(item, f"{type(error).__name__}: {error}")
+            raise DropItem("it cannot be described") from None
+
+    def _described(self, item: Item) -> Item:
         if isinstance(item, Post):
             problems = fourchan.describe(item)
             if problems:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -16,7 +17,7 @@ from chancrawl.database import PostgresStore
 from chancrawl.errors import StoreAway, UserError
 from chancrawl.items import Item
 from chancrawl.ledger import Ledger
-from chancrawl.quarantine import Quarantine, keep_row
+from chancrawl.quarantine import Quarantine
 from chancrawl.spool import Spool, SpoolFull, apply_oldest, spools
 from pipelines.batching import BatchingPipeline
 
@@ -39,6 +40,7 @@ class PostgresPipeline(BatchingPipeline):
         self.limit = int(crawler.settings.getfloat("SPOOL_MB") * 1_000_000)
         self.spool = Spool.new(self.folder, self.limit)
         self.earlier: list[Spool] = []  # of crawls that ended before they could write them
+        self.streaks = merging.Streaks()
         self._drained = 0  # rows that waited and are written
         self._appending = asyncio.Lock()
         ledger.on_return = self.drain
@@ -97,7 +99,6 @@ class PostgresPipeline(BatchingPipeline):
                 except StoreAway:
                     pass  # perhaps it was committed after all: then it changes nothing the second time
                 else:
-                    self._rejected(rejected)
                     self.stored(batch, rejected)
                     return
             if self.database.database_id is None:  # it went before it had tables
@@ -105,17 +106,25 @@ class PostgresPipeline(BatchingPipeline):
             elif await self._spool(batch):
                 return
 
-    def _write(self, batch: Sequence[Item], prepared: merging.Prepared | None) -> int:
+    def _write(self, batch: Sequence[Item], prepared: merging.Prepared | None) -> list[Item]:
         self.ledger.prepare()
-        return merging.write(self.database.connection, batch, self._set_aside, prepared=prepared)
+        with self._one_reason():
+            return merging.write(
+                self.database.connection, batch, self.quarantine.keep_row, None, prepared,
+                self.ledger.held_back, self.streaks,
+            )  # fmt: skip
 
-    def _set_aside(self, item: Item, reason: str) -> None:
-        if not keep_row(self.quarantine.folder, item, reason):
-            self.stats.inc_value("quarantine/not_kept")
-
-    def _rejected(self, rows: int) -> None:
-        if rows:
-            self.stats.inc_value("store/rejected", rows)
+    @contextlib.contextmanager
+    def _one_reason(self) -> Iterator[None]:
+        """Many rows that are rejected for one reason are the database's fault: the crawl ends, nothing is set aside."""
+        try:
+            yield
+        except merging.RejectsAll as error:
+            raise UserError(
+                f"The crawl stops because {self.database.place} rejects every row ({error}). None of them is stored or "
+                "counts as read; mend the tables and start again, and they are fetched.",
+                reason="store_failed",
+            ) from None
 
     async def _spool(self, batch: Sequence[Item]) -> bool:
         """Put a batch at the end of the spool, as soon as there is room. False if the database is back before."""
@@ -167,8 +176,7 @@ class PostgresPipeline(BatchingPipeline):
                     if self.ledger.is_ending:
                         raise StoreAway("the crawl ends")
                     items, rejected = await self.ledger.attempt(self._apply, spool)
-                    self._rejected(rejected)
-                    self._drained += len(items) - rejected
+                    self._drained += len(items) - len(rejected)
                     if spool is self.spool and items:
                         self.stored(items, rejected)
                         self.stats.set_value("spool/rows", self.spool.rows)
@@ -189,6 +197,9 @@ class PostgresPipeline(BatchingPipeline):
             self.ledger.came_back(f"; {self._drained:,} rows that waited are written" if self._drained else "")
         self._drained = 0
 
-    def _apply(self, spool: Spool) -> tuple[list[Item], int]:
+    def _apply(self, spool: Spool) -> tuple[list[Item], list[Item]]:
         self.ledger.prepare()
-        return apply_oldest(spool, self.database.connection, self._set_aside)
+        with self._one_reason():
+            return apply_oldest(
+                spool, self.database.connection, self.quarantine.keep_row, self.ledger.held_back, self.streaks
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from typing import Any
@@ -9,14 +10,17 @@ from typing import Any
 import scrapy
 
 from chancrawl import fourchan
-from chancrawl.arguments import number, numbers, reject_unknown, yes_or_no
-from chancrawl.client import ChanClient, Unavailable, refuse_mixed_sources, source_of
+from chancrawl.arguments import board_names, number, reject_unknown, thread_numbers, yes_or_no
+from chancrawl.client import ChanClient, Reading, Unavailable, refuse_mixed_sources, source_of
 from chancrawl.errors import UserError
 from chancrawl.items import Board, Item, Validator
 from chancrawl.ledger import Ledger
+from chancrawl.passing import is_plausible
 from chancrawl.payload import Malformed
 from spiders.following import Following
 from spiders.one_pass import OnePass
+
+logger = logging.getLogger(__name__)
 
 
 class ChanSpider(scrapy.Spider):
@@ -24,10 +28,11 @@ class ChanSpider(scrapy.Spider):
 
     Arguments
         board     po, or pol,g, or all
+        exclude   b,s4s: leave these out of board=all
         follow    1: stay
         archive   0: leave the archives out
-        threads   570368,570370: only these threads (of one board)
-        sample    10: at most so many threads a board
+        threads   570368,570370: only these threads (of one board), or their addresses; with follow, until they end
+        sample    10: at most so many threads a board, the newest
     """
 
     name = "chan"
@@ -35,6 +40,7 @@ class ChanSpider(scrapy.Spider):
     def __init__(
         self,
         board: str = "",
+        exclude: str = "",
         follow: str = "0",
         archive: str = "1",
         threads: str = "",
@@ -42,21 +48,27 @@ class ChanSpider(scrapy.Spider):
         **unknown: str,
     ) -> None:
         super().__init__()
-        reject_unknown(self.name, unknown, known=("board", "follow", "archive", "threads", "sample"))
-        self.arguments = {"board": board, "follow": follow, "archive": archive, "threads": threads, "sample": sample}
-        self.board_names = list(
-            dict.fromkeys(name.strip().strip("/").lower() for name in board.split(",") if name.strip())
-        )
+        known = ("board", "exclude", "follow", "archive", "threads", "sample")
+        reject_unknown(self.name, unknown, known)
+        self.arguments = dict(zip(known, (board, exclude, follow, archive, threads, sample), strict=True))
+        self.board_names = board_names("board", board)
+        self.excluded = board_names("exclude", exclude)
         self.follow = yes_or_no("follow", follow)
         self.with_archive = yes_or_no("archive", archive)
-        self.only_threads = numbers("threads", threads)
+        self.only_threads, boards_of_threads = thread_numbers("threads", threads)
         self.sample = number("sample", sample)
+        if self.only_threads and not self.board_names:
+            self.board_names = boards_of_threads
         if not self.board_names:
             raise UserError("Which board? Give one or more: -a board=po, -a board=pol,g, or -a board=all.")
-        if self.only_threads and (len(self.board_names) > 1 or self.board_names == ["all"]):
+        if self.only_threads and (
+            len(self.board_names) > 1 or self.board_names == ["all"] or set(boards_of_threads) - set(self.board_names)
+        ):
             raise UserError("threads=… needs the one board that they are on: -a board=po -a threads=570368.")
-        if self.follow and (self.only_threads or self.sample is not None):
-            raise UserError("follow=1 stays with whole boards: leave out threads=… and sample=….")
+        if self.excluded and self.board_names != ["all"]:
+            raise UserError("exclude=… leaves boards out of -a board=all; here, leave them out of board=….")
+        if self.follow and self.sample is not None:
+            raise UserError("follow=1 stays with whole boards or with threads=…: leave out sample=….")
 
     @property
     def source(self) -> str:
@@ -69,46 +81,93 @@ class ChanSpider(scrapy.Spider):
         stats = self.crawler.stats
         try:
             await refuse_mixed_sources(self.ledger, self.source)
-            boards, items = await self._read_boards()
-            for item in items:
+            held = await self.ledger.boards()
+            reading = await self._read_boards()
+            async for item in self._what_became_of(held, reading):
                 yield item
-            if self.follow:
+            boards = self._chosen(held, reading)
+            one_pass = OnePass(self.client, self.with_archive, self.only_threads, self.sample)
+            if self.follow and not self.only_threads:
                 stats.inc_value("chan/boards", len(boards))
                 async for request in Following(self.client, boards, self.with_archive).requests():
                     yield request
                 return
-            one_pass = OnePass(self.client, self.with_archive, self.only_threads, self.sample)
             for board in boards:
                 stats.inc_value("chan/boards")
-                async for request_or_item in one_pass.over(board):
+                passing = one_pass.until_they_end(board) if self.follow else one_pass.over(board)
+                async for request_or_item in passing:
                     yield request_or_item
         except UserError as error:
             raise error.tell(self.crawler) from None
 
-    async def _read_boards(self) -> tuple[list[Board], list[Item]]:
-        """The boards to pass over, and what is new about all boards."""
-        held = await self.ledger.boards()
+    async def _read_boards(self) -> Reading:
         try:
-            reading = await self.client.read(fourchan.BOARDS, fourchan.parse_boards, first=True)
-        except (Malformed, Unavailable) as error:
-            raise UserError(
-                f"{self.source}{fourchan.BOARDS} cannot be read ({error}): check the network and CHAN_API_URL, which "
-                "has to be the address of a 4chan API, or try again later.",
-                reason="unreachable",
-            ) from None
-        found = held
-        items: list[Item] = []
+            return await self.client.read(fourchan.BOARDS, fourchan.parse_boards, first=True)
+        except Unavailable as error:
+            if error.refusal is not None:
+                raise UserError(
+                    f"{self.source} refuses this address ({error.refusal}): wait, or send from another address "
+                    "(ROTATING_PROXY_LIST).",
+                    reason="refused",
+                ) from None
+            raise self._unreachable(error) from None
+        except Malformed as error:
+            raise self._unreachable(error) from None
+
+    def _unreachable(self, error: Exception) -> UserError:
+        return UserError(
+            f"{self.source}{fourchan.BOARDS} cannot be read ({error}): check the network and CHAN_API_URL, which "
+            "has to be the address of a 4chan API, or try again later.",
+            reason="unreachable",
+        )
+
+    async def _what_became_of(self, held: dict[str, Board], reading: Reading) -> AsyncIterator[Item]:
+        """What is new about all boards. One that is listed no longer and has no index is gone with its threads."""
+        if reading.content is None:
+            return
+        found = {board.board: replace(board, seen_at=reading.at) for board in reading.content}
+        for board in found.values():
+            before = held.get(board.board)
+            if before is None or before.raw != board.raw or before.gone_at is not None:
+                yield board
+        missing = [board for board in held.values() if board.board not in found and board.gone_at is None]
+        is_sure = not reading.problems and is_plausible(len(found), len(held))
+        for board in missing if is_sure else ():
+            try:
+                await self.client.read(fourchan.index_path(board.board), fourchan.parse_index, tries=1)
+            except Unavailable as error:
+                if error.status != 404:
+                    is_sure = False
+                    continue
+            except Malformed:
+                is_sure = False
+                continue
+            else:
+                continue  # it is only not listed
+            logger.info("/%s/ is gone: boards.json does not list it any more.", board.board)
+            for thread in (await self.ledger.threads(board.board)).values():
+                yield replace(thread, fate="pruned", gone_at=reading.at)
+            yield replace(board, gone_at=reading.at)
+        if is_sure and reading.validator not in (None, await self.ledger.validator(fourchan.BOARDS)):
+            assert reading.validator is not None
+            yield Validator(fourchan.BOARDS, reading.validator)
+
+    def _chosen(self, held: dict[str, Board], reading: Reading) -> list[Board]:
+        """The boards to read; UserError for one that there is not."""
+        there = {name: board for name, board in held.items() if board.gone_at is None}
         if reading.content is not None:
-            found = {board.board: replace(board, seen_at=reading.at) for board in reading.content}
-            items += [board for board in found.values() if board.raw != getattr(held.get(board.board), "raw", None)]
-            if reading.validator not in (None, await self.ledger.validator(fourchan.BOARDS)):
-                items.append(Validator(fourchan.BOARDS, reading.validator))
+            there = {board.board: replace(board, seen_at=reading.at) for board in reading.content}
+        for name in self.excluded:
+            if name not in there:
+                raise UserError(f"exclude={name}: there is no board /{name}/ on {self.source}; leave it out.")
         if self.board_names == ["all"]:
-            return list(found.values()), items
+            return [board for name, board in there.items() if name not in self.excluded]
         for name in self.board_names:
-            if name not in found:
-                raise UserError(f"There is no board /{name}/ on {self.source}; there are {board_list(found)}.")
-        return [found[name] for name in self.board_names], items
+            if name not in there:
+                gone = held[name].gone_at if name in held else None
+                when = f" any more (since {gone:%Y-%m-%d})" if gone else ""
+                raise UserError(f"There is no board /{name}/ on {self.source}{when}; there are {board_list(there)}.")
+        return [there[name] for name in self.board_names]
 
 
 def board_list(boards: Iterable[str], most: int = 12) -> str:

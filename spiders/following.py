@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -16,11 +17,14 @@ from twisted.python.failure import Failure
 
 from chancrawl import conditional, fourchan
 from chancrawl.agenda import Agenda, Ask
-from chancrawl.client import ChanClient, index_validator, look_at
+from chancrawl.changes import Look
+from chancrawl.client import ChanClient, plausible, reason_of
+from chancrawl.coverage import UNWATCHED
+from chancrawl.engine import stopping
 from chancrawl.errors import StoreAway, UserError
 from chancrawl.fourchan import IndexEntry
-from chancrawl.items import Board, Item
-from chancrawl.middlewares import stopping
+from chancrawl.items import Board, Item, Poll
+from chancrawl.known import COMPLETE
 from chancrawl.payload import Malformed
 from chancrawl.watch import Found, Watch
 
@@ -49,6 +53,9 @@ class Following:
         self.validators: dict[str, str] = {}  # of the files whose content is in memory
         self.under_way = 0
         self.news = asyncio.Event()  # an answer may make something due
+        self._failing: dict[str, tuple[int, float]] = {}  # index files: failures in a row, and since when
+        self._logged: set[str] = set()  # those of which it was said
+        self._answered_at = 0.0  # when anything was answered well
         self._reading = asyncio.Lock()  # two answers about one thread must not be compared with the same state
 
     def _held_of(self, board: str) -> Any:
@@ -114,18 +121,27 @@ class Following:
                     items = self._thread(response, ask, now)
                 elif response.status == 404:
                     self.agenda.failed(ask, now)
+                    self._index_failed(response.url, "answered 404", now)
                     items = []
                 elif response.status == 304:
-                    items = self.watches[ask.board].unchanged(ask, look_at(response, False), now)
+                    items = self.watches[ask.board].unchanged(ask, self.client.look_at(response, False), now)
+                    self._index_is_back(response.url)
                 else:
                     items = await self._index(response, ask, now)
+                    self._index_is_back(response.url)
                 for item in items:
+                    if isinstance(item, Poll) and (item.longest_gap or 0.0) > UNWATCHED.total_seconds():
+                        self.stats.inc_value("chan/unwatched")
                     yield item
-        except Malformed:
+            self._answered_at = now
+        except Malformed as error:
             self.stats.inc_value("chan/malformed")
-            self.agenda.failed(ask, now)
+            if not self.agenda.failed(ask, now):
+                self._give_up(ask, str(error))
+            if not ask.is_thread:
+                self._index_failed(response.url, str(error), now)
         except StoreAway:
-            self.agenda.refused(ask, now)
+            self.agenda.put_off(ask, now)
         except UserError as error:
             logger.error("%s was not read: %s", response.url, error)
             self.agenda.failed(ask, now)
@@ -139,14 +155,35 @@ class Following:
         request: Request = failure.request  # type: ignore[attr-defined]
         ask: Ask = request.cb_kwargs["ask"]
         if not stopping(self.crawler):
-            logger.debug("%s came to nothing: %s", request.url, failure.getErrorMessage())
+            logger.debug("%s came to nothing: %s", request.url, reason_of(failure))
             self.stats.inc_value("chan/refused")
         self.agenda.refused(ask, time.monotonic())
+        if not ask.is_thread:
+            self._index_failed(request.url, reason_of(failure), time.monotonic())
         self._done()
 
     def _put_off(self, ask: Ask) -> None:
-        self.agenda.refused(ask, time.monotonic())
+        self.agenda.put_off(ask, time.monotonic())
         self._done()
+
+    def _give_up(self, ask: Ask, why: str) -> None:
+        """A thread of the archive; the next list of the archive has it asked for again."""
+        logger.warning("/%s/ thread %d of the archive could not be read: %s", ask.board, ask.no, why)
+        self.stats.inc_value("chan/threads_failed")
+
+    def _index_failed(self, url: str, why: str, now: float) -> None:
+        """Say that a file cannot be had, if it is the file and not the whole site."""
+        times, since = self._failing.get(url, (0, now))
+        self._failing[url] = times + 1, since
+        if times and self._answered_at > since and url not in self._logged and not stopping(self.crawler):
+            self._logged.add(url)
+            self.stats.inc_value("chan/indexes_failed")
+            logger.warning("%s cannot be had (%s); the other index files stand in until it is back.", url, why)
+
+    def _index_is_back(self, url: str) -> None:
+        if self._failing.pop(url, None) is not None and url in self._logged:
+            self._logged.discard(url)
+            logger.info("%s is back.", url)
 
     def _done(self) -> None:
         self.under_way -= 1
@@ -155,23 +192,25 @@ class Following:
     async def _index(self, response: Response, ask: Ask, now: float) -> list[Item]:
         watch = self.watches[ask.board]
         size = int(response.headers.get("Content-Length") or len(response.body))
-        look = look_at(response, False)
+        look = self.client.look_at(response, False)
         if ask.what == "archive":
-            listed = self.client.parse(response, fourchan.parse_archive)
+            listed, problems = self.client.parse(response, fourchan.parse_archive)
+            self.client.report(response, problems)
             held = await self.ledger.threads(ask.board)
-            found = watch.archive(ask, listed, held, look, now, size)
+            found = watch.archive(ask, listed, held, look, now, size, problems)
             self._believe(response, found, len(listed))
             return found.items
-        problems: list[str] = []
-        if ask.what in ("catalog", "threads"):
-            entries = self.client.parse(response, lambda payload: fourchan.parse_index(payload, problems))
+        if ask.what in COMPLETE:
+            entries, problems = self.client.parse(response, fourchan.parse_index)
         else:
             first = (int(ask.what) - 1) * watch.state.per_page
-            entries = self.client.parse(response, lambda payload: fourchan.parse_board_page(payload, first, problems))
+            parse = functools.partial(fourchan.parse_board_page, first=first)
+            entries, problems = self.client.parse(response, parse)
+        entries = plausible(entries, look.at)
         news = watch.news(ask, entries)
         await self.ledger.load(ask.board, news)
         found = watch.index(ask, entries, set(news), look, now, size, problems)
-        self._report(response, found)
+        self.client.report(response, found.problems)
         self._believe(response, found, len(entries))
         return found.items
 
@@ -185,32 +224,34 @@ class Following:
 
     def _thread(self, response: Response, ask: Ask, now: float) -> list[Item]:
         watch = self.watches[ask.board]
-        look = look_at(response, ask.what == "thread")
+        look = self.client.look_at(response, ask.what == "thread")
         if response.status == 404:
-            self.validators.pop(fourchan.tail_path(ask.board, ask.no), None)
-            return watch.thread_gone(ask, look, now)
+            return self._gone(ask, look, now)
         if response.status == 304:
             return watch.thread_unchanged(ask, look, now)
         parse = fourchan.parse_tail if ask.what == "tail" else fourchan.parse_thread
-        page = self.client.parse(response, lambda payload: parse(payload, ask.board, ask.no))
+        try:
+            page, _ = self.client.parse(response, lambda payload, _: parse(payload, ask.board, ask.no))
+        except fourchan.Stub:
+            return self._gone(ask, look, now)
         if (page.problems or not page.adds_up) and watch.is_worth_another_try(ask):
             self.client.set_aside(response, "; ".join(page.problems[:10]) or "fewer posts than the opening post says")
             watch.read_in_part(ask)
             raise Malformed("read in part")
         found = watch.thread(ask, page, look, now)
-        self._report(response, found)
+        self.client.report(response, [*found.problems, *page.oddities])
         if ask.what == "tail":
             self._remember_validator(response)
         elif ask.no not in watch.state.threads:  # it has gone to the archive
             self.validators.pop(fourchan.tail_path(ask.board, ask.no), None)
         return found.items
 
-    def _report(self, response: Response, found: Found) -> None:
-        if found.problems:
-            self.client.set_aside(response, "; ".join(found.problems[:10]))
+    def _gone(self, ask: Ask, look: Look, now: float) -> list[Item]:
+        self.validators.pop(fourchan.tail_path(ask.board, ask.no), None)
+        return self.watches[ask.board].thread_gone(ask, look, now)
 
     def _remember_validator(self, response: Response) -> None:
-        validator = index_validator(response)
+        validator = self.client.index_validator(response)
         if validator:
             self.validators[response.url.removeprefix(self.client.source)] = validator
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from scrapy import Request, signals
@@ -15,20 +16,20 @@ from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from chancrawl import conditional, fourchan, passing
-from chancrawl.changes import Held, compare, deletions_of_thread, fate
+from chancrawl.changes import Held, compare, deletions_of_thread, fate, left_archive
 from chancrawl.client import (
     MALFORMED_RETRIES,
     ChanClient,
     Parser,
     Reading,
     Unavailable,
-    http_last_modified,
-    look_at,
+    plausible,
+    reason_of,
 )
+from chancrawl.engine import sleep, stopping
 from chancrawl.errors import UserError
 from chancrawl.fourchan import IndexEntry
 from chancrawl.items import Board, Item, Thread, Validator
-from chancrawl.middlewares import stopping
 from chancrawl.payload import Malformed
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,22 @@ logger = logging.getLogger(__name__)
 LOADED_AHEAD = 1000
 """For so many threads it is known what is held of them before they are asked for: the crawl goes on with them while
 the store is out of reach."""
+
+STAND_IN_TRIES = 3
+"""Retries of an index file that another one can stand in for."""
+
+
+@dataclass(slots=True)
+class Index:
+    """The live threads of a board, by whichever file told them: threads.json, catalog.json, or the pages.
+
+    `is_complete`: a thread that is not among the entries is not on the board. Pages are never read in one instant.
+    """
+
+    path: str
+    reading: Reading
+    entries: dict[int, IndexEntry]
+    is_complete: bool
 
 
 class OnePass:
@@ -65,6 +82,7 @@ class OnePass:
         self.unread: dict[int, IndexEntry | None] = {}  # answered with what could not be read, to be asked once more
         self.failed: set[int] = set()  # could not be fetched or read
         self.gone: set[int] = set()  # answered 404
+        self.gone_for_good: set[int] = set()  # and in no index
         self.behind: set[int] = set()  # answered with less than the index had shown: an older copy
         self.rounds_left = MALFORMED_RETRIES
 
@@ -80,18 +98,22 @@ class OnePass:
                 yield request
             return
 
-        index = await self._read_index(fourchan.index_path(name), fourchan.parse_index)
-        if index is not None and index.content is None:
+        index = await self._read_live_index(board, held)
+        if index is not None and index.reading.content is None:
             logger.info("/%s/: no live thread has changed.", name)
         elif index is not None:
-            live = passing.live_threads_due(index.content, held)[: self.sample]
-            logger.info("/%s/: %d live threads, %d of them to read.", name, len(index.content), len(live))
+            live = passing.live_threads_due(index.entries, held)
+            if self.sample is not None:
+                live = sorted(live, key=lambda entry: entry.no, reverse=True)[: self.sample]
+            logger.info("/%s/: %d live threads, %d of them to read.", name, len(index.entries), len(live))
             async for request in self._requests(board, {entry.no: entry for entry in live}, held):
                 yield request
 
         archive = None
         if board.has_archive and self.with_archive and self.sample is None:
             archive = await self._read_index(fourchan.archive_path(name), fourchan.parse_archive)
+            if archive is None:
+                self.stats.inc_value("chan/indexes_unread")
         if archive is not None and archive.content is not None:
             held = await self.ledger.threads(name)
             old = passing.archived_threads_due(archive.content, held)
@@ -104,6 +126,43 @@ class OnePass:
         if self.sample is None:
             async for request_or_item in self._close_pass(board, index, archive):
                 yield request_or_item
+
+    async def until_they_end(self, board: Board) -> AsyncIterator[Any]:
+        """The requests for `only_threads`, again and again, until each is archived or gone.
+
+        A thread is asked for at CHAN_THREAD_INTERVAL, and less and less often while nothing happens.
+        """
+        assert self.only_threads
+        shortest = max(self.settings.getfloat("CHAN_THREAD_INTERVAL"), self.settings.getfloat("DOWNLOAD_DELAY"))
+        left, pause = list(self.only_threads), shortest
+        while left and not stopping(self.crawler):
+            self._begin_pass()
+            posts = self.stats.get_value("items/post", 0)
+            async for request in self._requests(board, dict.fromkeys(left), await self.ledger.threads(board.board)):
+                yield request
+            await self._all_answered()
+            for item in await self._gone_for_good(board) if self.gone else ():
+                yield item
+            held = await self.ledger.threads(board.board)
+            ended = {no for no in left if no in self.gone_for_good or (no in held and held[no].fate == "archived")}
+            for no in sorted(ended):
+                logger.info("/%s/ thread %d has ended.", board.board, no)
+            left = [no for no in left if no not in ended]
+            is_busy = self.stats.get_value("items/post", 0) > posts
+            pause = shortest if is_busy else min(1.5 * pause, 12 * shortest)
+            await sleep(self.crawler, pause if left else 0.0)
+
+    async def _gone_for_good(self, board: Board) -> list[Item]:
+        """State for threads whose pages are gone, if the index says so too."""
+        held = await self.ledger.threads(board.board)
+        index = await self._read_live_index(board, held, conditional=False)
+        items: list[Item] = []
+        for no in sorted(self.gone):
+            if index is not None and index.is_complete and no not in index.entries:
+                self.gone_for_good.add(no)
+                if no in held:
+                    items += await self._fate(held[no], index, passing.capacity(board))
+        return items
 
     async def _requests(
         self, board: Board, due: Mapping[int, IndexEntry | None], held: Mapping[int, Thread]
@@ -122,6 +181,7 @@ class OnePass:
             while self.outstanding >= self.most_outstanding:  # the store takes its time: then so do we
                 await self._wait_for_an_answer()
             self.outstanding += 1
+            self.stats.inc_value("chan/threads_asked")
             yield self.client.request(
                 fourchan.thread_path(board.board, no),
                 conditional.if_modified_since(held.get(no), entry),
@@ -153,20 +213,65 @@ class OnePass:
 
     # --- indexes
 
-    async def _read_index(self, path: str, parse: Parser) -> Reading | None:
+    async def _read_live_index(
+        self, board: Board, held: Mapping[int, Thread], conditional: bool = True
+    ) -> Index | None:
+        """threads.json, or what stands in for it; None if none of its files can be had, read and believed."""
+        name = board.board
+        live = sum(thread.fate == "live" for thread in held.values())
+        expected = max(1, min(live, passing.capacity(board)))
+        for file in ("threads", "catalog"):
+            path = fourchan.index_path(name, file)
+            reading = await self._read_index(path, fourchan.parse_index, STAND_IN_TRIES, conditional)
+            if reading is not None and reading.content is None:
+                return Index(path, reading, {}, False)
+            if reading is not None and self._is_believed(path, len(reading.content), expected):
+                entries = plausible(reading.content, reading.at)
+                return Index(path, reading, entries, passing.is_complete(len(entries), len(reading.problems)))
+            logger.warning("/%s/: other index files stand in for %s.json.", name, file)
+        pages = await self._read_pages(board)
+        if pages is None or not self._is_believed(pages.path, len(pages.entries), expected):
+            self.stats.inc_value("chan/indexes_unread")
+            return None
+        return pages
+
+    async def _read_pages(self, board: Board) -> Index | None:
+        """The pages of a board, from the first to the last. None if the first one cannot be had."""
+        entries: dict[int, IndexEntry] = {}
+        first: Reading | None = None
+        for number in range(1, (board.pages or 10) + 1):
+            parse = functools.partial(fourchan.parse_board_page, first=(number - 1) * (board.per_page or 15))
+            path = fourchan.index_path(board.board, str(number))
+            reading = await self._read_index(path, parse, None if first is None else STAND_IN_TRIES)
+            if reading is None or reading.content is None:
+                break
+            first = first or reading
+            entries |= {no: entry for no, entry in reading.content.items() if no not in entries}
+        return None if first is None else Index(f"/{board.board}/1.json", first, entries, False)
+
+    async def _read_index(
+        self, path: str, parse: Parser, tries: int | None = None, conditional: bool = True
+    ) -> Reading | None:
         """An index or archive; None if it cannot be had or read."""
         try:
-            return await self.client.read(path, parse)
+            return await self.client.read(path, parse, tries=tries, conditional=conditional)
         except (Malformed, Unavailable) as error:
-            logger.error("%s%s cannot be read: %s", self.source, path, error)
-            self.stats.inc_value("chan/indexes_failed")
+            if not stopping(self.crawler):
+                logger.error("%s%s cannot be read: %s", self.source, path, error)
+                self.stats.inc_value("chan/indexes_failed")
             return None
 
-    async def _validators(self, path: str, reading: Reading) -> list[Item]:
-        """The state that says that what was read is stored in full; none if it is not."""
+    async def _validators(self, path: str, reading: Reading, listed: Collection[int]) -> list[Item]:
+        """The state that says that all is stored of which an index spoke; none if something is not.
+
+        A thread that it listed and whose page was gone is not accounted for: the index may be asked again, and no
+        longer list it, or the page may be back.
+        """
         if (
             self.failed
             or self.behind
+            or self.gone.intersection(listed)
+            or reading.problems
             or reading.validator is None
             or reading.validator == await self.ledger.validator(path)
         ):
@@ -175,62 +280,77 @@ class OnePass:
 
     # --- the end of the pass
 
-    async def _close_pass(self, board: Board, index: Reading | None, archive: Reading | None) -> AsyncIterator[Any]:
+    async def _close_pass(self, board: Board, index: Index | None, archive: Reading | None) -> AsyncIterator[Any]:
         """What became of the threads that are gone; and that the indexes are now stored in full, if they are."""
-        capacity = (board.pages or 10) * (board.per_page or 15)
+        capacity = passing.capacity(board)
         held = await self.ledger.threads(board.board)
-        old = sum(thread.fate == "archived" for thread in held.values())
-        listed = archive.content if archive is not None and archive.content is not None else []
+        old = {no: thread for no, thread in held.items() if thread.fate == "archived"}
         path = fourchan.archive_path(board.board)
-        if archive is not None and archive.content is not None and self._is_believed(path, len(listed), old):
-            for item in self._archive_fates(archive, held):
+        listed: list[int] = []
+        suspects: list[int] = []
+        if (
+            archive is not None
+            and archive.content is not None
+            and self._is_believed(path, len(archive.content), len(old))
+        ):
+            listed = archive.content
+            if passing.is_complete(len(listed), len(archive.problems)):
+                suspects = [no for no, thread in old.items() if left_archive(thread, listed, old) == "deleted"]
+            for item in self._archive_fates(archive, held, suspects):
                 yield item
-            for item in await self._validators(path, archive) if listed else ():
-                yield item
-
-        path = fourchan.index_path(board.board)
-        live = max(1, min(len(held) - old, capacity))
-        if index is None or index.content is None or not self._is_believed(path, len(index.content), live):
-            return
-        missing = passing.missing_threads(index.content, listed, held)
+        is_board_known = index is not None and index.is_complete
+        missing: list[int] = []
+        if index is not None and is_board_known:
+            missing = passing.missing_threads(index.entries, listed, held)
         self.rounds_left = MALFORMED_RETRIES
-        async for request in self._requests(board, dict.fromkeys(missing), held):
+        async for request in self._requests(board, dict.fromkeys([*missing, *suspects]), held):
             yield request
         async for request in self._once_more(board):
             yield request
         for no in self.gone.intersection(missing):
+            assert index is not None
             for item in await self._fate(held[no], index, capacity):
                 yield item
-        for item in await self._validators(path, index):
-            yield item
+        for no in self.gone.intersection(suspects):
+            assert archive is not None
+            for item in await self._deleted(held[no], archive.at):
+                yield item
+        if archive is not None and listed:
+            for item in await self._validators(path, archive, listed):
+                yield item
+        if index is not None and is_board_known:
+            for item in await self._validators(index.path, index.reading, index.entries):
+                yield item
 
     def _is_believed(self, path: str, listed: int, held: int) -> bool:
         """An empty or truncated index never means that everything is gone."""
-        if 2 * listed >= held:
+        if passing.is_plausible(listed, held):
             return True
         logger.warning("%s%s lists %d threads where %d were held: not believed.", self.source, path, listed, held)
         self.stats.inc_value("chan/indexes_not_believed")
         return False
 
-    def _archive_fates(self, archive: Reading, held: dict[int, Thread]) -> Iterator[Item]:
+    def _archive_fates(self, archive: Reading, held: dict[int, Thread], suspects: Collection[int]) -> Iterator[Item]:
         """Threads whose time in the archive is over; and those that are in it just as they were on the board (304)."""
         listed = set(archive.content)
         for no, thread in held.items():
-            if thread.fate == "archived" and no not in listed:
+            if thread.fate == "archived" and no not in listed and no not in suspects and not archive.problems:
                 yield replace(thread, fate="pruned", gone_at=archive.at)
             elif thread.fate == "live" and no in listed and no not in self.failed | self.gone:
                 yield replace(thread, fate="archived")
 
-    async def _fate(self, thread: Thread, index: Reading, capacity: int) -> list[Item]:
+    async def _fate(self, thread: Thread, index: Index, capacity: int) -> list[Item]:
         """State for a thread that neither its index nor its own page shows any more; deleted, its posts are too."""
-        now = index.at or datetime.now(UTC)
+        now = index.reading.at
         seen = (thread.last_seen_at or now).timestamp()
-        bumped = sum(1 for entry in index.content.values() if (entry.last_modified or 0) > seen)
-        became = fate(thread, bumped, min(capacity, len(index.content)))
-        items: list[Item] = []
-        if became == "deleted":
-            items += deletions_of_thread(await self.ledger.thread(thread.board, thread.no), now)
-        return [*items, replace(thread, fate=became, gone_at=now)]
+        bumped = sum(1 for entry in index.entries.values() if (entry.last_modified or 0) > seen)
+        if fate(thread, bumped, min(capacity, len(index.entries))) == "deleted":
+            return await self._deleted(thread, now)
+        return [replace(thread, fate="pruned", gone_at=now)]
+
+    async def _deleted(self, thread: Thread, now: datetime) -> list[Item]:
+        deletions = deletions_of_thread(await self.ledger.thread(thread.board, thread.no), now)
+        return [*deletions, replace(thread, fate="deleted", gone_at=now)]
 
     # --- threads
 
@@ -241,8 +361,7 @@ class OnePass:
             self.read_at[no] = time.monotonic()
             held = await self.ledger.thread(board, no)
             if response.status == 404:
-                self.gone.add(no)
-                self.stats.inc_value("chan/threads_vanished" if held.thread is None else "chan/threads_gone")
+                self._gone(held, no)
             elif response.status == 304:
                 for item in self._unchanged(held, entry):
                     yield item
@@ -251,6 +370,8 @@ class OnePass:
             else:
                 for found in self._changes(response, board, no, entry, held):
                     yield found
+        except fourchan.Stub:
+            self._gone(await self.ledger.thread(board, no), no)
         except Malformed:
             self.unread[no] = entry
         except UserError as error:
@@ -261,18 +382,23 @@ class OnePass:
         finally:
             self._done()
 
+    def _gone(self, held: Held, no: int) -> None:
+        self.gone.add(no)
+        is_news = held.thread is None or bool(self.only_threads)
+        self.stats.inc_value("chan/threads_vanished" if is_news else "chan/threads_gone")
+
     def _changes(self, response: Response, board: str, no: int, entry: IndexEntry | None, held: Held) -> Iterator[Item]:
-        page = self.client.parse(response, lambda payload: fourchan.parse_thread(payload, board, no))
+        page, _ = self.client.parse(response, lambda payload, _: fourchan.parse_thread(payload, board, no))
         problems = page.problems if page.adds_up else [*page.problems, "fewer posts than the opening post says"]
-        if problems:
-            self.client.set_aside(response, "; ".join(problems[:10]))
-            if self.rounds_left:
-                raise Malformed(problems[0])
+        self.client.report(response, [*problems, *page.oddities])
+        if problems and self.rounds_left:
+            raise Malformed(problems[0])
         if entry is not None:
             page.thread.position = entry.position
             page.thread.last_modified = fourchan.utc(entry.last_modified)
-        yield from compare(held, page, look_at(response)).items
-        self._compare_with_index(replace(page.thread, http_last_modified=http_last_modified(response)), entry)
+        yield from compare(held, page, self.client.look_at(response)).items
+        validator = self.client.http_last_modified(response)
+        self._compare_with_index(replace(page.thread, http_last_modified=validator), entry)
 
     def _compare_with_index(self, thread: Thread, entry: IndexEntry | None) -> None:
         if entry is not None and conditional.is_behind(thread, entry):
@@ -292,7 +418,7 @@ class OnePass:
         if stopping(self.crawler):
             self.failed.add(no)
         else:
-            self._fail(board, no, failure.getErrorMessage())
+            self._fail(board, no, reason_of(failure))
         self._done()
 
     def _fail(self, board: str, no: int, reason: str) -> None:

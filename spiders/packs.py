@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -13,13 +14,14 @@ from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from chancrawl import twitter, walking
-from chancrawl.client import reason_of, seen_at
+from chancrawl.client import reason_of
+from chancrawl.engine import stopping
 from chancrawl.items import Account, Feed, Item
-from chancrawl.middlewares import stopping
-from chancrawl.twitter import PAGE, SEARCH, SMALLEST_PAGE, Page
-from chancrawl.walking import Pack
-from chancrawl.xclient import payload_of
-from spiders.walker import TRIES, Walker, merge
+from chancrawl.payload import Malformed
+from chancrawl.twitter import PAGE, SEARCH, Page
+from chancrawl.walking import Again, Done, GiveUp, GoOn, Pack, Walk, Wants
+from chancrawl.xclient import BadRequest
+from spiders.walker import Walker, merge, pause_before, wrong_parameters
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +34,12 @@ class Search:
     """A pack's search under way. What it says of its feeds is noted when its last page is stored."""
 
     pack: Pack
-    seen_id: int | None = None
-    next_token: str | None = None
-    tries: int = 0
+    walk: Walk
+    not_before: float = 0.0
+
+    @classmethod
+    def of(cls, pack: Pack) -> Search:
+        return cls(pack, Walk(Feed(f"search:{pack.query}", newest_id=pack.since_id), SEARCH, Wants()))
 
 
 class PackReader:
@@ -53,13 +58,15 @@ class PackReader:
         self.not_read: list[Feed] = []
 
     def add(self, pack: Pack) -> None:
-        self.waiting.append(Search(pack))
+        self.waiting.append(Search.of(pack))
 
     async def requests(self) -> AsyncIterator[Request]:
         """Pages of all packs, and of the walks that the walker has besides."""
         while not stopping(self.walker.crawler):
-            if self.waiting and self.walker.has_room():
-                yield self._page_of(self.waiting.pop())
+            ready = [search for search in self.waiting if search.not_before <= time.monotonic()]
+            if ready and self.walker.has_room():
+                self.waiting.remove(ready[-1])
+                yield self._page_of(ready[-1])
             elif (request := self.walker.next_request()) is not None:
                 yield request
             elif not self.waiting and not self.searches and self.walker.is_idle:
@@ -82,16 +89,14 @@ class PackReader:
         return feeds
 
     def _expected(self, feed: Feed) -> float:
-        last = twitter.time_of(feed.newest_id or 0)
+        last = twitter.time_of(feed.seen_id or feed.newest_id or 0)
         return (feed.posts_per_day or 0.0) * ((self.walker.server_now() - last) / timedelta(days=1)) if last else 0.0
 
     def _page_of(self, search: Search) -> Request:
-        if search.next_token is None and self.walker.highest_id is not None:
-            search.seen_id = walking.settled_id(self.walker.highest_id)
-        asked = {"query": search.pack.query, "since_id": str(search.pack.since_id), "max_results": str(PAGE)}
-        asked |= twitter.POST_PARAMETERS
-        if search.next_token is not None:
-            asked["next_token"] = search.next_token
+        walk = search.walk
+        if not walk.is_under_way and self.walker.highest_id is not None:
+            walk.seen_id = walking.settled_id(self.walker.highest_id)
+        asked = walk.ask(self.walker.server_now()) | {"query": search.pack.query} | twitter.POST_PARAMETERS
         self.searches += 1
         self.walker.begun()
         return self.walker.client.request(
@@ -100,17 +105,19 @@ class PackReader:
             self.answered,
             self.failed,
             bills=("posts", PAGE),
-            least=SMALLEST_PAGE["search"],
+            least=SEARCH.smallest,
             search=search,
         )
 
     async def answered(self, response: Response, search: Search) -> AsyncIterator[Item]:
         try:
-            page = twitter.parse_page(payload_of(response), f"search:{search.pack.query}", seen_at(response))
-        except Exception as error:  # Malformed, or something that nobody has thought of
-            await self.walker.access.settle(response.request, 0)
-            self.walker.quarantine.set_aside(response.url, response.body, f"{type(error).__name__}: {error}")
-            self._again(search, str(error))
+            page = await self.walker.read(response, search.walk.feed.feed)
+        except BadRequest as error:
+            if error.is_ours:
+                self.walker.access.end(wrong_parameters(error))
+            self._alone(search, str(error))
+        except Malformed as error:
+            self._again(search, search.walk.again(str(error)))
         else:
             async for item in self._read(response, search, page):
                 yield item
@@ -119,20 +126,28 @@ class PackReader:
             self.walker.ended()
 
     async def _read(self, response: Response, search: Search, page: Page) -> AsyncIterator[Item]:
+        returned = [tweet.id for tweet in page.tweets]
         for tweet in page.tweets:
-            tweet.found_in = twitter.feed_of(tweet.author_id) if tweet.author_id else tweet.found_in
-        new, changed, read_today = await self.walker.ledger.x.sift(page.tweets)
-        await self.walker.access.settle(response.request, len(page.tweets) - len(read_today))
-        search.tries = 0
+            if tweet.author_id is not None:
+                account = self.accounts.get(tweet.author_id)
+                tweet.found_in = [twitter.feed_of(tweet.author_id)]
+                tweet.username = tweet.username or (account.username if account else None)
+        seen_at = self.walker.client.dates.now(response)
+        step = search.walk.take(page, seen_at)
+        new, changed = await self.walker.sift(response, page, returned)
         self._note(page, {tweet.id for tweet in new})
         for tweet in [*new, *changed]:
             yield tweet
-        if page.next_token is not None:
-            search.next_token = page.next_token
-            self.waiting.append(search)
-            return
-        for item in self._finished(search, seen_at(response)):
-            yield item
+        match step:
+            case GoOn():
+                self.waiting.append(search)
+            case Again() | GiveUp():
+                self._again(search, step)
+            case Done(gaps) if gaps:  # its accounts were last seen before what a search shows
+                self._alone(search, "it does not reach back far enough")
+            case Done():
+                for item in self._finished(search, seen_at):
+                    yield item
 
     def _note(self, page: Page, new: set[int]) -> None:
         for tweet in page.tweets:
@@ -145,7 +160,7 @@ class PackReader:
             self.walker.note_highest(page.newest_id)
 
     def _finished(self, search: Search, seen: datetime) -> list[Item]:
-        """All that was new is stored: the feeds go on from here."""
+        """All that was new, and that a search shows, is stored: the next search goes on from here."""
         items: list[Item] = []
         for feed in search.pack.feeds:
             number = twitter.account_of_feed(feed)
@@ -153,25 +168,30 @@ class PackReader:
             merged = merge(self.accounts[number], shown) if shown is not None else None
             if merged is not None:
                 items.append(merged)
-            self.whole.append(replace(feed))  # as it was: what is missing lies above it
-            walking.found(feed, self.found[number], self.newest.get(number), seen, search.seen_id)
+            self.whole.append(replace(feed))  # as it was, for `incomplete`
+            walking.found(feed, self.newest.get(number), seen, search.walk.seen_id)
             feed.visited_at = datetime.now(UTC)
             items.append(replace(feed))
         self.stats.inc_value("x/searches")
         return items
 
-    def _again(self, search: Search, why: str) -> None:
-        search.tries += 1
-        if search.tries < TRIES:
+    def _again(self, search: Search, step: Again | GiveUp) -> None:
+        if isinstance(step, Again):
+            search.not_before = time.monotonic() + pause_before(search.walk.tries)
             self.waiting.append(search)
-        else:  # each on its own
-            logger.warning("A search came to nothing (%s); its %d timelines are read.", why, len(search.pack.feeds))
-            self.not_read += search.pack.feeds
+        else:
+            self._alone(search, step.why)
+
+    def _alone(self, search: Search, why: str) -> None:
+        """A search that comes to nothing: each of its timelines is read."""
+        logger.warning("A search came to nothing (%s); its %d timelines are read.", why, len(search.pack.feeds))
+        self.not_read += search.pack.feeds
 
     async def failed(self, failure: Failure) -> None:
         request: Request = failure.request  # type: ignore[attr-defined]
-        await self.walker.access.settle(request, 0)
+        await self.walker.access.settle(request)
+        search: Search = request.cb_kwargs["search"]
         if not stopping(self.walker.crawler):
-            self._again(request.cb_kwargs["search"], reason_of(failure))
+            self._again(search, search.walk.again(reason_of(failure)))
         self.searches -= 1
         self.walker.ended()

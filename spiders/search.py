@@ -8,11 +8,11 @@ from pathlib import Path
 from scrapy import Request
 
 from chancrawl.arguments import duration, moment, number, reject_unknown
-from chancrawl.errors import UserError
+from chancrawl.errors import UserError, counted
 from chancrawl.handles import is_file
-from chancrawl.twitter import SEARCH
-from chancrawl.walking import Wants
-from spiders.walker import Walk
+from chancrawl.twitter import SEARCH, feed_of_query
+from chancrawl.walking import Walk, Wants
+from spiders.walker import Visit
 from spiders.x import XSpider
 
 
@@ -43,6 +43,13 @@ class SearchSpider(XSpider):
             raise UserError("Which queries? Give -a queries=queries.txt (one a line) or -a queries=#science,from:nasa.")
         self.queries_value = queries
 
+    async def estimate(self) -> str:
+        price = self.access.price["posts"]
+        if self.wants.limit is None:
+            return f"every 1,000 posts that match cost ${1000 * price:,.2f}"
+        most = len(self.queries) * self.wants.limit
+        return f"{counted(len(self.queries), 'query')} can cost up to ${most * price:,.2f} ({most:,} posts)"
+
     def check(self) -> None:
         longest = self.settings.getint("X_QUERY_LENGTH")
         self.queries = queries_of(self.queries_value)[: self.sample]
@@ -51,10 +58,11 @@ class SearchSpider(XSpider):
                 raise UserError(f"The query {query[:40]}… has {len(query)} characters; X allows {longest}.")
 
     async def round(self) -> AsyncIterator[Request]:
-        feeds = await self.ledger.x.feeds([f"search:{query}" for query in self.queries])
-        for query in self.queries:
+        names = {query: feed_of_query("search", query) for query in self.queries}
+        feeds = await self.ledger.x.feeds(list(names.values()))
+        for query, name in names.items():
             self.stats.inc_value("x/queries")
-            self.walker.add(Walk(feeds[f"search:{query}"], SEARCH, self.wants, query=query))
+            self.walker.add(Visit(Walk(feeds[name], SEARCH, self.wants), query=query))
         async for request in self.walker.requests():
             yield request
 

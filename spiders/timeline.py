@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -14,18 +15,20 @@ from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from chancrawl import twitter, walking
+from chancrawl.access import Bill
 from chancrawl.arguments import duration, moment, number, reject_unknown, yes_or_no
-from chancrawl.client import reason_of, seen_at
+from chancrawl.client import reason_of
 from chancrawl.configuration import tweet_ini
-from chancrawl.errors import UserError
+from chancrawl.engine import stopping
+from chancrawl.errors import UserError, counted
 from chancrawl.handles import Handles, is_file
 from chancrawl.items import Account, Feed, Handle, Item
-from chancrawl.middlewares import stopping
-from chancrawl.twitter import TIMELINE, USERS, USERS_AT_ONCE, Users, feed_of
-from chancrawl.walking import Wants
-from chancrawl.xclient import payload_of
+from chancrawl.twitter import TIMELINE, USERS, USERS_AT_ONCE, USERS_BY_ID, Users, feed_of
+from chancrawl.walking import TRIES, Walk, Wants
+from chancrawl.xclient import BadRequest, payload_of
+from chancrawl.xfields import id_of
 from spiders.packs import PackReader
-from spiders.walker import TRIES, Walk, merge, pause_before
+from spiders.walker import Visit, merge, pause_before, wrong_parameters
 from spiders.x import XSpider
 
 logger = logging.getLogger(__name__)
@@ -45,6 +48,8 @@ class TimelineSpider(XSpider):
         plan      search: ask for several accounts' new posts with one search
         snowball  1: write a file of the accounts that were retweeted and are not collected yet
         sample    10: at most so many accounts
+
+    A name in the list stands for the account that had it when it was looked up first; see X_FOLLOW.
     """
 
     name = "timeline"
@@ -77,6 +82,15 @@ class TimelineSpider(XSpider):
             raise UserError("Whose timelines? Give -a handles=handle.txt (one a line) or -a handles=nasa,esa.")
         self.handles_value = handles
 
+    async def estimate(self) -> str:
+        number = await asyncio.to_thread(self.handles.count)
+        posts = min(self.wants.limit or twitter.REACHABLE, twitter.REACHABLE)
+        each = posts * self.access.price["posts"] + self.access.price["users"]
+        if number is None:
+            return f"each account can cost up to ${each:,.2f} at its first visit ({posts:,} posts)"
+        number = min(number, self.sample or number)
+        return f"{counted(number, 'account')} can cost up to ${number * each:,.2f} ({posts:,} posts each)"
+
     def check(self) -> None:
         self.handles = Handles(self.handles_value, self.crawler.stats)
 
@@ -84,11 +98,14 @@ class TimelineSpider(XSpider):
         self.names: list[str] = []  # to be looked up
         self.tries: dict[str, int] = {}
         self.paused_until = 0.0  # no look-up before: the last one came to nothing
+        self.closed: dict[int, Visit] = {}  # accounts that are shown to no credential, and are looked up for that
+        self.names_at_once = USERS_AT_ONCE
         self.lost: dict[str, Account] = {}  # known accounts that could not be read, and are asked for again
         self.active: set[int] = set()  # accounts of this round that are in work
         self.in_packs: list[Feed] = []
         self.left = self.sample
         self.began = datetime.now(UTC)
+        self.by_name = self.crawler.settings["X_FOLLOW"] == "name"
         recheck = self.crawler.settings.getfloat("X_RECHECK_DAYS")
         self.stale = self.began - timedelta(days=recheck)
         chunks = self.handles.chunks()
@@ -120,14 +137,24 @@ class TimelineSpider(XSpider):
     async def _take(self, chunk: dict[str, str]) -> None:
         """Sort names: known accounts are visited, unknown names looked up, and those that led nowhere left alone."""
         held = await self.ledger.x.handles(chunk)
-        accounts = await self.ledger.x.accounts({h.account_id for h in held.values() if h.account_id is not None})
+        numbers = {number for lower in chunk if (number := _number(lower)) is not None}
+        numbers |= {h.account_id for h in held.values() if h.account_id is not None}
+        accounts = await self.ledger.x.accounts(numbers)
         feeds = await self.ledger.x.feeds([feed_of(number) for number in accounts])
         for lower, name in chunk.items():
             if self.left is not None and self.left <= 0:
                 return
             handle = held.get(lower)
+            number = _number(lower)
+            if handle is None and number in accounts:
+                handle = Handle(lower, number, accounts[number].status, accounts[number].last_seen_at or self.stale)
             if handle is not None and (handle.status == "active" or handle.checked_at > self.stale):
                 account = accounts.get(handle.account_id or 0)
+                is_renamed = account is not None and number is None and account.username.lower() != lower
+                if is_renamed and handle.checked_at <= self.stale:
+                    self._ask_for(name)  # who has that name now?
+                    if self.by_name:
+                        continue
                 if account is not None and account.status == "active":
                     self._visit(account, feeds[feed_of(account.id)])
                 elif account is not None and (account.last_seen_at or self.stale) < self.stale:
@@ -149,11 +176,15 @@ class TimelineSpider(XSpider):
             self.left -= 1
 
     async def _look_up(self) -> Request:
-        number = max(min(USERS_AT_ONCE, await self.access.affordable("users")), 1)
-        names, self.names = self.names[:number], self.names[number:]
+        number = max(min(self.names_at_once, await self.access.affordable("users")), 1)
+        is_number = twitter.is_number(self.names[0])
+        names = [name for name in self.names if twitter.is_number(name) == is_number][:number]
+        asked = set(names)
+        self.stats.inc_value("x/handles_asked", len([name for name in names if not self.tries.get(name.lower())]))
+        self.names = [name for name in self.names if name not in asked]
         self.walker.begun()
         return self.walker.client.request(
-            USERS,
+            USERS_BY_ID if is_number else USERS,
             twitter.users_parameters(names),
             self.looked_up,
             self.not_looked_up,
@@ -165,12 +196,14 @@ class TimelineSpider(XSpider):
     async def looked_up(self, response: Response, names: list[str]) -> AsyncIterator[Item]:
         users: Users | None = None
         try:
-            users = twitter.parse_users(payload_of(response), names, seen_at(response))
+            users = twitter.parse_users(payload_of(response), names, self.walker.client.dates.now(response))
+        except BadRequest as error:
+            self._wrong(names, error)
         except Exception as error:  # Malformed, or something that nobody has thought of
             self.walker.quarantine.set_aside(response.url, response.body, f"{type(error).__name__}: {error}")
             self._again(names, str(error))
         try:
-            await self.access.settle(response.request, len(users.accounts) if users else 0)
+            await self.access.settle(response.request, Bill(users=len(users.accounts) if users else 0))
             if users is not None:
                 async for item in self._found(response, users, names):
                     yield item
@@ -186,21 +219,60 @@ class TimelineSpider(XSpider):
         unanswered = [name for name in names if name.lower() not in answered]
         if unanswered:
             self._again(unanswered, "no answer about them")
+        known = await self.ledger.x.handles([handle.handle for handle in users.handles])
         held = await self.ledger.x.accounts([account.id for account in users.accounts])
         feeds = await self.ledger.x.feeds([feed_of(account.id) for account in users.accounts])
         for shown in users.accounts:
             account = (merge(held[shown.id], shown) or held[shown.id]) if shown.id in held else shown
             yield account
-            if account.status == "active":
+            if (closed := self.closed.pop(account.id, None)) is not None:
+                status = "protected" if account.status == "protected" else "blocked"
+                for item in self.walker.ended_as(replace_account(closed, account), status):
+                    yield item
+            elif account.status == "active" and not self._is_somebody_else(account, known):
                 self._visit(account, feeds[feed_of(account.id)], is_fresh=True)
         for handle in users.handles:
             if handle.handle in answered:
                 self.tries.pop(handle.handle, None)
+                before = known.get(handle.handle)
+                if before is not None and before.account_id not in (None, handle.account_id) and not self.by_name:
+                    self._tell_taken(before, handle)
+                    yield replace(before, checked_at=handle.checked_at)
+                    continue
                 self._tell(handle)
                 yield handle
                 lost = self.lost.pop(handle.handle, None)
                 if lost is not None and handle.account_id is None:
                     yield replace(lost, status=handle.status, last_seen_at=handle.checked_at)
+
+    def _is_somebody_else(self, account: Account, known: dict[str, Handle]) -> bool:
+        """Whether an account has the name that the list means another account by."""
+        before = known.get(account.username.lower())
+        return before is not None and before.account_id not in (None, account.id) and not self.by_name
+
+    def _tell_taken(self, before: Handle, now: Handle) -> None:
+        """The account that a name of the list stands for has another name now."""
+        self.stats.inc_value("x/names_taken")
+        if now.account_id is None:
+            logger.warning("@%s is a name that nobody has now (%s); the account that had it, id:%d, is still read.",
+                           before.handle, now.status, before.account_id)  # fmt: skip
+        else:
+            logger.warning(
+                "@%s is somebody else now: id:%d. The account that had the name, id:%d, is still read. Write id:%d in "
+                "the list for the new one, or set X_FOLLOW=name to go by names.",
+                before.handle, now.account_id, before.account_id, now.account_id,
+            )  # fmt: skip
+
+    def _wrong(self, names: list[str], error: BadRequest) -> None:
+        """X refuses a look-up as wrong: if one name is the reason, it costs itself alone."""
+        if error.is_ours or "user.fields" in error.parameters:
+            self.access.end(wrong_parameters(error))
+        elif len(names) > 1:
+            self.names_at_once = max(len(names) // 2, 1)
+            self.names += names
+        else:
+            self.stats.inc_value("x/handles_failed")
+            logger.warning("@%s could not be looked up: %s.", names[0], error)
 
     def _tell(self, handle: Handle) -> None:
         self.stats.inc_value(f"x/accounts/{handle.status}")
@@ -209,7 +281,7 @@ class TimelineSpider(XSpider):
 
     async def not_looked_up(self, failure: Failure) -> None:
         request: Request = failure.request  # type: ignore[attr-defined]
-        await self.access.settle(request, 0)
+        await self.access.settle(request)
         if not stopping(self.crawler):
             self._again(request.cb_kwargs["names"], reason_of(failure))
         self.walker.ended()
@@ -231,7 +303,7 @@ class TimelineSpider(XSpider):
         """Have an account's timeline read, unless that was done or is being done. `is_fresh`: it was just looked up."""
         if account.id in self.active or (feed.visited_at is not None and feed.visited_at >= self.began):
             return
-        if self.follow is not None and feed.visited_at is not None and feed.next_token is None:
+        if self.follow is not None and feed.visited_at is not None and not walking.is_under_way(feed):
             due = feed.visited_at + walking.interval(feed, self.follow)
             if due > self.began + self.follow / 2:
                 return
@@ -239,7 +311,8 @@ class TimelineSpider(XSpider):
             self._count_down()  # a new one was counted when it was looked up
         self.active.add(account.id)
         self.stats.inc_value("x/timelines")
-        if self.by_search and feed.seen_id is not None and feed.next_token is None:
+        is_quiet = feed.seen_id is not None and not walking.is_under_way(feed)
+        if self.by_search and is_quiet and not walking.wants_timeline(feed, self.began):
             self.in_packs.append(feed)
             return
         if is_fresh and account.metrics.get("tweet_count") == 0:
@@ -250,11 +323,22 @@ class TimelineSpider(XSpider):
     def _walk(self, account: Account, feed: Feed) -> None:
         expected = min(account.metrics.get("tweet_count", 0), self.wants.limit or twitter.REACHABLE) - feed.posts
         urgency = expected / twitter.PAGE if feed.newest_id is None or feed.next_token else feed.posts_per_day or 0.0
-        self.walker.add(Walk(feed, TIMELINE, self.wants, account=account, urgency=urgency, done=self._done))
+        visit = Visit(Walk(feed, TIMELINE, self.wants), account=account, urgency=urgency)
+        visit.done, visit.closed = self._done, self._closed
+        self.walker.add(visit)
 
-    def _done(self, walk: Walk) -> None:
-        assert walk.account is not None
-        self.active.discard(walk.account.id)
+    def _done(self, visit: Visit) -> None:
+        assert visit.account is not None
+        self.active.discard(visit.account.id)
+
+    def _closed(self, visit: Visit) -> None:
+        """An account that is shown to no credential: it is protected now, or it has blocked their users."""
+        assert visit.account is not None
+        self._done(visit)
+        self.closed[visit.account.id] = visit
+        self.names.append(f"id:{visit.account.id}")
+        self.tries.setdefault(f"id:{visit.account.id}", 0)
+        self.walker.news.set()
 
     async def _by_search(self) -> AsyncIterator[Request]:
         """The new posts of many accounts with few searches; then timelines, where the counts say that more is there."""
@@ -296,3 +380,18 @@ class TimelineSpider(XSpider):
             UserError(f"{file} cannot be written ({error.strerror}).").tell(self.crawler)
         else:
             logger.info("%d accounts were retweeted and are not collected yet: %s.", len(names), file)
+
+
+def _number(name: str) -> int | None:
+    """The number of an account that is named by it.
+
+    >>> _number("id:783214"), _number("nasa")
+    (783214, None)
+    """
+    return id_of(name.removeprefix("id:")) if twitter.is_number(name) else None
+
+
+def replace_account(visit: Visit, account: Account) -> Visit:
+    """A visit, with what was just learned of its account."""
+    visit.account = account
+    return visit

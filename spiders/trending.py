@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -11,15 +12,16 @@ from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from chancrawl import twitter
+from chancrawl.access import Bill
 from chancrawl.arguments import duration, number, numbers, reject_unknown
-from chancrawl.client import reason_of, seen_at
-from chancrawl.errors import UserError
+from chancrawl.client import reason_of
+from chancrawl.engine import stopping
+from chancrawl.errors import UserError, counted
 from chancrawl.items import Item, Trend
-from chancrawl.middlewares import stopping
-from chancrawl.twitter import SEARCH, TRENDS
-from chancrawl.walking import Wants
-from chancrawl.xclient import payload_of
-from spiders.walker import TRIES, Walk
+from chancrawl.twitter import SEARCH, TRENDS, feed_of_query
+from chancrawl.walking import TRIES, Walk, Wants, is_under_way
+from chancrawl.xclient import BadRequest, payload_of
+from spiders.walker import Visit, pause_before, wrong_parameters
 from spiders.x import XSpider
 
 logger = logging.getLogger(__name__)
@@ -55,6 +57,12 @@ class TrendingSpider(XSpider):
         self.follow = duration("follow", follow)
         self.sample = number("sample", sample)
 
+    async def estimate(self) -> str:
+        places, trends = len(self.places), min(self.sample or 50, 50)
+        posts = places * trends * self.tweets
+        most = places * self.access.price["trends"] + posts * self.access.price["posts"]
+        return f"{counted(places, 'place')} can cost up to ${most:,.2f} ({posts:,} posts)"
+
     async def round(self) -> AsyncIterator[Request]:
         await self.access.ensure_app_token()
         window = timedelta(seconds=self.crawler.settings.getfloat("X_TREND_WINDOW"))
@@ -62,6 +70,7 @@ class TrendingSpider(XSpider):
         self.seen: set[str] = set()  # names of this round
         self.waiting = []
         self.tries: dict[int, int] = {}
+        self.later: dict[int, float] = {}  # places that are asked for again, and when
         for place in self.places:
             held = await self.ledger.x.trends(place, self.fresh)
             if held:
@@ -71,11 +80,14 @@ class TrendingSpider(XSpider):
                 self.waiting.append(place)
         self.under_way = 0
         while not stopping(self.crawler):
+            for place in [place for place, due in self.later.items() if due <= time.monotonic()]:
+                del self.later[place]
+                self.waiting.append(place)
             if self.waiting and self.walker.has_room():
                 yield self._ask(self.waiting.pop(0))
             elif (request := self.walker.next_request()) is not None:
                 yield request
-            elif not self.waiting and not self.under_way and self.walker.is_idle:
+            elif not self.waiting and not self.later and not self.under_way and self.walker.is_idle:
                 return
             else:
                 await self.walker.wait()
@@ -90,12 +102,16 @@ class TrendingSpider(XSpider):
     async def answered(self, response: Response, place: int) -> AsyncIterator[Item]:
         trends: list[Trend] = []
         try:
-            trends = twitter.parse_trends(payload_of(response), place, seen_at(response))
+            trends = twitter.parse_trends(payload_of(response), place, self.walker.client.dates.now(response))
+        except BadRequest as error:
+            if error.is_ours:
+                self.access.end(wrong_parameters(error))
+            self._again(place, str(error), is_final=True)
         except Exception as error:  # Malformed, or something that nobody has thought of
             self.walker.quarantine.set_aside(response.url, response.body, f"{type(error).__name__}: {error}")
-            self._again(place, str(error), is_final=response.status == 400)
+            self._again(place, str(error))
         try:
-            await self.access.settle(response.request, 1 if trends else 0)
+            await self.access.settle(response.request, Bill(trends=1 if trends else 0))
             if not trends:
                 return
             self.stats.inc_value("x/places")
@@ -111,17 +127,19 @@ class TrendingSpider(XSpider):
             return
         names = [trend.name for trend in trends if trend.name.lower() not in self.seen][: self.sample]
         self.seen |= {name.lower() for name in names}
-        feeds = await self.ledger.x.feeds([f"trend:{query_of(name)}" for name in names])
-        for feed in feeds.values():
-            if feed.visited_at is not None and feed.visited_at > self.fresh and feed.next_token is None:
+        queries = {feed_of_query("trend", query_of(name)): query_of(name) for name in names}
+        feeds = await self.ledger.x.feeds(list(queries))
+        for name, query in queries.items():
+            feed = feeds[name]
+            if feed.visited_at is not None and feed.visited_at > self.fresh and not is_under_way(feed):
                 self.stats.inc_value("x/trends_held")
                 continue
             wants = Wants(limit=self.tweets, each_visit=True)
-            self.walker.add(Walk(feed, SEARCH, wants, query=feed.feed.removeprefix("trend:")))
+            self.walker.add(Visit(Walk(feed, SEARCH, wants), query=query))
 
     async def failed(self, failure: Failure) -> None:
         request: Request = failure.request  # type: ignore[attr-defined]
-        await self.access.settle(request, 0)
+        await self.access.settle(request)
         if not stopping(self.crawler):
             self._again(request.cb_kwargs["place"], reason_of(failure))
         self._done()
@@ -129,7 +147,7 @@ class TrendingSpider(XSpider):
     def _again(self, place: int, why: str, is_final: bool = False) -> None:
         self.tries[place] = TRIES if is_final else self.tries.get(place, 0) + 1
         if self.tries[place] < TRIES:
-            self.waiting.append(place)
+            self.later[place] = time.monotonic() + pause_before(self.tries[place])
         else:
             self.stats.inc_value("x/places_failed")
             logger.warning("The trends of %d could not be read: %s.", place, why)

@@ -18,52 +18,48 @@ from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from chancrawl import twitter, walking
-from chancrawl.access import Access
-from chancrawl.client import reason_of, seen_at
-from chancrawl.items import Account, Feed, Handle, Item, Tweet
+from chancrawl.access import Access, Bill
+from chancrawl.client import reason_of
+from chancrawl.engine import stopping
+from chancrawl.errors import UserError
+from chancrawl.items import Account, Feed, Gap, Handle, Item, Tweet
 from chancrawl.ledger import Ledger
-from chancrawl.middlewares import stopping
 from chancrawl.payload import Malformed
 from chancrawl.quarantine import Quarantine
-from chancrawl.twitter import SEARCH, TIMELINE, Endpoint, Page
-from chancrawl.walking import Wants
-from chancrawl.xclient import XClient, payload_of
+from chancrawl.twitter import Page
+from chancrawl.walking import Again, Done, GiveUp, GoOn, Step, Walk
+from chancrawl.xclient import TIMES, TOKENS, BadRequest, XClient, payload_of
 
 logger = logging.getLogger(__name__)
 
-TRIES = 7
-"""So often is a page asked for that cannot be read; each time RetryMiddleware has tried what it can."""
 DAY = timedelta(days=1)
 
 
 @dataclass(slots=True)
-class Walk:
-    """A walk under way: a feed and what is asked of it. `account` is None for a search."""
+class Visit:
+    """A walk that is being made, and for whom. `account` is None for a search."""
 
-    feed: Feed
-    endpoint: Endpoint
-    wants: Wants
+    walk: Walk
     query: str = ""
     account: Account | None = None
-    seen_id: int | None = None
-    """The highest settled id that was known when the first page was asked for."""
-    below: int | None = None
-    """Where a walk goes on whose page token is not taken any more."""
-    tries: int = 0
     refused: str | None = None
     refused_at: float = 0.0
-    is_first_page: bool = True
+    avoid: set[str] = field(default_factory=set)
+    """Credentials to whose users the account is closed."""
     is_taken_up: bool = field(init=False)
     """It was begun by an earlier crawl: what has been posted since is still to be asked for."""
+    time_tries: int = 0
     urgency: float = 0.0
-    done: Callable[[Walk], None] = field(default=lambda walk: None)
+    done: Callable[[Visit], None] = field(default=lambda visit: None)
+    closed: Callable[[Visit], None] = field(default=lambda visit: None)
+    """No credential is shown the account, which is not protected as far as is known."""
 
     def __post_init__(self) -> None:
-        self.is_taken_up = self.feed.next_token is not None
+        self.is_taken_up = self.walk.is_under_way
 
     @property
-    def is_new(self) -> bool:
-        return self.feed.next_token is None and self.below is None
+    def feed(self) -> Feed:
+        return self.walk.feed
 
 
 class Walker:
@@ -81,15 +77,15 @@ class Walker:
         self.news = asyncio.Event()
         self.highest_id: int | None = None
         self.succeeded_at = 0.0
-        self._waiting: list[tuple[float, int, Walk]] = []
-        self._later: list[tuple[float, int, Walk]] = []  # by the time at which they are tried again
+        self._waiting: list[tuple[float, int, Visit]] = []
+        self._later: list[tuple[float, int, Visit]] = []  # by the time at which they are tried again
         self._number = count()
 
     # --- the queue
 
-    def add(self, walk: Walk) -> None:
+    def add(self, visit: Visit) -> None:
         """Have a walk made. Its first page is asked for when its turn comes."""
-        heapq.heappush(self._waiting, (-walk.urgency, next(self._number), walk))
+        heapq.heappush(self._waiting, (-visit.urgency, next(self._number), visit))
         self.news.set()
 
     @property
@@ -132,22 +128,14 @@ class Walker:
 
     # --- pages
 
-    def _page_of(self, walk: Walk) -> Request:
-        feed = walk.feed
-        walk.is_first_page = walk.is_new
-        if walk.is_new:
-            if feed.walk_until_id is None:
-                walking.begin(feed)
-            if self.highest_id is not None:
-                walk.seen_id = walking.settled_id(self.highest_id)
-        smallest = twitter.SMALLEST_PAGE[walk.endpoint.name]
-        asked = walking.parameters(feed, walk.wants, smallest, self._reach(walk)) | twitter.POST_PARAMETERS
-        if feed.next_token is not None:
-            asked["pagination_token" if walk.endpoint is TIMELINE else "next_token"] = feed.next_token
-        elif walk.below is not None:
-            asked["until_id"] = str(walk.below)
-        if walk.query:
-            asked["query"] = walk.query
+    def _page_of(self, visit: Visit) -> Request:
+        walk = visit.walk
+        walk.expected = visit.account.metrics.get("tweet_count", 0) if visit.account else 0
+        if not walk.is_under_way and self.highest_id is not None:
+            walk.seen_id = walking.settled_id(self.highest_id)
+        asked = walk.ask(self.server_now()) | twitter.POST_PARAMETERS
+        if visit.query:
+            asked["query"] = visit.query
         self.begun()
         return self.client.request(
             walk.endpoint,
@@ -155,84 +143,141 @@ class Walker:
             self.answered,
             self.failed,
             bills=("posts", int(asked["max_results"])),
-            least=smallest,
-            argument=str(walk.account.id) if walk.account else "",
-            walk=walk,
+            least=walk.endpoint.smallest,
+            argument=str(visit.account.id) if visit.account else "",
+            avoid=visit.avoid,
+            visit=visit,
         )
-
-    def _reach(self, walk: Walk) -> datetime | None:
-        """As far back as a search goes; None for a timeline."""
-        return walking.search_reach(self.server_now()) if walk.endpoint is SEARCH else None
 
     def server_now(self) -> datetime:
         return datetime.fromtimestamp(self.access.pool.clock.at(time.monotonic()), UTC)
 
-    async def answered(self, response: Response, walk: Walk) -> AsyncIterator[Item]:
+    async def answered(self, response: Response, visit: Visit) -> AsyncIterator[Item]:
         try:
-            payload = payload_of(response)
-            page = twitter.parse_page(payload, walk.feed.feed, seen_at(response))
+            page = await self.read(response, visit.feed.feed)
+        except BadRequest as error:
+            self._wrong(visit, error)
         except Malformed as error:
-            await self.access.settle(response.request, 0)
-            if response.status == 400 and walk.feed.next_token is not None:
-                self._without_token(walk)
-            else:
-                self.quarantine.set_aside(response.url, response.body, str(error))
-                walk.tries += 2 * (response.status == 400)  # it will hardly be right the next time
-            self._again(walk, str(error))
-            return
-        except Exception as error:  # a payload that nobody has thought of must not pass for one that was stored
-            await self.access.settle(response.request, 0)
-            self.quarantine.set_aside(response.url, response.body, f"{type(error).__name__}: {error}")
-            self._again(walk, str(error))
-            return
+            self._again(visit, visit.walk.again(str(error)))
         else:
-            async for item in self._read(response, walk, page):
+            async for item in self._read(response, visit, page):
                 yield item
         finally:
             self.ended()
 
-    async def _read(self, response: Response, walk: Walk, page: Page) -> AsyncIterator[Item]:
+    async def read(self, response: Response, feed: str) -> Page:
+        """The page of an answer, whose cost is put on the bill. Malformed, and the answer set aside, if it is none."""
+        page: Page | None = None
+        try:
+            page = twitter.parse_page(payload_of(response), feed, self.client.dates.now(response))
+        except BadRequest:
+            raise
+        except Malformed as error:
+            self.quarantine.set_aside(response.url, response.body, str(error))
+            raise
+        except Exception as error:  # a payload that nobody has thought of must not pass for one that was stored
+            self.quarantine.set_aside(response.url, response.body, f"{type(error).__name__}: {error}")
+            raise Malformed(f"{type(error).__name__}: {error}") from None
+        finally:
+            if page is None:
+                await self.access.settle(response.request)
         if page.problems:
             self.quarantine.set_aside(response.url, response.body, "; ".join(page.problems[:10]))
+        return page
+
+    async def sift(self, response: Response, page: Page, returned: list[int]) -> tuple[list[Tweet], list[Tweet]]:
+        """New posts and those that are to be noted again; `returned` are the ids that X has sent, for the bill."""
         new, changed, read_today = await self.ledger.x.sift(page.tweets)
-        await self.access.settle(response.request, len(page.tweets) - len(read_today))
-        if page.refusal is not None and walk.account is not None:
-            for refusal in self._refused(walk, page.refusal):
+        posts, users = self.access.came_along(page.included_posts, page.included_users)
+        own = len(set(returned) - read_today)
+        await self.access.settle(response.request, Bill(posts=own + posts, users=users))
+        return new, changed
+
+    def _wrong(self, visit: Visit, error: BadRequest) -> None:
+        """X refuses a request as wrong: its token, its times, what all requests have, or what is asked for."""
+        walk = visit.walk
+        if error.is_ours:
+            self.access.end(wrong_parameters(error))
+            self._give_up(visit, str(error))
+        elif walk.feed.next_token is not None and (error.parameters & TOKENS or not error.parameters):
+            self._again(visit, walk.token_refused(str(error)))
+        elif error.parameters & TIMES and not visit.time_tries:
+            visit.time_tries += 1  # our clock was wrong; the answer has told the time
+            self._again(visit, walk.again(str(error)))
+        else:
+            self._give_up(visit, str(error))
+
+    async def _read(self, response: Response, visit: Visit, page: Page) -> AsyncIterator[Item]:
+        returned = [tweet.id for tweet in page.tweets]
+        if page.refusal is not None and visit.account is not None:
+            await self.access.settle(response.request)
+            for refusal in self._refused(visit, page.refusal, response.meta.get("x_credential")):
                 yield refusal
             return
-        if self._is_cut_short(walk, page):
-            self._again(walk, "an empty page in mid-walk")
-            return
-        walk.tries = 0
-        walk.refused = walk.below = None
-        self.succeeded_at = time.monotonic()
+        self._name_authors(visit, page)
         self.note_highest(page.newest_id)
-        for item in self._items(walk, page, new, changed):
+        seen_at = self.client.dates.now(response)
+        is_first_page = visit.walk.is_first_page
+        step = visit.walk.take(page, seen_at)
+        new, changed = await self.sift(response, page, returned)
+        if page.tweets:
+            self.succeeded_at = time.monotonic()
+            visit.refused = None
+        for item in self._items(visit, page, new, changed, is_first_page):
             yield item
-        goes_on = walking.advance(walk.feed, page, walk.wants, seen_at(response), walk.seen_id)
-        if not goes_on:
-            walk.feed.visited_at = datetime.now(UTC)
-        yield replace(walk.feed)
-        if goes_on or walking.begin_older(walk.feed, walk.wants, self._reach(walk)):
-            walk.urgency -= 1
-            self.add(walk)
-        elif walk.is_taken_up:
-            walk.is_taken_up, walk.seen_id = False, None
-            self.add(walk)
+        if isinstance(step, Again):
+            self._again(visit, step)
+            return
+        if isinstance(step, Done):
+            visit.feed.visited_at = datetime.now(UTC)
+            for gap in step.gaps:
+                self._tell_gap(gap)
+                yield gap
+        yield replace(visit.feed)
+        self._go_on(visit, step)
+
+    def _go_on(self, visit: Visit, step: Step) -> None:
+        if isinstance(step, GiveUp):
+            self._give_up(visit, step.why)
+        elif isinstance(step, GoOn) or visit.walk.begin_older(self.server_now()):
+            visit.urgency -= 1
+            self.add(visit)
+        elif visit.is_taken_up:
+            visit.is_taken_up, visit.walk.seen_id = False, None
+            self.add(visit)
         else:
             self.stats.inc_value("x/walks")
-            walk.done(walk)
+            visit.done(visit)
+
+    def _tell_gap(self, gap: Gap) -> None:
+        if gap.reason == "limit":
+            return  # it was asked for
+        self.stats.inc_value("x/gaps")
+        times = (f"{time:%Y-%m-%d %H:%M}" if time else "?" for time in (gap.starts_at, gap.ends_at))
+        logger.warning("%s could not be read from %s to %s: X shows no more than the latest %s.", gap.feed, *times,
+                       "3,200 posts" if gap.feed.startswith("timeline:") else "seven days")  # fmt: skip
 
     def note_highest(self, tweet_id: int | None) -> None:
         """Remember the highest id seen; one of the future is of another making than X's, and tells no time."""
         if tweet_id is not None and (twitter.time_of(tweet_id) or self.server_now()) - self.server_now() < DAY:
             self.highest_id = max(self.highest_id or 0, tweet_id)
 
-    def _items(self, walk: Walk, page: Page, new: list[Tweet], changed: list[Tweet]) -> list[Item]:
+    def _name_authors(self, visit: Visit, page: Page) -> None:
+        """The posts of a timeline are its account's, whether the answer says so or not."""
+        account = visit.account
+        for tweet in page.tweets if account is not None else ():
+            assert account is not None
+            if tweet.author_id in (None, account.id):
+                tweet.author_id = account.id
+                tweet.username = tweet.username or account.username
+
+    def _items(
+        self, visit: Visit, page: Page, new: list[Tweet], changed: list[Tweet], is_first_page: bool
+    ) -> list[Item]:
         items: list[Item] = [*new, *changed]
-        account = walk.account
+        account = visit.account
         # The first page: there, the account's count of posts and its newest post belong together.
-        if account is not None and walk.is_first_page and (shown := page.authors.get(account.id)) is not None:
+        if account is not None and is_first_page and (shown := page.authors.get(account.id)) is not None:
             merged = merge(account, shown)
             if merged is not None:
                 if merged.username != account.username:
@@ -240,68 +285,89 @@ class Walker:
                     self.stats.inc_value("x/renamed")
                     handle = Handle(merged.username.lower(), merged.id, merged.status, shown.last_seen_at)  # type: ignore[arg-type]
                     items.append(handle)
-                walk.account = merged
+                visit.account = merged
                 items.append(merged)
         return items
 
-    def _is_cut_short(self, walk: Walk, page: Page) -> bool:
-        """Whether an empty page ends a first walk long before its account's posts do: an outage looks like that."""
-        account = walk.account
-        if page.tweets or page.next_token or account is None or walk.feed.walk_since_id is not None:
-            return False
-        if walk.wants.since is not None or walk.feed.walk_until_id is not None or walk.tries >= 2:
-            return False
-        expected = min(account.metrics.get("tweet_count", 0), twitter.REACHABLE)
-        return walk.feed.posts < 0.9 * expected
-
-    def _refused(self, walk: Walk, why: str) -> list[Item]:
+    def _refused(self, visit: Visit, why: str, credential: str | None) -> list[Item]:
         """An account whose timeline is not shown. Believed when it says so twice while others are shown.
 
-        An outage can answer this for everybody: then nothing is noted, and it is asked again.
+        An outage can answer this for everybody: then nothing is noted, and it is asked again. An account that is not
+        protected, and does not show itself, has blocked the user whose token is used: others may see it.
         """
-        assert walk.account is not None
-        if walk.refused == why and (self.succeeded_at > walk.refused_at or self._is_alone(walk)):
-            self.stats.inc_value(f"x/accounts/{why}")
-            logger.info("@%s is %s.", walk.account.username, why)
-            now = datetime.now(UTC)
-            walking.stop(walk.feed)
-            walk.feed.visited_at = now
-            walk.done(walk)
-            account = replace(walk.account, status=why, last_seen_at=now)
-            return [account, Handle(account.username.lower(), account.id, why, now), replace(walk.feed)]
-        if walk.refused is None:
-            walk.refused, walk.refused_at = why, time.monotonic()
-        self._again(walk, why)
+        account = visit.account
+        assert account is not None
+        if why == "protected" and account.raw.get("protected") is False and credential is not None:
+            visit.avoid.add(credential)
+            if self.access.pool.usable(visit.walk.endpoint.name, visit.avoid):
+                self._again(visit, visit.walk.again(f"closed to one of the credentials ({why})"))
+                return []
+            visit.closed(visit)  # or it is protected now
+            return []
+        if visit.refused == why and (self.succeeded_at > visit.refused_at or self._is_alone(visit)):
+            visit.done(visit)
+            return self.ended_as(visit, why)
+        if visit.refused is None:
+            visit.refused, visit.refused_at = why, time.monotonic()
+        self._again(visit, visit.walk.again(why))
         return []
 
-    def _is_alone(self, walk: Walk) -> bool:
+    def ended_as(self, visit: Visit, status: str) -> list[Item]:
+        """What is known of an account whose timeline is not shown."""
+        account = visit.account
+        assert account is not None
+        self.stats.inc_value(f"x/accounts/{status}")
+        logger.info("@%s %s.", account.username, STATUS[status])
+        now = datetime.now(UTC)
+        walking.stop(visit.feed)
+        visit.feed.visited_at = now
+        told = replace(account, status=status, last_seen_at=now)
+        return [told, Handle(told.username.lower(), told.id, status, now), replace(visit.feed)]
+
+    def _is_alone(self, visit: Visit) -> bool:
         """Nothing else is read that could tell an outage."""
-        return walk.tries >= 2 and not self._waiting and self.under_way <= 1
+        return visit.walk.tries >= 2 and not self._waiting and self.under_way <= 1
 
-    def _without_token(self, walk: Walk) -> None:
-        """A page's token is not taken any more: the walk goes on below the last post that was seen."""
-        walk.feed.next_token = None
-        walk.below = walk.feed.walk_oldest_id
+    def _again(self, visit: Visit, step: Again | GiveUp) -> None:
+        """Ask for the same page once more, later; or leave it for the next run."""
+        if isinstance(step, GiveUp):
+            self._give_up(visit, step.why)
+        else:
+            due = time.monotonic() + pause_before(visit.walk.tries)
+            heapq.heappush(self._later, (due, next(self._number), visit))
 
-    def _again(self, walk: Walk, why: str) -> None:
-        """Ask for the same page once more, later; give up for this run after TRIES."""
-        walk.tries += 1
-        if walk.tries >= TRIES:
-            self.stats.inc_value("x/walks_failed")
-            logger.warning("%s is left for the next run: %s.", walk.feed.feed, why)
-            walk.done(walk)
-            return
-        heapq.heappush(self._later, (time.monotonic() + pause_before(walk.tries), next(self._number), walk))
+    def _give_up(self, visit: Visit, why: str) -> None:
+        self.stats.inc_value("x/walks_failed" if visit.account else "x/queries_failed")
+        name = f"The timeline of @{visit.account.username}" if visit.account else f"The search {visit.query[:80]}"
+        logger.warning("%s was not read to its end (%s); the next run goes on with it.", name, why)
+        visit.done(visit)
 
     async def failed(self, failure: Failure) -> None:
         request: Request = failure.request  # type: ignore[attr-defined]
-        await self.access.settle(request, 0)
-        walk: Walk = request.cb_kwargs["walk"]
+        await self.access.settle(request)
+        visit: Visit = request.cb_kwargs["visit"]
         if stopping(self.crawler):
-            walk.done(walk)
+            visit.done(visit)
         else:
-            self._again(walk, reason_of(failure))
+            self._again(visit, visit.walk.again(reason_of(failure)))
         self.ended()
+
+
+STATUS = {
+    "suspended": "is suspended",
+    "protected": "is protected",
+    "missing": "is missing",
+    "blocked": "shows itself to none of the credentials: it is not protected, so it has blocked their users",
+}
+
+
+def wrong_parameters(error: BadRequest) -> UserError:
+    """The end of a crawl whose every request X refuses."""
+    return UserError(
+        f"X refuses a parameter that every request has ({', '.join(sorted(error.parameters))}): {error}. Its API has "
+        "changed; a newer version of chancrawl is needed.",
+        reason="refused",
+    )
 
 
 def pause_before(tries: int) -> float:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from math import ceil
+from math import inf
 from typing import Any, ClassVar
 
 import scrapy
@@ -15,9 +14,9 @@ from scrapy import Request
 from chancrawl.access import Access
 from chancrawl.client import refuse_mixed_sources
 from chancrawl.configuration import configured, settings_of, tweet_ini
+from chancrawl.engine import sleep, stopping
 from chancrawl.errors import UserError
 from chancrawl.ledger import Ledger
-from chancrawl.middlewares import stopping
 from chancrawl.xclient import source_of
 from spiders.walker import Walker
 
@@ -58,15 +57,22 @@ class XSpider(scrapy.Spider):
             self.check()
             await refuse_mixed_sources(self.ledger, self.source)
             await self.access.open()
+            if self.access.budget == inf:
+                besides = ", and what comes along with them besides" if self.access.with_includes else ""
+                logger.info("X_DAILY_BUDGET is not set: %s%s.", await self.estimate(), besides)
             while True:
                 async for request_or_item in self.round():
                     yield request_or_item
                 if self.follow is None or stopping(self.crawler):
                     break
-                await self._pause(self.follow)
+                await sleep(self.crawler, self.follow.total_seconds())
             await self.finish()
         except UserError as error:
             raise error.tell(self.crawler) from None
+
+    async def estimate(self) -> str:
+        """What a round can cost, in words."""
+        raise NotImplementedError
 
     def check(self) -> None:
         """UserError for what can be seen to be wrong before the first request."""
@@ -76,8 +82,3 @@ class XSpider(scrapy.Spider):
 
     async def finish(self) -> None:
         """What is left to do when everything has been read."""
-
-    async def _pause(self, pause: timedelta) -> None:
-        for _ in range(ceil(pause.total_seconds() * 2)):  # in short steps, so that Ctrl-C is heard
-            if not stopping(self.crawler):
-                await asyncio.sleep(0.5)

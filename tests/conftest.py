@@ -219,10 +219,12 @@ class Crawler:
     url: str
     database_url: str | None = None
     delay: float = 0.01
+    tolerance: str = str(10**8)
+    """The sandbox's clock may show any time."""
 
     def command(self, *arguments: str, spider: str = "chan") -> list[str]:
         values = {"CHAN_API_URL": self.url, "CSV_FOLDER": str(self.folder), "DOWNLOAD_DELAY": str(self.delay)}
-        values |= {"CHAN_INDEX_INTERVAL": "0", "CHAN_THREAD_INTERVAL": "0"}
+        values |= {"CHAN_INDEX_INTERVAL": "0", "CHAN_THREAD_INTERVAL": "0", "CLOCK_TOLERANCE": self.tolerance}
         if self.database_url:
             values["DATABASE_URL"] = self.database_url
         command = [sys.executable, "-m", "scrapy", "crawl", spider]

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -26,7 +25,7 @@ from chancrawl.folder import CsvStore
 from chancrawl.items import Item, Post
 from chancrawl.payload import Malformed, digest, loads
 from chancrawl.quarantine import keep, keep_row
-from pipelines.csv import CsvPipeline
+from pipelines import csv as csv_pipeline
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 BATCH = 300
@@ -187,13 +186,14 @@ class Trial:
 
     def flush(self) -> None:
         batch, self.batch = self.batch, []
-        self.quarantined["rows"] += merging.write(
+        rejected = merging.write(
             self.postgres.connection, batch, lambda item, why: keep_row(self.folder / "quarantine", item, why)
         )
-        pipeline = SimpleNamespace(csv_store=self.csv)
-        rows = CsvPipeline.prepare(pipeline, batch)  # type: ignore[arg-type]
+        self.quarantined["rows"] += len(rejected)
+        prepared = csv_pipeline.prepared(batch)
+        self.quarantined["rows"] += len(prepared.rejected)
         self.csv.prepare()
-        CsvPipeline._append(pipeline, batch, rows)  # type: ignore[arg-type]
+        csv_pipeline.write(self.csv, prepared.entries)
 
     def compare(self) -> None:
         """Every good post is in both stores; and the files read back as CSV."""

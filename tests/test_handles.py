@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chancrawl.errors import UserError
-from chancrawl.handles import Handles, handle_of
+from chancrawl.handles import Handles, handles_of
 
 
 class Stats:
@@ -34,9 +34,41 @@ def test_a_long_file_is_not_held_in_memory(tmp_path: Path) -> None:
     assert peak < 2_000_000  # bytes; the file has three million
 
 
-@pytest.mark.parametrize("line", ["a b", "nasa", "@nasa # x", "https://x.com/nasa/", '"nasa",'])
-def test_lines_that_name_somebody(line: str) -> None:
-    assert handle_of(line) in ("a", "nasa")
+@pytest.mark.parametrize(
+    "line, handles, odd",
+    [
+        ("a b", ["a", "b"], []),
+        ("GardenRed RiverRed", ["GardenRed", "RiverRed"], []),
+        ("@nasa # x", ["nasa"], []),
+        ('"nasa",', ["nasa"], []),
+        ("https://x.com/nasa?s=20", ["nasa"], []),
+        ("http://www.twitter.com/nasa/", ["nasa"], []),
+        ("mobile.twitter.com/nasa/status/5", ["nasa"], []),
+        ("https://x.com/i/user/783214", ["id:783214"], []),
+        ("https://x.com/search?q=nasa", [], ["https://x.com/search?q=nasa"]),
+        ("https://example.org/nasa", [], ["https://example.org/nasa"]),
+        ("783214", [], ["783214"]),  # a number, or a name?
+        ("@783214", ["783214"], []),
+        ("id:783214", ["id:783214"], []),
+        ("id:nasa", [], ["id:nasa"]),
+        ("# nobody", [], []),
+    ],
+)
+def test_a_line(line: str, handles: list[str], odd: list[str]) -> None:
+    assert handles_of(line) == (handles, odd)
+
+
+@pytest.mark.parametrize(
+    "content, handles",
+    [
+        ("id,username\n5,nasa\n6,esa\n", ["id:5", "id:6"]),
+        ("name,handle\nNASA,@nasa\n", ["nasa"]),
+        ("nasa\nesa\n", ["nasa", "esa"]),
+    ],
+)
+def test_a_csv_file_with_a_column_of_accounts(tmp_path: Path, content: str, handles: list[str]) -> None:
+    (tmp_path / "accounts.csv").write_text(content)
+    assert list(Handles(str(tmp_path / "accounts.csv"), Stats())._valid()) == handles  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n# nobody\n", b"no-handle\n", b"\xff\xfe\n"])

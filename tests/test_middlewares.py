@@ -5,16 +5,52 @@ import logging
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scrapy import Request
 from scrapy.http import Response
 
-from chancrawl.middlewares import Egress, HidePasswords, is_ban
+from chancrawl.http import refusal_of
+from chancrawl.middlewares import Egress, HidePasswords
+
+CHAN = Request("http://a.example/po/threads.json")
+X = Request("http://a.example/2/tweets", meta={"x_endpoint": "search"})
+JSON, HTML = "application/json", "text/html; charset=utf-8"
+CDN = b'{"title":"Error 1010: Access denied","status":403,"cloudflare_error":true}'
+OWN = b'{"title":"Forbidden","status":403,"detail":"Forbidden"}'
 
 
 @pytest.mark.parametrize(
-    "status, ban", [(200, 0), (304, 0), (404, 0), (403, 1), (408, 1), (429, 1), (503, 1), (522, 1)]
-)
-def test_bans(status: int, ban: bool) -> None:
-    assert is_ban(Response("http://a.example", status=status)) == bool(ban)
+    "status, kind, body, chan, x",
+    [
+        (200, JSON, b"{}", None, None),
+        (304, JSON, b"", None, None),
+        (404, HTML, b"<html>", None, None),
+        (200, HTML, b"<html><title>Wait</title>", *["an HTML page in place of JSON (Wait)"] * 2),
+        (403, HTML, b"<title>Attention Required!</title>", "403 (Attention Required!)", "403 (Attention Required!)"),
+        (403, JSON, CDN, "403 (Error 1010: Access denied)", "403 (Error 1010: Access denied)"),
+        (403, JSON, OWN, "403 (Forbidden)", None),
+        (401, JSON, OWN, "401 (Forbidden)", None),
+        (429, JSON, OWN, "429 (Forbidden)", None),
+        (429, JSON, CDN, "429 (Error 1010: Access denied)", "429 (Error 1010: Access denied)"),
+        (400, JSON, b"{}", "400", None),
+        (302, HTML, b"", "302, a redirection to http://a.example/captcha",
+         "302, a redirection to http://a.example/captcha"),
+        (204, "", b"", "204", "204"),
+        (410, HTML, b"", "410", "410"),
+        (503, "", b"", "503", "503"),
+        (522, "", b"", "522", "522"),
+    ],
+)  # fmt: skip
+def test_refusals(status: int, kind: str, body: bytes, chan: str | None, x: str | None) -> None:
+    headers = {"Content-Type": kind, "Location": "/captcha?secret=1"}
+    response = Response("http://a.example/po/threads.json", status=status, headers=headers, body=body)
+    assert refusal_of(CHAN, response) == chan
+    assert refusal_of(X, response) == x
+
+
+def test_the_words_of_a_refusal_are_shown_plainly() -> None:
+    body = b"<title>\x1b[31mNo\n2026-11-26 [scrapy] INFO: forged</title>"
+    said = refusal_of(CHAN, Response("http://a.example", status=403, headers={"Content-Type": HTML}, body=body))
+    assert said == "403 (\\x1b[31mNo\\n2026-11-26 [scrapy] INFO: forged)"
 
 
 def test_pauses_double_up_to_the_longest() -> None:

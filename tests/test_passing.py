@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chancrawl import conditional, passing
+from chancrawl import conditional, http, passing
 from chancrawl.fourchan import IndexEntry
 from chancrawl.items import Thread
 
@@ -18,7 +18,7 @@ def held(
 ) -> Thread:
     return Thread(
         "po", no, replies=replies, last_modified=datetime.fromtimestamp(last_modified, UTC),
-        http_last_modified=conditional.http_date(last_modified if header is None else header), fate=fate,
+        http_last_modified=http.http_date(last_modified if header is None else header), fate=fate,
     )  # fmt: skip
 
 
@@ -53,35 +53,33 @@ def test_what_is_missing_is_asked_for_itself() -> None:
 
 
 def test_if_modified_since() -> None:
-    sent = conditional.http_date(AT)
+    sent = http.http_date(AT)
     assert conditional.if_modified_since(None, entry()) is None
     assert conditional.if_modified_since(held(), None) == sent
     assert conditional.if_modified_since(held(), entry(last_modified=AT + 5, replies=4)) == sent
-    assert conditional.if_modified_since(held(), entry(replies=4)) == conditional.http_date(AT - 1), (
-        "same second, other count"
-    )
+    assert conditional.if_modified_since(held(), entry(replies=4)) == http.http_date(AT - 1), "same second, other count"
     oddly_written = Thread("po", 5, replies=3, http_last_modified="Saturday, 21-Nov-26 12:00:00 GMT")
     assert conditional.if_modified_since(oddly_written, None) == oddly_written.http_last_modified, "to the letter"
 
 
 @given(st.integers(0, 2**34))
 def test_dates_come_back(seconds: int) -> None:
-    time = conditional.http_time(conditional.http_date(seconds))
+    time = http.http_time(http.http_date(seconds))
     assert time is not None and time.timestamp() == seconds
 
 
 def test_no_date() -> None:
-    assert conditional.http_time(None) is None
-    assert conditional.http_time("yesterday") is None
-    assert conditional.http_time("Mon, 20 Nov 99999999999 00:00:00 GMT") is None
-    assert conditional.http_time("Sat, 21 Nov 2026 12:00:00 -0000") is None
+    assert http.http_time(None) is None
+    assert http.http_time("yesterday") is None
+    assert http.http_time("Mon, 20 Nov 99999999999 00:00:00 GMT") is None
+    assert http.http_time("Sat, 21 Nov 2026 12:00:00 -0000") is None
 
 
 def test_a_validator_of_the_second_of_the_answer_is_weak() -> None:
     """RFC 9110, 8.8.2.2: the file may have changed again in that second."""
-    modified, later = conditional.http_date(AT), conditional.http_date(AT + 2)
+    modified, later = http.http_date(AT), http.http_date(AT + 2)
     assert conditional.strong_validator(modified, later) == modified
-    assert conditional.strong_validator(modified, modified) == conditional.http_date(AT - 1)
+    assert conditional.strong_validator(modified, modified) == http.http_date(AT - 1)
     assert conditional.strong_validator(modified, None) == modified
     assert conditional.strong_validator("yesterday", later) == "yesterday"
     assert conditional.strong_validator(None, later) is None

@@ -1,4 +1,4 @@
-"""`scrapy coverage`: what is held of what was posted, hour by hour, and what is missing."""
+"""`scrapy coverage`: what is held of what was posted, hour by hour, and what is missing; how far X was read."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import csv
 import json
 import sqlite3
 import sys
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg2
@@ -16,16 +17,35 @@ from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 from scrapy.utils.conf import arglist_to_dict
 
+from chancrawl.arguments import board_names, moment_of
 from chancrawl.configuration import check
-from chancrawl.coverage import Coverage, HeldPost, Hour, Look, account
+from chancrawl.coverage import Coverage, HeldPost, Hour, Look, account, between
 from chancrawl.database import PostgresStore
 from chancrawl.errors import UserError, first_line
 from chancrawl.folder import CsvStore
+from chancrawl.handles import handles_of
+from chancrawl.items import Gap
 from chancrawl.stores import moment, store_of
+from chancrawl.walking import EPOCH
 
 POSTS = "SELECT no, posted_at, first_seen_at, deleted_at FROM posts WHERE board = ? ORDER BY no"
 LOOKS = "SELECT polled_at, newest_no, longest_gap FROM board_polls WHERE board = ? ORDER BY polled_at"
+FEEDS = "SELECT feed, complete_since, visited_at, posts FROM feeds {} ORDER BY feed"
+GAPS = "SELECT before_id, after_id, starts_at, ends_at, reason, found_at FROM gaps WHERE feed = ? ORDER BY before_id"
 COLUMNS = "board hour issued held deleted missing intervals median_seconds p95_seconds unwatched_seconds".split()
+FEED_COLUMNS = "feed account complete_since read_at posts gaps".split()
+
+
+@dataclass(slots=True)
+class FeedCoverage:
+    """How far a feed was read: whole from `complete_since` to `read_at`. What could not be read before is in `gaps`."""
+
+    feed: str
+    account: str
+    complete_since: datetime | None
+    read_at: datetime | None
+    posts: int
+    gaps: list[Gap] = field(default_factory=list)
 
 
 class Command(ScrapyCommand):
@@ -33,7 +53,7 @@ class Command(ScrapyCommand):
     requires_crawler_process = False
 
     def syntax(self) -> str:
-        return "[-a board=po,g] [--format text|csv|json]"
+        return "[-a board=po,g] [-a handles=nasa] [-a since=2026-01-01] [-a until=2026-02-01] [--format text|csv|json]"
 
     def short_desc(self) -> str:
         return "Say what is held of what was posted, and what is missing"
@@ -41,23 +61,28 @@ class Command(ScrapyCommand):
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
         parser.add_argument(
-            "-a", dest="arguments", action="append", default=[], metavar="board=po,g", help="only these boards"
+            "-a",
+            dest="arguments",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="board=po,g or all: only boards; handles=nasa,id:5 or all: only feeds of X; since=, until=: a stretch",
         )
         parser.add_argument("--format", choices=("text", "csv", "json"), default="text", help="default text")
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None
-        wanted = self._boards(args, opts)
         store = store_of(self.settings)
         try:
             check(self.settings)
+            wanted = Wanted.of(args, opts)
             store.open_to_read()
-            held = [board for (board,) in store.stream("SELECT DISTINCT board FROM threads ORDER BY board")]
-            for board in wanted:
-                if board not in held:
-                    raise UserError(f"{store.place[0].upper() + store.place[1:]} holds nothing of /{board}/.")
+            boards = wanted.boards_in(store) if wanted.boards is not None else []
             print_as = {"text": print_text, "csv": print_csv, "json": print_json}[opts.format]
-            print_as((board, coverage_of(store, board)) for board in wanted or held)
+            print_as(
+                ((board, between(coverage_of(store, board), wanted.since, wanted.until)) for board in boards),
+                feeds_of(store, wanted) if wanted.handles is not None else (),
+            )
         except BrokenPipeError:
             sys.stderr.close()  # `scrapy coverage | head`
         except OSError as error:
@@ -72,24 +97,90 @@ class Command(ScrapyCommand):
         finally:
             store.close()
 
-    def _boards(self, args: list[str], opts: argparse.Namespace) -> list[str]:
+
+@dataclass(slots=True)
+class Wanted:
+    """What is asked for. `boards` and `handles` are None for none, and empty for all."""
+
+    boards: list[str] | None
+    handles: list[str] | None
+    since: datetime | None
+    until: datetime | None
+
+    @classmethod
+    def of(cls, args: list[str], opts: argparse.Namespace) -> Wanted:
         try:
             arguments = arglist_to_dict(opts.arguments)
         except ValueError:
-            raise UsageError("write -a board=po, or -a board=po,g") from None
-        if args or arguments.keys() - {"board"}:
-            raise UsageError("coverage takes -a board=… and --format alone")
-        names = [name.strip().strip("/").lower() for name in arguments.get("board", "").split(",")]
-        return [name for name in dict.fromkeys(names) if name and name != "all"]
+            raise UsageError("write -a board=po, or -a handles=nasa") from None
+        if args or arguments.keys() - {"board", "handles", "since", "until"}:
+            raise UsageError("coverage takes -a board=…, handles=…, since=…, until=… and --format alone")
+        boards = board_names("board", arguments.get("board", ""))
+        handles, odd = handles_of(arguments.get("handles", ""))
+        if odd:
+            raise UserError(f"handles={odd[0]}: a handle is wanted, or the number of an account as id:783214.")
+        names = [name.lower() for name in handles]
+        both = "board" not in arguments and "handles" not in arguments
+        return cls(
+            [] if boards == ["all"] else boards if "board" in arguments else [] if both else None,
+            [] if names == ["all"] else names if "handles" in arguments else [] if both else None,
+            moment_of("since", arguments.get("since", "")),
+            moment_of("until", arguments.get("until", "")),
+        )
+
+    def boards_in(self, store: PostgresStore | CsvStore) -> list[str]:
+        held = [board for (board,) in store.stream("SELECT DISTINCT board FROM threads ORDER BY board")]
+        for board in self.boards or ():
+            if board not in held:
+                raise UserError(f"{store.place[0].upper() + store.place[1:]} holds nothing of /{board}/.")
+        return self.boards or held
 
 
 def coverage_of(store: PostgresStore | CsvStore, board: str) -> Coverage:
-    looks = [Look(_time(at), newest, gap) for at, newest, gap in store.stream(LOOKS, board)]
+    looks = (Look(_time(at), newest, gap) for at, newest, gap in store.stream(LOOKS, board))
     posts = (
         HeldPost(no, _time(posted or first_seen), _time(first_seen), moment(deleted))
         for no, posted, first_seen, deleted in store.stream(POSTS, board)
     )
     return account(posts, looks)
+
+
+def feeds_of(store: PostgresStore | CsvStore, wanted: Wanted) -> Iterator[FeedCoverage]:
+    """The feeds of X, or of some accounts."""
+    if not wanted.handles:
+        for row in list(store.stream(FEEDS.format(""))):
+            yield _feed(store, wanted, *row)
+        return
+    for handle in wanted.handles:
+        number = handle.removeprefix("id:") if handle.startswith("id:") else _account_of(store, handle)
+        rows = list(store.stream(FEEDS.format("WHERE feed = ?"), f"timeline:{number}"))
+        if not rows:
+            raise UserError(f"{store.place[0].upper() + store.place[1:]} holds nothing of @{handle}.")
+        yield _feed(store, wanted, *rows[0])
+
+
+def _account_of(store: PostgresStore | CsvStore, handle: str) -> str:
+    sql = (
+        "SELECT account_id, 1 FROM handles WHERE handle = ? AND account_id IS NOT NULL "
+        "UNION ALL SELECT id, 2 FROM accounts WHERE lower(username) = ? ORDER BY 2"
+    )
+    return next((str(number) for number, _ in store.stream(sql, handle, handle)), "")
+
+
+def _feed(
+    store: PostgresStore | CsvStore, wanted: Wanted, feed: str, since: Any, visited: Any, posts: int
+) -> FeedCoverage:
+    name = ""
+    if feed.startswith("timeline:"):
+        number = int(feed.removeprefix("timeline:"))
+        name = next((f"@{name}" for (name,) in store.stream("SELECT username FROM accounts WHERE id = ?", number)), "")
+    gaps = [
+        Gap(feed, before, after, moment(start), moment(end), reason, _time(found))
+        for before, after, start, end, reason, found in store.stream(GAPS, feed)
+    ]
+    first, last = wanted.since or EPOCH, wanted.until or datetime.now(UTC)
+    gaps = [gap for gap in gaps if (gap.ends_at or last) > first and (gap.starts_at or EPOCH) < last]
+    return FeedCoverage(feed, name, moment(since), moment(visited), posts, gaps)
 
 
 def _time(value: Any) -> datetime:
@@ -100,11 +191,11 @@ def _time(value: Any) -> datetime:
 
 # --- three ways to say it
 
-Covered = Iterator[tuple[str, Coverage]]
+Boards = Iterable[tuple[str, Coverage]]
 
 
-def print_text(covered: Covered) -> None:
-    for board, coverage in covered:
+def print_text(boards: Boards, feeds: Iterable[FeedCoverage]) -> None:
+    for board, coverage in boards:
         print(f"/{board}/")
         print("hour (UTC)         issued    held  deleted  missing  median     95%  unwatched")
         for hour in coverage.hours:
@@ -123,27 +214,45 @@ def print_text(covered: Covered) -> None:
         if not coverage.hours:
             print("nothing to account for: no post was made yet since a crawl with follow=1 looked at it first")
         print()
+    for number, feed in enumerate(feeds):
+        if not number:
+            print("complete since (UTC)  read at (UTC)        posts  feed")
+        since = "its first post" if feed.complete_since == EPOCH else _minute(feed.complete_since) or "not whole yet"
+        print(f"{since:20}  {_minute(feed.read_at):16} {feed.posts:9,}  {feed.feed} {feed.account}".rstrip())
+        for gap in feed.gaps:
+            why = {"reach": "X showed no more", "limit": "left out by a limit"}.get(gap.reason, gap.reason)
+            print(f"  not read from {_minute(gap.starts_at) or '?'} to {_minute(gap.ends_at) or '?'}: {why}")
 
 
-def print_csv(covered: Covered) -> None:
+def print_csv(boards: Boards, feeds: Iterable[FeedCoverage]) -> None:
+    """Boards; or feeds, where no boards are asked for: a file has rows of one kind."""
     writer = csv.writer(sys.stdout)
+    rows = iter(boards)
+    first = next(rows, None)
+    if first is None and not isinstance(feeds, tuple):
+        writer.writerow(FEED_COLUMNS)
+        for feed in feeds:
+            values = feed_as_dict(feed) | {"gaps": " ".join(f"{gap.after_id}-{gap.before_id}" for gap in feed.gaps)}
+            writer.writerow([values[name] for name in FEED_COLUMNS])
+        return
     writer.writerow(COLUMNS)
-    for board, coverage in covered:
+    for board, coverage in (*([first] if first else ()), *rows):
         for hour in coverage.hours:
             row = as_dict(hour) | {"intervals": " ".join(_interval(interval) for interval in hour.missing)}
             writer.writerow([board, *(row[name] for name in COLUMNS[1:])])
 
 
-def print_json(covered: Covered) -> None:
-    boards = [
+def print_json(boards: Boards, feeds: Iterable[FeedCoverage]) -> None:
+    found: list[dict[str, Any]] = [
         {
             "board": board,
             "hours": [as_dict(hour) for hour in coverage.hours],
             "unwatched": [[start.isoformat(), end.isoformat()] for start, end in coverage.pauses],
         }
-        for board, coverage in covered
+        for board, coverage in boards
     ]
-    print(json.dumps(boards, indent=1))
+    found += [feed_as_dict(feed) for feed in feeds]
+    print(json.dumps(found, indent=1))
 
 
 def as_dict(hour: Hour) -> dict[str, Any]:
@@ -158,6 +267,34 @@ def as_dict(hour: Hour) -> dict[str, Any]:
         "p95_seconds": hour.delay(0.95),
         "unwatched_seconds": hour.unwatched.total_seconds(),
     }
+
+
+def feed_as_dict(feed: FeedCoverage) -> dict[str, Any]:
+    return {
+        "feed": feed.feed,
+        "account": feed.account or None,
+        "complete_since": _iso(feed.complete_since),
+        "read_at": _iso(feed.read_at),
+        "posts": feed.posts,
+        "gaps": [
+            {
+                "after_id": gap.after_id,
+                "before_id": gap.before_id,
+                "starts_at": _iso(gap.starts_at),
+                "ends_at": _iso(gap.ends_at),
+                "reason": gap.reason,
+            }
+            for gap in feed.gaps
+        ],
+    }
+
+
+def _iso(time: datetime | None) -> str | None:
+    return None if time is None else time.astimezone(UTC).isoformat()
+
+
+def _minute(time: datetime | None) -> str:
+    return "" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def _seconds(value: float | None) -> str:

@@ -15,6 +15,7 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import UsageError
 
 from chancrawl.errors import UserError
+from chancrawl.verdict import incomplete
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Command(crawl.Command):
         self.exitcode = 0 if self._ended_well(crawler, task) else 1
 
     def _ended_well(self, crawler: Crawler, task: asyncio.Task[None]) -> bool:
-        """Whether the crawl ended by itself or was stopped by a person, and has stored everything."""
+        """Whether the crawl did its work, or was stopped by a person, and has stored everything."""
         if not task.done() or task.cancelled():
             return False  # stopped before it began, or by a second Ctrl-C
         error = task.exception()
@@ -76,4 +77,6 @@ class Command(crawl.Command):
         if error is not None:
             return False
         stats = crawler.stats.get_stats()
-        return stats.get("finish_reason", "").startswith(GOOD_ENDS) and "failure" not in stats
+        reason = stats.get("finish_reason", "")
+        is_good = reason.startswith(GOOD_ENDS) and "failure" not in stats
+        return is_good and not incomplete(stats, reason == "finished")

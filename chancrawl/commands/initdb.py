@@ -15,6 +15,7 @@ from chancrawl import legacy, migrations, staging
 from chancrawl.configuration import check
 from chancrawl.database import LEGACY_TABLE, PostgresStore
 from chancrawl.errors import UserError, first_line
+from chancrawl.items import Tweet, columns
 
 
 class Command(ScrapyCommand):
@@ -63,7 +64,8 @@ NOTE_SOURCE = """
 INSERT INTO runs (spider, arguments, source, started_at, finished_at, finish_reason)
 VALUES ('initdb', '{"import_legacy": true}', 'https://api.x.com', now(), now(), 'finished')
 """
-TAKE_OVER = "INSERT INTO tweets SELECT * FROM staged_tweets ORDER BY id ON CONFLICT DO NOTHING"
+NAMES = ", ".join(columns(Tweet))
+TAKE_OVER = f"INSERT INTO tweets ({NAMES}) SELECT {NAMES} FROM staged_tweets ORDER BY id ON CONFLICT DO NOTHING"
 
 
 def import_legacy(store: PostgresStore) -> str:
@@ -114,6 +116,6 @@ def _take_over(connection: Any, cursor: Any, table: str) -> int:
             read += len(batch)
             posts = [legacy.tweet_of(dict(row)) for row in batch if row["id"] is not None]
             if posts:
-                staging.stage(cursor, "tweets", staging.rows_of(posts))
+                staging.stage(cursor, "tweets", columns(Tweet), staging.rows_of(posts))
                 cursor.execute(TAKE_OVER)
     return read

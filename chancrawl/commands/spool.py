@@ -10,9 +10,11 @@ import psycopg2
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
+from chancrawl import merging
 from chancrawl.configuration import check
 from chancrawl.database import PostgresStore
 from chancrawl.errors import UserError, first_line
+from chancrawl.held_back import HeldBack
 from chancrawl.quarantine import keep_row
 from chancrawl.spool import Spool, apply_oldest, in_words, spools
 
@@ -42,6 +44,9 @@ class Command(ScrapyCommand):
                     print(described(spool))
                 if not waiting:
                     print(f"Nothing waits in {folder / 'spool'}.")
+        except merging.RejectsAll as error:
+            print(f"The database rejects every row ({error}); mend its tables, and try again.", file=sys.stderr)
+            self.exitcode = 1
         except psycopg2.Error as error:
             print(f"The database of DATABASE_URL cannot be written to: {first_line(error)}.", file=sys.stderr)
             self.exitcode = 1
@@ -59,6 +64,7 @@ class Command(ScrapyCommand):
             raise UsageError("which database? Set DATABASE_URL=postgresql://user:password@host:5432/name")
         store = PostgresStore(url)
         written = rejected = 0
+        held_back, streaks = HeldBack(), merging.Streaks()
         try:
             store.open()
             for spool in waiting:
@@ -67,16 +73,18 @@ class Command(ScrapyCommand):
                 elif spool.adopt(store.database_id):
                     while spool.numbers:
                         items, bad = apply_oldest(
-                            spool, store.connection, lambda item, reason: keep_row(quarantine, item, reason)
-                        )
-                        written += len(items) - bad
-                        rejected += bad
+                            spool, store.connection, lambda item, reason: keep_row(quarantine, item, reason),
+                            held_back, streaks,
+                        )  # fmt: skip
+                        written += len(items) - len(bad)
+                        rejected += len(bad)
                 spool.close()
         finally:
             store.close()
         print(f"Rows written to {store.place}: {written:,}.")
         if rejected:
-            print(f"Rows that it rejects, set aside in {quarantine}: {rejected:,}.")
+            self.exitcode = 1
+            print(f"Rows that it rejects, set aside in {quarantine} (see scrapy quarantine): {rejected:,}.")
 
 
 def described(spool: Spool) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from bisect import insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import log
@@ -152,6 +153,15 @@ class Board:
             if touch:
                 self._touch(post.thread)
 
+    def move(self, post: Post, thread: Thread) -> None:
+        """A moderator puts a reply into another thread, where it keeps its number."""
+        if post is not post.thread.posts[0]:
+            before, post.thread, post.body = post.thread, thread, None
+            before.posts.remove(post)
+            insort(thread.posts, post, key=lambda other: other.no)
+            self._touch(before)
+            self._touch(thread)
+
     def restore(self, post: Post) -> None:
         post.deleted_at = None
         self._touch(post.thread)
@@ -175,10 +185,14 @@ class Board:
         self.changed_at = self.now
 
     def delete_thread(self, thread: Thread) -> None:
-        if thread.fate == "live":
-            for post in thread.posts:
-                post.deleted_at = post.deleted_at or self.now
-            self._leave(thread, "deleted")
+        if thread in self.archive:
+            self.archive.remove(thread)
+            self.archive_changed_at = self.now
+        elif thread.fate != "live":
+            return
+        for post in thread.posts:
+            post.deleted_at = post.deleted_at or self.now
+        self._leave(thread, "deleted")
 
     def fall_off(self, thread: Thread) -> None:
         if not self.about.get("is_archived"):
@@ -193,12 +207,13 @@ class Board:
         self._touch(thread)
         self.archive.append(thread)
         self.archive_changed_at = self.now
-        self._at(self.now + self.pace.archive_seconds, self._expire, thread)
+        self._at(self.now + self.pace.archive_seconds, self.expire, thread)
 
-    def _expire(self, thread: Thread) -> None:
-        self.archive.remove(thread)
-        self.archive_changed_at = self.now
-        self._leave(thread, "pruned")
+    def expire(self, thread: Thread) -> None:
+        if thread in self.archive:
+            self.archive.remove(thread)
+            self.archive_changed_at = self.now
+            self._leave(thread, "pruned")
 
     def _leave(self, thread: Thread, fate: str) -> None:
         if thread in self.live:

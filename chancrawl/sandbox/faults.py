@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -14,6 +15,14 @@ KINDS = (
     "429",
     "503",
     "html403",
+    "json403",
+    "302",
+    "stub",
+    "holey",
+    "bad_byte",
+    "date2099",
+    "date1970",
+    "modified2099",
     "truncated",
     "reset",
     "slow",
@@ -23,8 +32,12 @@ KINDS = (
     "forgetful",
     "deep",
 )
-X_KINDS = ("401", "404", "nothing")
-"""What only its X does besides: refuse everybody, find nobody, show nothing."""
+X_KINDS = (
+    *("401", "404", "nothing", "code34", "unavailable", "usage_capped"),
+    *("circle", "no_meta", "surrogate_token", "reset_ms"),
+)
+"""What only its X does besides: refuse everybody, find nobody, show nothing; say in several ways that it has no answer;
+lead round in a circle; tell a window in milliseconds."""
 
 
 @dataclass(slots=True)
@@ -76,6 +89,37 @@ async def refuse(fault: Fault, request: web.Request) -> web.StreamResponse | Non
             return web.json_response({"title": "Not Found", "type": "about:blank", "status": 404}, status=404)
         case "503":
             return web.Response(status=503, text="Service Unavailable")
+        case "json403":
+            problem = {
+                "title": "Error 1010: Access denied",
+                "status": 403,
+                "detail": "The site owner has blocked access based on your client's signature.",
+                "error_code": 1010,
+                "cloudflare_error": True,
+                "retryable": False,
+            }
+            return web.json_response(problem, status=403)
+        case "302":
+            return web.Response(status=302, headers={"Location": "https://www.example.org/captcha?from=here"})
+        case "code34":
+            problem34 = {"errors": [{"message": "Sorry, that page does not exist", "code": 34}]}
+            return web.json_response(problem34, status=404)
+        case "unavailable":
+            return web.json_response({"errors": [{"title": "Service Unavailable", "status": 503}]})
+        case "usage_capped":
+            capped = {
+                "account_id": "1",
+                "product_name": "standard-basic",
+                "title": "UsageCapExceeded",
+                "period": "Monthly",
+                "scope": "Product",
+                "detail": "Usage cap exceeded: Monthly product cap",
+                "type": "https://api.twitter.com/2/problems/usage-capped",
+            }
+            return web.json_response(capped, status=429)
+        case "stub":
+            stub = {"resto": 0, "name": "Anonymous", "replies": 0, "images": 0, "unique_ips": 1, "semantic_url": None}
+            return web.json_response({"posts": [stub]})
         case "html403":
             page = "<!DOCTYPE html><html><title>Just a moment...</title><body>Checking your browser</body></html>"
             return web.Response(status=403, text=page, content_type="text/html")
@@ -102,7 +146,40 @@ def spoil(fault: Fault, body: bytes) -> bytes:
             return body[: len(body) * 2 // 3]
         case "wrong_types":
             return json.dumps(_mistype(json.loads(body))).encode()
+        case "holey":
+            return json.dumps(_without_a_number(json.loads(body))).encode()
+        case "bad_byte":
+            return body.replace(b'"com": "', b'"com": "\xff\x01', 1)
+        case "circle":
+            return re.sub(rb'"next_token":"[^"]*"', b'"next_token":"7140dibdnow9c7btw0"', body)
+        case "surrogate_token":
+            return re.sub(rb'"next_token":"[^"]*"', b'"next_token":"\\ud800"', body)
+        case "no_meta":
+            payload = json.loads(body)
+            return json.dumps({key: value for key, value in payload.items() if key != "meta"}).encode()
     return body
+
+
+def headers(fault: Fault, now: float) -> dict[str, str]:
+    """Headers that cannot be right."""
+    match fault.kind:
+        case "date2099":
+            return {"Date": "Fri, 20 Nov 2099 00:00:00 GMT"}
+        case "date1970":
+            return {"Date": "Thu, 01 Jan 1970 00:00:10 GMT"}
+        case "modified2099":
+            return {"Last-Modified": "Fri, 20 Nov 2099 00:00:00 GMT"}
+        case "reset_ms":
+            return {"x-rate-limit-remaining": "0", "x-rate-limit-reset": str(int(now * 1000))}
+    return {}
+
+
+def _without_a_number(value: Any) -> Any:
+    """An index whose first thread has no number, and an archive with something else in it."""
+    if isinstance(value, list) and value and isinstance(value[0], dict) and value[0].get("threads"):
+        first = {key: item for key, item in value[0]["threads"][0].items() if key != "no"}
+        return [value[0] | {"threads": [first, *value[0]["threads"][1:]]}, *value[1:]]
+    return [None, *value[1:]] if isinstance(value, list) and value else value
 
 
 def _without_last(value: Any) -> Any:

@@ -87,6 +87,7 @@ class Server:
             return web.Response(status=304, headers=headers)
         if fault is not None:
             body = faults.spoil(fault, body)
+            headers |= faults.headers(fault, now)
         headers |= {"Content-Type": "application/json", "Vary": "Accept-Encoding"}
         if "gzip" in request.headers.get("Accept-Encoding", ""):
             packer = zlib.compressobj(5, wbits=31)

@@ -25,6 +25,7 @@ class World:
         self.index_seconds = index_seconds
         self.descriptions = {entry["board"]: (entry, pace) for entry, pace in boards}
         self.boards: dict[str, Board] = {}
+        self.boards_changed_at = start
         self._built: dict[str, tuple[float, dict[str, tuple[bytes, float] | None]]] = {}
 
     def begin(self) -> None:
@@ -46,7 +47,8 @@ class World:
         """A file of the API by its path (`/po/threads.json`), with its time of change; None if there is none."""
         name, _, file = path.strip("/").partition("/")
         if name == "boards.json":
-            return json.dumps({"boards": [entry for entry, _ in self.descriptions.values()]}).encode(), self.start
+            boards = [entry for entry, _ in self.descriptions.values()]
+            return json.dumps({"boards": boards}).encode(), self.boards_changed_at
         board = self.board(name, now)
         if board is None or not file.endswith(".json"):
             return None
@@ -67,21 +69,31 @@ class World:
 
     # --- moderation by hand, for tests and for the curious
 
-    def act(self, now: float, do: str, board: str, no: int = 0, count: int = 1) -> dict[str, Any]:
+    def act(self, now: float, do: str, board: str, no: int = 0, count: int = 1, to: int = 0) -> dict[str, Any]:
         """Make something happen now. `no` is a post or, for reply and delete_thread, a thread; see ACTIONS."""
         found = self.board(board, now)
         if found is None or do not in ACTIONS:
             raise ValueError(f"there is no board {board}, or no action {do} (there are {', '.join(ACTIONS)})")
+        if do == "drop_board":
+            del self.descriptions[board]
+            self.boards_changed_at = now
+            return {}
+        if do == "move":
+            found.move(found.posts[no], found.threads[to])
+            return {"no": no}
         if do == "new_thread":
             return {"no": found.new_thread().no}
-        if do in ("reply", "delete_thread", "fall_off"):
+        if do in ("reply", "delete_thread", "fall_off", "expire"):
             thread = found.threads[no]
             if do == "reply":
                 return {"nos": [found.reply(thread).no for _ in range(count)]}
-            (found.delete_thread if do == "delete_thread" else found.fall_off)(thread)
+            {"delete_thread": found.delete_thread, "fall_off": found.fall_off, "expire": found.expire}[do](thread)
         else:
             getattr(found, do)(found.posts[no])
         return {"no": no}
 
 
-ACTIONS = ("new_thread", "reply", "delete", "restore", "delete_file", "ban", "delete_thread", "fall_off")
+ACTIONS = (
+    *("new_thread", "reply", "delete", "restore", "delete_file", "ban", "move"),
+    *("delete_thread", "fall_off", "expire", "drop_board"),
+)

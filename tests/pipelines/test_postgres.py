@@ -309,10 +309,10 @@ def test_a_row_that_the_database_rejects_is_set_aside_alone(tables: Database, pl
     connection = psycopg2.connect(tables.url)
     number = merge(connection, items, lambda item, reason: rejected.append((item.no, reason)))  # type: ignore[union-attr]
     connection.close()
-    assert number == 2 and [no for no, _ in rejected] == [99, 98]
+    assert len(number) == 2 and [no for no, _ in rejected] == [99, 98]
     assert "out of range" in rejected[0][1] and "surrogates" in rejected[1][1]
     assert tables.rows("SELECT no FROM posts ORDER BY no") == [(no,) for no in range(1, 6)]
-    assert tables.one("SELECT replies FROM threads") == 3
+    assert tables.rows("SELECT replies FROM threads") == []  # its state waits for them
 
 
 def test_writers_at_once_neither_deadlock_nor_lose(tables: Database) -> None:

@@ -15,7 +15,13 @@ from oauthlib.oauth1.rfc5849 import signature
 PROBLEMS = "https://api.twitter.com/2/problems/"
 
 # Calls in a window, for a user and for an app: https://docs.x.com/x-api/fundamentals/rate-limits
-LIMITS = {"users": (900, 300), "timeline": (900, 10_000), "search": (300, 450), "trends": (0, 75)}
+LIMITS = {
+    "users": (900, 300),
+    "users_by_id": (900, 300),
+    "timeline": (900, 10_000),
+    "search": (300, 450),
+    "trends": (0, 75),
+}
 
 
 @dataclass(slots=True)

@@ -107,6 +107,12 @@ class Post:
     original: Post | None = None
     place: dict[str, Any] | None = None
     poll: dict[str, Any] | None = None
+    root: int | None = None
+    """The first post of the conversation, where that is not the post that it answers."""
+
+    @property
+    def conversation(self) -> int:
+        return self.root or (self.reply_to[0] if self.reply_to else self.id)
 
     @property
     def is_long(self) -> bool:
@@ -126,9 +132,7 @@ def make(seed: int, author: Person, number: int, earlier: int | None = None, is_
     kind = 0.5 + random.random() / 2 if is_other else random.random()
     time = seconds_of(number)
     if kind < 0.2:
-        post.original = make(
-            seed, other(random.randrange(OTHERS)), id_at(time - random.randrange(60, 90_000)), None, True
-        )
+        post.original = make(seed, other(random.randrange(OTHERS)), _earlier(random, time), None, True)
         post.metrics |= {"like_count": 0, "reply_count": 0, "quote_count": 0}
         _retweet(post)
         return post
@@ -137,14 +141,16 @@ def make(seed: int, author: Person, number: int, earlier: int | None = None, is_
             post.reply_to = earlier, author
         else:
             person = other(random.randrange(OTHERS))
-            post.reply_to = id_at(time - random.randrange(30, 9000), 1), person
+            post.reply_to = id_at(time - random.randrange(30, 9000), random.getrandbits(22)), person
             post.whole.mention(person)
     elif kind < 0.5:
-        post.quoted = make(
-            seed, other(random.randrange(OTHERS)), id_at(time - random.randrange(60, 90_000)), None, True
-        )
+        post.quoted = make(seed, other(random.randrange(OTHERS)), _earlier(random, time), None, True)
     _say(post, random)
     return post
+
+
+def _earlier(random: Random, time: float) -> int:
+    return id_at(time - random.randrange(60, 90_000), random.getrandbits(22))
 
 
 def _retweet(post: Post) -> None:
@@ -255,7 +261,7 @@ def raw(post: Post, asked: set[str]) -> dict[str, Any]:
     time = datetime.fromtimestamp(seconds_of(post.id), UTC)
     fields |= {
         "author_id": str(post.author.id),
-        "conversation_id": str(post.reply_to[0] if post.reply_to else post.id),
+        "conversation_id": str(post.conversation),
         "created_at": f"{time:%Y-%m-%dT%H:%M:%S}.000Z",
         "lang": post.lang,
         "possibly_sensitive": False,
@@ -276,19 +282,22 @@ def raw(post: Post, asked: set[str]) -> dict[str, Any]:
 def row(post: Post) -> dict[str, Any]:
     """The columns of tweet_articles_tweepy; lists as lists."""
     time = datetime.fromtimestamp(int(seconds_of(post.id)), UTC)
-    whole = post.whole
+    whole = post.original.whole if post.original is not None else post.whole  # a retweet's own text is cut
+    mentions = post.whole.mentions + [entry for entry in whole.mentions if entry["id"] not in {
+        mention["id"] for mention in post.whole.mentions}]  # fmt: skip
+    links = [entry["expanded_url"] for entry in whole.urls if "media_key" not in entry]
     values: dict[str, Any] = {
         "id": post.id,
         "tweet_from": post.author.username,
         "created_at": time.strftime("%a %b %d %H:%M:%S +0000 %Y"),
         "hashtags": [entry["tag"] for entry in whole.hashtags],
-        "urls": post.links(),
-        "user_mentions_id": [int(entry["id"]) for entry in whole.mentions],
+        "urls": links,
+        "user_mentions_id": [int(entry["id"]) for entry in mentions],
         "media": [medium.get("url") or medium["preview_image_url"] for medium in post.media] or None,
-        "user_mentions_name": [entry["username"] for entry in whole.mentions],
+        "user_mentions_name": [entry["username"] for entry in mentions],
         "origin_device": None,
         "favorite_count": post.metrics["like_count"],
-        "text": whole.text,
+        "text": post.whole.text,
         "in_reply_to_screen_name": post.reply_to[1].username if post.reply_to else None,
         "in_reply_to_user_id": post.reply_to[1].id if post.reply_to else None,
         "in_reply_to_status_id": post.reply_to[0] if post.reply_to else None,

@@ -29,6 +29,7 @@ from chancrawl.sandbox.clock import Clock
 from chancrawl.sandbox.words import NOUNS
 from chancrawl.sandbox.x.gate import PROBLEMS, Gate, Pass
 from chancrawl.sandbox.x.posts import Post, id_at, raw
+from chancrawl.sandbox.x.query import WrongQuery, parse
 from chancrawl.sandbox.x.world import SEARCH_SECONDS, Account, XWorld
 
 NEVER = 2**63 - 1
@@ -45,6 +46,7 @@ class XServer:
         self._pages: dict[tuple[Any, ...], bytes] = {}
 
     def add_routes(self, app: web.Application) -> None:
+        app.router.add_get("/2/users", self._endpoint("users_by_id", self.users_by_id))
         app.router.add_get("/2/users/by", self._endpoint("users", self.users))
         app.router.add_get("/2/users/{id}/tweets", self._endpoint("timeline", self.timeline))
         app.router.add_get("/2/tweets/search/recent", self._endpoint("search", self.search))
@@ -87,7 +89,9 @@ class XServer:
             entry["limited"] = passed.refusal.status == 429
             return self._send(request, passed.refusal.problem, passed, passed.refusal.status)
         self.world.advance(now)
+        request["credential"] = entry["credential"]
         try:
+            check_fields(request)
             payload = answer(request)
         except BadRequest as error:
             return self._send(request, error.problem, passed, 400)
@@ -96,6 +100,7 @@ class XServer:
             body = b'{"meta":{"result_count":0}}'
         elif fault is not None:
             body = faults.spoil(fault, body)
+            passed.headers |= faults.headers(fault, self.clock.now())
         is_cut = fault is not None and fault.kind == "truncated"
         if fault is None or fault.kind == "slow":
             entry["ids"] = _ids(body)
@@ -117,6 +122,23 @@ class XServer:
         if is_cut:
             body = body[: len(body) // 2]
         return web.Response(body=body, status=status, headers=headers | passed.headers)
+
+    def users_by_id(self, request: web.Request) -> dict[str, Any]:
+        numbers = [number for number in request.query.get("ids", "").split(",") if number]
+        if not 0 < len(numbers) <= 100 or not all(re.fullmatch(r"[0-9]{1,19}", number) for number in numbers):
+            raise BadRequest("ids", ",".join(numbers)[:60])
+        fields = set(request.query.get("user.fields", "").split(","))
+        data, errors = [], []
+        for number in dict.fromkeys(numbers):
+            account = self.world.accounts.get(int(number))
+            if account is not None and account.status in ("active", "protected"):
+                data.append(self._user(account, fields))
+            else:
+                detail, title = f"Could not find user with ids: [{number}].", "Not Found Error"
+                if account is not None and account.status == "suspended":
+                    detail, title = f"User has been suspended: [{number}].", "Forbidden"
+                errors.append(_user_problem("ids", number, title, detail))
+        return {key: value for key, value in (("data", data), ("errors", errors)) if value}
 
     # --- the endpoints
 
@@ -146,9 +168,10 @@ class XServer:
         limit = _number(request, "max_results", 10, 5, 100)
         number = request.match_info["id"]
         account = self.world.accounts.get(int(number)) if number.isdigit() else None
-        if account is None or account.status != "active":
+        is_closed = account is not None and request["credential"] in account.blocks
+        if account is None or account.status != "active" or is_closed:
             detail, title, kind = f"Could not find user with id: [{number}].", "Not Found Error", "resource-not-found"
-            if account is not None and account.status == "protected":
+            if account is not None and (account.status == "protected" or is_closed):
                 detail = f"Sorry, you are not authorized to see the user with id: [{number}]."
                 title, kind = "Authorization Error", "not-authorized-for-resource"
             elif account is not None and account.status == "suspended":
@@ -159,7 +182,14 @@ class XServer:
         if (token := request.query.get("pagination_token")) is not None:
             before = min(before, _from_token(token, "pagination_token"))
         start = _time(request, "start_time") if "since_id" not in request.query else 0.0
-        ids, more = self.world.timeline(account, since_id, before, limit, start)
+        if "start_time" in request.query and _time(request, "start_time") < FIRST_START:
+            raise BadRequest("start_time", request.query["start_time"])
+        if "end_time" in request.query:
+            before = min(before, id_at(_time(request, "end_time")))
+        exclude = [kind for kind in request.query.get("exclude", "").split(",") if kind]
+        if set(exclude) - {"replies", "retweets"}:
+            raise BadRequest("exclude", request.query["exclude"])
+        ids, more = self.world.timeline(account, since_id, before, limit, start, exclude)
         return self._page(request, [(account, one) for one in ids], more)
 
     def search(self, request: web.Request) -> Any:
@@ -170,12 +200,22 @@ class XServer:
         since_id = _number(request, "since_id", 0)
         if since_id and since_id < id_at(self.world.now - SEARCH_SECONDS):
             raise BadRequest("since_id", str(since_id))
+        if since_id and "start_time" in request.query:
+            raise BadRequest("since_id", str(since_id))
         before = _number(request, "until_id", NEVER)
         if (token := request.query.get("next_token")) is not None:
             before = min(before, _from_token(token, "next_token"))
         if "start_time" in request.query:
+            if _time(request, "start_time") < self.world.now - SEARCH_SECONDS:
+                raise BadRequest("start_time", request.query["start_time"])
             since_id = max(since_id, id_at(_time(request, "start_time")) - 1)
-        found, more = self.world.search(self._matcher(query), since_id, before, limit)
+        if "end_time" in request.query:
+            before = min(before, id_at(_time(request, "end_time")))
+        try:
+            matches = parse(query, lambda name: getattr(self.world.find(name), "id", None))
+        except WrongQuery as error:
+            raise BadRequest("query", query[:60], str(error)) from None
+        found, more = self.world.search(matches, since_id, before, limit)
         return self._page(request, found, more)
 
     def trends(self, request: web.Request) -> Any:
@@ -273,27 +313,6 @@ class XServer:
                  "media": list(media.values()), "polls": polls, "places": list(places.values())}  # fmt: skip
         return {kind: values for kind, values in kinds.items() if values}
 
-    def _matcher(self, query: str) -> Callable[[Account, int], bool]:
-        """OR of terms: from:NAME or from:NUMBER, #hashtag, "a phrase", words."""
-        owners: set[int] = set()
-        words: list[str] = []
-        for term in (part.strip() for part in query.split(" OR ")):
-            if term.startswith("from:"):
-                account = self.world.find(term[5:]) or self.world.accounts.get(
-                    int(term[5:]) if term[5:].isdigit() else 0
-                )
-                if account is not None:
-                    owners.add(account.id)
-            else:
-                words.append(term.strip('"').lower())
-
-        def matches(account: Account, number: int) -> bool:
-            if account.id in owners:
-                return True
-            return bool(words) and any(word in self.world.post(account, number).whole.text.lower() for word in words)
-
-        return matches
-
     # --- what only a sandbox tells
 
     async def truth(self, request: web.Request) -> web.Response:
@@ -332,8 +351,8 @@ def _user_problem(parameter: str, value: str, title: str, detail: str, kind: str
 
 
 class BadRequest(Exception):
-    def __init__(self, parameter: str, value: str) -> None:
-        message = f"The `{parameter}` query parameter value [{value}] is not valid"
+    def __init__(self, parameter: str, value: str, message: str = "") -> None:
+        message = message or f"The `{parameter}` query parameter value [{value}] is not valid"
         self.problem = {
             "errors": [{"parameters": {parameter: [value]}, "message": message}],
             "title": "Invalid Request",
@@ -358,6 +377,44 @@ def _time(request: web.Request, name: str) -> float:
     except ValueError:
         raise BadRequest(name, text) from None
 
+
+def check_fields(request: web.Request) -> None:
+    """X refuses names that it does not know."""
+    for parameter, known in FIELDS.items():
+        for name in request.query.get(parameter, "").split(","):
+            if name and name not in known:
+                raise BadRequest(parameter, name)
+
+
+FIRST_START = datetime(2010, 11, 6, tzinfo=UTC).timestamp()
+FIELDS = {
+    "tweet.fields": set(
+        "article attachments author_id card_uri community_id context_annotations conversation_id created_at "
+        "display_text_range edit_controls edit_history_tweet_ids entities geo id in_reply_to_user_id lang "
+        "matched_media_notes media_metadata non_public_metrics note_request_suggestions note_tweet organic_metrics "
+        "paid_partnership possibly_sensitive promoted_metrics public_metrics referenced_tweets reply_settings scopes "
+        "source suggested_source_links suggested_source_links_with_counts text withheld".split()
+    ),
+    "expansions": set(
+        "article.cover_media article.media_entities attachments.media_keys attachments.media_source_tweet "
+        "attachments.poll_ids author_id edit_history_tweet_ids entities.mentions.username geo.place_id "
+        "in_reply_to_user_id entities.note.mentions.username referenced_tweets.id "
+        "referenced_tweets.id.attachments.media_keys referenced_tweets.id.author_id".split()
+    ),
+    "user.fields": set(
+        "affiliation confirmed_email connection_status created_at description entities id is_identity_verified "
+        "location most_recent_tweet_id name parody pinned_tweet_id profile_banner_url profile_image_url protected "
+        "public_metrics receives_your_dm subscription subscription_type url username verified verified_followers_count "
+        "verified_type withheld".split()
+    ),
+    "media.fields": set(
+        "alt_text duration_ms height media_key non_public_metrics organic_metrics preview_image_url promoted_metrics "
+        "public_metrics type url variants width".split()
+    ),
+    "poll.fields": {"duration_minutes", "end_datetime", "id", "options", "voting_status"},
+    "place.fields": set("contained_within country country_code full_name geo id name place_type".split()),
+}
+"""https://docs.x.com/x-api/fundamentals/data-dictionary, before the names of August 2026."""
 
 TOKEN = "7140dibdnow9c7btw"  # noqa: S105
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -29,6 +29,8 @@ class Account:
     status: str = "active"
     ids: list[int] = field(default_factory=list)
     deleted: set[int] = field(default_factory=set)
+    blocks: set[int] = field(default_factory=set)
+    """Credentials, by their rows, whose users it has blocked."""
     hidden: set[int] = field(default_factory=set)
     """Posts that recent search does not show."""
     next_at: float = 0.0
@@ -39,8 +41,8 @@ class Account:
         return Person(self.id, self.username, self.name)
 
     def id_of(self, time: float, number: int) -> int:
-        """An id that no other account has."""
-        return id_at(time, self.index << 10 | number & 1023)
+        """An id that no other account has; all its bits are in use, as X's are."""
+        return id_at(time, (self.index << 10 | number & 1023) * 2_654_435_761)
 
     def shown(self) -> list[int]:
         """The posts that can be reached, oldest first."""
@@ -98,8 +100,11 @@ class XWorld:
                 self._post(account, account.next_at)
                 account.next_at += account.random.expovariate(account.pace)
 
-    def _post(self, account: Account, time: float) -> int:
+    def _post(self, account: Account, time: float, is_retweet: bool | None = None) -> int:
         number = account.id_of(time, account.random.randrange(1000))
+        if is_retweet is not None:  # what a post is, its id decides
+            numbers = (account.id_of(time, place) for place in range(1000))
+            number = next(n for n in numbers if n not in account.ids and self._is_retweet(account, n) == is_retweet)
         insort(account.ids, number)
         insort(self.recent, (number, account.id))
         return number
@@ -113,27 +118,37 @@ class XWorld:
         """Accounts that are only spoken of; they can be looked up too, and have posted nothing."""
         return {other(number).username.lower(): other(number) for number in range(OTHERS)}
 
+    def _is_retweet(self, account: Account, number: int) -> bool:
+        return make(self.seed, account.person, number).original is not None
+
     def post(self, account: Account, number: int) -> Post:
         place = bisect_left(account.ids, number)
         post = make(self.seed, account.person, number, account.ids[place - 1] if place else None)
+        if post.reply_to is not None and post.reply_to[1].id == account.id:
+            post.root = self.post(account, post.reply_to[0]).conversation
         if number in account.metrics:
             post.metrics |= account.metrics[number]
         return post
 
     def timeline(
-        self, account: Account, since_id: int, before: int, limit: int, start: float
+        self, account: Account, since_id: int, before: int, limit: int, start: float, exclude: Collection[str] = ()
     ) -> tuple[list[int], bool]:
         """Posts above `since_id` and below `before`, newest first, at most `limit`; and whether there are more."""
         shown = account.shown()
+        if exclude:
+            posts = {number: self.post(account, number) for number in shown}
+            shown = [n for n, post in posts.items() if not ("retweets" in exclude and post.original is not None)
+                     and not ("replies" in exclude and post.reply_to is not None)]  # fmt: skip
         low = max(bisect_right(shown, since_id), bisect_left(shown, id_at(start)) if start else 0)
         high = bisect_left(shown, before)
         page = shown[max(low, high - limit) : high][::-1]
         return page, high - limit > low
 
     def search(
-        self, matches: Callable[[Account, int], bool], since_id: int, before: int, limit: int
+        self, matches: Callable[[Post], bool], since_id: int, before: int, limit: int
     ) -> tuple[list[tuple[Account, int]], bool]:
-        """Posts of the last seven days that match, newest first; and whether there are more."""
+        """Posts of the last seven days that match, newest first; and whether there are more. Since May 2026 a search
+        shows no retweets."""
         floor = max(since_id + 1, id_at(self.now - SEARCH_SECONDS))
         found: list[tuple[Account, int]] = []
         for place in range(bisect_left(self.recent, (before, 0)) - 1, -1, -1):
@@ -144,7 +159,8 @@ class XWorld:
             if (
                 account.status == "active"
                 and number not in account.deleted | account.hidden
-                and matches(account, number)
+                and (post := self.post(account, number)).original is None
+                and matches(post)
             ):
                 if len(found) == limit:
                     return found, True
@@ -166,12 +182,15 @@ class XWorld:
         account = self.find(name)
         if account is None or do not in ACTIONS:
             raise ValueError(f"there is no account {name}, or no action {do} (there are {', '.join(ACTIONS)})")
-        if do == "post":
-            return {"ids": [self._post(account, now - 0.001 * place) for place in range(more.get("count", 1))]}
+        if do in ("post", "retweet"):
+            times = [now - 0.001 * place for place in range(more.get("count", 1))]
+            return {"ids": [self._post(account, time, do == "retweet") for time in times]}
         if do == "delete":
             account.deleted.add(more.get("id") or account.shown()[-1])
         elif do == "empty":
             account.ids.clear()
+        elif do == "block":
+            account.blocks.add(more["credential"])
         elif do == "hide":
             account.hidden.add(more.get("id") or account.shown()[-1])
         elif do == "engage":
@@ -179,7 +198,7 @@ class XWorld:
             likes = self.post(account, number).metrics["like_count"]
             account.metrics[number] = {"like_count": likes + more.get("likes", 1)}
         elif do == "rename":
-            del self.names[account.username.lower()]
+            self.names.pop(account.username.lower(), None)
             account.username = more["to"]
             self.names[account.username.lower()] = account.id
         else:
@@ -187,4 +206,7 @@ class XWorld:
         return {}
 
 
-ACTIONS = ("post", "delete", "empty", "hide", "engage", "rename", "protect", "suspend", "leave", "return")
+ACTIONS = (
+    *("post", "retweet", "delete", "empty", "hide", "engage", "rename"),
+    *("block", "protect", "suspend", "leave", "return"),
+)

@@ -1,0 +1,156 @@
+"""`scrapy quarantine`: what was set aside; `scrapy quarantine take-in` stores the rows once the cause is mended."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sqlite3
+import sys
+from collections import Counter
+from pathlib import Path
+
+import psycopg2
+from scrapy.commands import ScrapyCommand
+from scrapy.exceptions import UsageError
+
+from chancrawl import fourchan, merging, tweets
+from chancrawl.configuration import check
+from chancrawl.database import PostgresStore
+from chancrawl.errors import UserError, counted, first_line
+from chancrawl.folder import CsvStore
+from chancrawl.http import visible
+from chancrawl.items import Item, Post, Tweet
+from chancrawl.quarantine import KeptRow, kept_rows, kind_of, report_of, write_rows
+from chancrawl.stores import store_of
+from pipelines import csv as csv_pipeline
+
+AT_ONCE = 500
+
+
+class Command(ScrapyCommand):
+    requires_project = True
+    requires_crawler_process = False
+
+    def syntax(self) -> str:
+        return "[take-in]"
+
+    def short_desc(self) -> str:
+        return "Show what could not be read or stored, or store its rows"
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        parser.add_argument("--format", choices=("text", "json"), default="text", help="default text")
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        assert self.settings is not None
+        if args not in ([], ["take-in"]):
+            raise UsageError("quarantine takes no arguments, or take-in")
+        folder = Path(self.settings["CSV_FOLDER"]) / "quarantine"
+        try:
+            check(self.settings)
+            if args:
+                self._take_in(folder)
+            else:
+                show(folder, opts.format)
+        except merging.RejectsAll as error:
+            print(f"The database rejects every row ({error}); mend its tables, and try again.", file=sys.stderr)
+            self.exitcode = 1
+        except (psycopg2.Error, sqlite3.Error) as error:
+            print(f"The rows cannot be stored: {first_line(error)}.", file=sys.stderr)
+            self.exitcode = 1
+        except OSError as error:
+            print(f"{error.filename or folder} cannot be used: {error.strerror}.", file=sys.stderr)
+            self.exitcode = 1
+        except UserError as error:
+            print(error, file=sys.stderr)
+            self.exitcode = 1
+
+    def _take_in(self, folder: Path) -> None:
+        assert self.settings is not None
+        stored = left = 0
+        files = list(kept_rows(folder))
+        if not files:
+            print(f"No row waits in {folder}.")
+            return
+        store = store_of(self.settings)
+        try:
+            store.open()
+            store.prepare()
+            for file, rows in files:
+                rejected: list[KeptRow] = []
+                for start in range(0, len(rows), AT_ONCE):
+                    rejected += take_in(store, rows[start : start + AT_ONCE])
+                write_rows(file, rejected)
+                stored, left = stored + len(rows) - len(rejected), left + len(rejected)
+        finally:
+            store.close()
+        print(f"Stored in {store.place}: {counted(stored, 'row')}.")
+        if left:
+            print(f"Still rejected, and kept in {folder}: {counted(left, 'row')}.")
+            self.exitcode = 1
+
+
+def take_in(store: PostgresStore | CsvStore, rows: list[KeptRow]) -> list[KeptRow]:
+    """Store rows; those that are rejected again, with the reason of this time. What is stored already stays."""
+    items: dict[int, KeptRow] = {}
+    batch: list[Item] = []
+    reasons: dict[int, str] = {}
+    for row in rows:
+        item = row.item
+        try:
+            describe(item)
+        except Exception as error:  # it was set aside for that
+            reasons[id(row)] = f"{type(error).__name__}: {error}"
+            continue
+        items[id(item)] = row
+        batch.append(item)
+    if isinstance(store, PostgresStore):
+        merging.write(store.connection, batch, lambda item, reason: reasons.__setitem__(id(items[id(item)]), reason))
+    else:
+        prepared = csv_pipeline.prepared([item for item in batch if not is_known(store, item)])
+        csv_pipeline.write(store, prepared.entries)
+        reasons |= {id(items[id(item)]): reason for item, reason in prepared.rejected}
+    return [KeptRow(row.what, reasons[id(row)], row.line) for row in rows if id(row) in reasons]
+
+
+def describe(item: Item) -> None:
+    if isinstance(item, Post):
+        fourchan.describe(item)
+    elif isinstance(item, Tweet):
+        tweets.describe(item)
+
+
+def is_known(store: CsvStore, item: Item) -> bool:
+    """Whether the CSV files have a version of a post already: a row cannot be replaced there."""
+    if not isinstance(item, Post):
+        return False
+    sql = "SELECT 1 FROM posts WHERE board = ? AND no = ? AND (digest = ? OR revision >= ?)"
+    return bool(store.rows(sql, item.board, item.no, item.digest, item.revision))
+
+
+def show(folder: Path, form: str) -> None:
+    payloads: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    for file in sorted(folder.glob("*.json")):
+        report = report_of(file)
+        kind = kind_of(report.get("reason", "?"))
+        payloads[kind] += 1
+        examples[kind] = f"{file.with_suffix('.body').name} from {report.get('url', '?')}"
+    rows = Counter((kept.what.partition(" ")[0], kept.reason) for _, found in kept_rows(folder) for kept in found)
+    if form == "json":
+        found = {
+            "payloads": [{"problem": k, "kept": n, "example": examples[k]} for k, n in payloads.most_common()],
+            "rows": [{"kind": k, "reason": reason, "rows": n} for (k, reason), n in rows.most_common()],
+        }
+        print(json.dumps(found, indent=1))
+        return
+    if not payloads and not rows:
+        print(f"Nothing is in {folder}.")
+    if rows:
+        print(f"Rows that could not be stored, in {folder} (`scrapy quarantine take-in` stores them):")
+        for (kind, reason), number in rows.most_common(50):
+            print(f"{number:9,}  {visible(kind)}: {visible(reason)[:200]}")
+    if payloads:
+        print(f"Payloads with something unreadable, in {folder} (examples of each kind and day):")
+        for kind, number in payloads.most_common(50):
+            print(f"{number:9,}  {visible(kind)}: {visible(examples[kind])}")

@@ -1,0 +1,49 @@
+"""The state of Scrapy's engine: whether a crawl is stopping, and ending it with a sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from scrapy.crawler import Crawler
+
+from chancrawl.errors import UserError
+
+_closing: set[asyncio.Task[None]] = set()
+
+
+def stopping(crawler: Crawler) -> bool:
+    """Whether the crawl is coming to its end, by a signal or for a reason of its own. Scrapy tells it nowhere else."""
+    slot = crawler.engine._slot
+    return not crawler.crawling or slot is None or slot.closing is not None
+
+
+def stays(crawler: Crawler) -> bool:
+    """Whether the crawl runs until somebody stops it (`follow`): then it waits for a source without a bound."""
+    return bool(getattr(crawler.spider, "follow", None))
+
+
+async def sleep(crawler: Crawler, seconds: float) -> None:
+    """Until then, or until the crawl is stopping."""
+    end = time.monotonic() + seconds
+    # In short steps, so that Ctrl-C is heard: Scrapy has no event for it.
+    while (left := end - time.monotonic()) > 0 and not stopping(crawler):  # noqa: ASYNC110
+        await asyncio.sleep(min(left, 0.5))
+
+
+def let_close(crawler: Crawler) -> None:
+    """Let a crawl close: Scrapy 2.19 looks whether it can when a response is done, not when an item of `start` is."""
+    slot = crawler.engine.scraper.slot
+    if slot is not None and slot.closing is not None and not slot.closing.called and slot.is_idle():
+        assert crawler.spider is not None
+        slot.closing.callback(crawler.spider)
+
+
+def end(crawler: Crawler, error: UserError) -> None:
+    """Say the sentence of `error` and end the crawl in good order. Only the first call has an effect."""
+    if "failure" in crawler.stats.get_stats() or stopping(crawler):
+        return
+    error.tell(crawler)
+    task = asyncio.ensure_future(crawler.engine.close_spider_async(reason=error.reason))
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)

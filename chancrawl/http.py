@@ -1,0 +1,158 @@
+"""What the status, the headers and the form of an answer say: refusals, times, words. Knows no source's payloads."""
+
+from __future__ import annotations
+
+import html
+import json
+import logging
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import formatdate, parsedate_to_datetime
+from urllib.parse import urljoin, urlsplit
+
+from scrapy import Request
+from scrapy.crawler import Crawler
+from scrapy.http import Response
+
+logger = logging.getLogger(__name__)
+
+
+def header(response: Response, name: str) -> str | None:
+    value = response.headers.get(name)
+    return value.decode("latin-1") if value else None
+
+
+# --- times
+
+
+def http_time(value: str | None) -> datetime | None:
+    """A Last-Modified or Date header as a time; None if there is none or it cannot be read."""
+    if not value:
+        return None
+    try:
+        time = parsedate_to_datetime(value)
+        return time.astimezone(UTC) if time.tzinfo else None
+    except (ValueError, OverflowError, TypeError):
+        return None
+
+
+def http_date(seconds: float) -> str:
+    """
+    >>> http_date(0)
+    'Thu, 01 Jan 1970 00:00:00 GMT'
+    """
+    return formatdate(seconds, usegmt=True)
+
+
+class Dates:
+    """The times in a source's headers, as far as they are plausible.
+
+    A Date that differs from our clock by more than CLOCK_TOLERANCE is replaced by our clock, and a Last-Modified that
+    lies further than that in the future is ignored. Neither is stored: one absurd header must not freeze what is held.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.stats = crawler.stats
+        self.tolerance = timedelta(seconds=crawler.settings.getfloat("CLOCK_TOLERANCE"))
+        self._is_logged = False
+
+    def told(self, response: Response) -> datetime | None:
+        """The server's time at an answer; None if the answer does not tell, or not plausibly."""
+        time = http_time(header(response, "Date"))
+        if time is not None and abs(time - datetime.now(UTC)) > self.tolerance:
+            self._report(response, "Date", time)
+            return None
+        return time
+
+    def now(self, response: Response) -> datetime:
+        """The server's time at an answer, else ours. Payloads speak of the server's clock."""
+        return self.told(response) or datetime.now(UTC)
+
+    def last_modified(self, response: Response) -> str | None:
+        """The Last-Modified of an answer, to the letter; None if there is none, or if it lies in the future."""
+        value = header(response, "Last-Modified")
+        time = http_time(value)
+        if time is not None and time > self.now(response) + min(self.tolerance, timedelta(days=1)):
+            self._report(response, "Last-Modified", time)
+            return None
+        return value
+
+    def _report(self, response: Response, name: str, time: datetime) -> None:
+        self.stats.inc_value("clock/not_believed")
+        if not self._is_logged:
+            self._is_logged = True
+            logger.warning(
+                "%s answered with %s: %s, which cannot be right; our clock is used instead. If this is said of every "
+                "answer, set the clock of this machine.",
+                urlsplit(response.url).netloc, name, f"{time:%Y-%m-%d %H:%M:%S}",
+            )  # fmt: skip
+
+
+# --- refusals
+
+
+def is_json(response: Response) -> bool:
+    return "json" in (header(response, "Content-Type") or "")
+
+
+def problem_of(response: Response) -> dict[str, object]:
+    """The JSON object of an error answer; empty if it has none."""
+    if not is_json(response):
+        return {}
+    try:
+        payload = json.loads(response.body)
+    except (ValueError, RecursionError):
+        return {}
+    return payload if isinstance(payload, dict) else {}
+
+
+def is_of_the_api(response: Response) -> bool:
+    """Whether an error is X's own, and not that of the CDN in front of it.
+
+    Since March 2026 the CDN answers its refusals as JSON to whoever accepts JSON: `{"title": "Error 1010: …",
+    "status": 403, "cloudflare_error": true, …}`.
+    """
+    return is_json(response) and not problem_of(response).get("cloudflare_error")
+
+
+def refusal_of(request: Request, response: Response) -> str | None:
+    """Why an answer is a refusal of the address that asked, in words; None if it is an answer.
+
+    The sources answer 200, 304 and 404; X also 400, and JSON of its own about a credential (401, 402, 403, 429).
+    Everything else keeps us away, whatever its status, type or form: 3xx leads to a captcha, and an HTML page with
+    status 200 is one.
+    """
+    status = response.status
+    if status in (304, 404):
+        return None
+    if status == 200:
+        return f"an HTML page in place of JSON{_words(response)}" if _is_page(response) else None
+    if "x_endpoint" in request.meta and (status == 400 or (status in (401, 402, 403, 429) and is_of_the_api(response))):
+        return None
+    if 300 <= status < 400:
+        place = visible(urljoin(response.url, header(response, "Location") or "").partition("?")[0])
+        return f"{status}, a redirection to {place}"
+    return f"{status}{_words(response)}"
+
+
+def _is_page(response: Response) -> bool:
+    return "html" in (header(response, "Content-Type") or "") and response.body.lstrip()[:1] == b"<"
+
+
+def _words(response: Response) -> str:
+    """What an error says of itself, in brackets."""
+    problem = problem_of(response)
+    texts = [text for key in ("title", "detail") if isinstance(text := problem.get(key), str)]
+    if not texts and (title := re.search(rb"<title[^>]*>([^<]{1,200})", response.body[:5000], re.IGNORECASE)):
+        texts = [html.unescape(title[1].decode("utf-8", "replace"))]
+    said = visible(": ".join(dict.fromkeys(texts)))[:200]
+    return f" ({said})" if said else ""
+
+
+def visible(text: str) -> str:
+    """A source's text on one line, its control and direction signs escaped.
+
+    >>> visible("a\\nb\\x1b[31m")
+    'a\\\\nb\\\\x1b[31m'
+    """
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text.strip())

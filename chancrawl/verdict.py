@@ -1,0 +1,51 @@
+"""Whether a crawl has done its work. Sans I/O.
+
+Four rules, which the parsers, walks and stores of this project keep:
+
+- Nothing is the end, gone or complete unless an answer says so itself. An answer that is odd, empty or an error is none
+  of these: what was to be read stays to be read, with a bound and a word (walking.py, one_pass.py, watch.py).
+- A refusal is a refusal in any dress: status, content type, body or redirection (http.py, access.py).
+- State is never ahead of the data, whatever the reason that a row did not arrive (held_back.py).
+- A run that could not do its work does not end like one that did: here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+TOLERABLE = 0.1
+"""So many of a crawl's threads or accounts may fail; the next run asks for them again."""
+
+
+def incomplete(stats: Mapping[str, Any], finished: bool) -> list[str]:
+    """Why a crawl has not done its work, in words; empty if it has. `finished`: it ended by itself."""
+
+    def number(name: str) -> int:
+        return int(stats.get(name) or 0)
+
+    def share(failed: str, all_: str) -> bool:
+        return number(failed) > TOLERABLE * number(all_)
+
+    reasons = []
+    if number("store/rejected"):
+        reasons.append(f"{number('store/rejected'):,} rows could not be stored")
+    if number("spider_exceptions/count"):
+        reasons.append(f"{number('spider_exceptions/count'):,} answers met an error of chancrawl itself; see the log")
+    if not finished:
+        return reasons
+    if number("chan/indexes_unread"):
+        reasons.append(f"{number('chan/indexes_unread'):,} lists of threads could not be read")
+    if share("chan/threads_failed", "chan/threads_asked"):
+        reasons.append(f"{number('chan/threads_failed'):,} of {number('chan/threads_asked'):,} threads failed")
+    if number("x/queries_failed"):
+        reasons.append(f"{number('x/queries_failed'):,} searches were not read to their end")
+    if number("x/places_failed"):
+        reasons.append(f"{number('x/places_failed'):,} lists of trends could not be read")
+    if share("x/walks_failed", "x/timelines"):
+        reasons.append(
+            f"{number('x/walks_failed'):,} of {number('x/timelines'):,} timelines were not read to their end"
+        )
+    if share("x/handles_failed", "x/handles_asked"):
+        reasons.append(f"{number('x/handles_failed'):,} of {number('x/handles_asked'):,} names could not be looked up")
+    return reasons

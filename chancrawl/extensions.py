@@ -141,7 +141,7 @@ class Report:
             "chan/indexes_not_believed": "indexes not believed, with far fewer threads than before",
             "chan/threads_failed": "threads could not be fetched; the next run asks for them again",
             "chan/threads_vanished": "threads were not there, or no more",
-            "x/handles_invalid": "lines of the handles are none",
+            "x/handles_invalid": "words of the handles are none",
             "x/handles_failed": "names could not be looked up; the next run asks for them again",
             "x/accounts/suspended": "suspended",
             "x/accounts/protected": "protected",

@@ -147,6 +147,8 @@ class CsvStore:
                     connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
             if version < 3:
                 self._name_account_files(connection)
+                for statement in FEEDS_OF_VERSION_2:
+                    connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {LEDGER_VERSION}")
 
     def _name_account_files(self, connection: sqlite3.Connection) -> None:
@@ -158,7 +160,6 @@ class CsvStore:
                 if (self.folder / "twitter" / f"{name}.csv").exists():
                     connection.execute("INSERT OR IGNORE INTO account_files VALUES (?, ?)", (number, name))
                     break
-        connection.execute("UPDATE feeds SET timeline_at = visited_at WHERE feed LIKE 'timeline:%'")
 
     def prepare(self) -> None:
         if self.connection is None:
@@ -217,6 +218,15 @@ LEDGER_COLUMNS = (
     ("tweets", "found_in TEXT"),
 )
 """What tables of earlier versions lack."""
+
+FEEDS_OF_VERSION_2 = (
+    "UPDATE feeds SET timeline_at = visited_at WHERE feed LIKE 'timeline:%'",
+    "UPDATE feeds SET bottom_at = visited_at WHERE complete_since < '1971-01-01'",
+    "UPDATE feeds SET complete_since = strftime('%Y-%m-%dT%H:%M:%SZ', ((oldest_id >> 22) + 1288834974657) / 1000, "
+    "'unixepoch') WHERE complete_since < '1971-01-01' AND oldest_id >= 29700859247 "
+    "AND (feed NOT LIKE 'timeline:%' OR posts >= 3104)",
+)
+"""Version 2 took the end of what can be had for the end of the feed."""
 
 # The part of schema.sql that the ledger needs, and the committed length of every CSV file. SQLite has no types for
 # times and booleans: times are ISO 8601 texts.

@@ -361,7 +361,7 @@ def describe(post: Post) -> list[str]:
     post.has_mobile_image = read.flag("m_img")
     post.comment_html = read.text("com")
     comment = markup.parse(post.comment_html or "", post.board, post.thread_no)
-    post.comment_text = comment.text if post.comment_html is not None else None
+    post.comment_text = comment.text or None
     post.quotes = comment.quotes
     post.links = comment.links
     return [f"post {post.no}: {problem}" for problem in read.problems]

@@ -231,7 +231,8 @@ class BoardWatch:
         return all(self.files[what].failures for what in names)
 
     def file(self, what: str) -> File:
-        return self.files[what] if what in self.files else self.spare_pages[what]
+        """An index file; a further page may be answered when it is not asked for any more."""
+        return self.files.get(what) or self.spare_pages.setdefault(what, File(what, 15_000, share=0.005))
 
     def files_to_ask_for(self) -> Iterable[File]:
         """The index files; the further pages too, while no file can be had that lists all threads."""
@@ -239,7 +240,7 @@ class BoardWatch:
             self.spare_pages.clear()
             return self.files.values()
         for number in range(3, -(-self.capacity // self.per_page) + 1):
-            self.spare_pages.setdefault(str(number), File(str(number), 15_000, share=0.005))
+            self.file(str(number))
         return [*self.files.values(), *self.spare_pages.values()]
 
     def gain(self, file: File) -> float:

@@ -23,6 +23,11 @@ MIGRATIONS = {
 ALTER TABLE boards ADD COLUMN gone_at timestamptz;
 ALTER TABLE feeds ADD COLUMN timeline_at timestamptz, ADD COLUMN bottom_at timestamptz;
 UPDATE feeds SET timeline_at = visited_at WHERE feed LIKE 'timeline:%';
+-- Version 2 took the end of what can be had for the end of the feed.
+UPDATE feeds SET bottom_at = visited_at WHERE complete_since < '1971-01-01';
+UPDATE feeds SET complete_since = to_timestamp(((oldest_id >> 22) + 1288834974657) / 1000.0)
+    WHERE complete_since < '1971-01-01' AND oldest_id >= 29700859247
+    AND (feed NOT LIKE 'timeline:%' OR posts >= 3104);
 ALTER TABLE tweets ALTER COLUMN found_in TYPE text[]
     USING CASE WHEN found_in IS NOT NULL THEN ARRAY[found_in] END;
 ALTER TABLE tweets ADD COLUMN community_id bigint, ADD COLUMN article_title text, ADD COLUMN article_text text;

@@ -36,11 +36,21 @@ def loads(body: bytes) -> Any:
     >>> loads(b'["\\\\ud83d"]')
     ['\\ud83d']
     """
-    return mended(body)[0]
+    if b"0" * 20 not in body.translate(_DIGITS):  # no number above 2^64; faster than a regular expression
+        with contextlib.suppress(orjson.JSONDecodeError):
+            return orjson.loads(body)
+    problems: list[str] = []
+    try:
+        value = _parsed(body, problems)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"not JSON: {error}") from None
+    if problems:
+        raise Malformed(problems[0])
+    return value
 
 
 def mended(body: bytes) -> tuple[Any, list[str]]:
-    """JSON, and what had to be mended in it: one wrong byte must not cost a whole thread.
+    """JSON of a source, and what had to be mended in it: one wrong byte must not cost a whole thread.
 
     A byte that is no UTF-8 becomes U+FFFD, a raw control character in a text stays, and a number that is none or out
     of range becomes null. Malformed if the rest is no JSON either.
@@ -48,34 +58,34 @@ def mended(body: bytes) -> tuple[Any, list[str]]:
     >>> mended(b'{"a": "x\\xff", "b": 1e999}')
     ({'a': 'x\ufffd', 'b': None}, ['bytes that are no UTF-8', '1e999 is no number'])
     """
-    if b"0" * 20 not in body.translate(_DIGITS):  # no number above 2^64; faster than a regular expression
-        with contextlib.suppress(orjson.JSONDecodeError):
-            return orjson.loads(body), []
-    problems: list[str] = []
+    try:
+        return loads(body), []
+    except Malformed as error:
+        text = body.decode("utf-8", "replace").removeprefix("\ufeff")
+        is_torn = text.count("\ufffd") > body.count(b"\xef\xbf\xbd")
+        problems = ["bytes that are no UTF-8"] if is_torn else []
+        try:
+            value = _parsed(text, problems)
+        except (ValueError, RecursionError):
+            raise error from None
+        return value, problems or ["control characters in a text"]
 
-    def no_number(text: str) -> None:
-        problems.append(f"{text[:40]} is no number")
 
-    def number(text: str) -> float | None:
-        value = float(text)
+def _parsed(text: str | bytes, problems: list[str]) -> Any:
+    """JSON with raw control characters in texts, and null for what is no number, which is named."""
+
+    def no_number(digits: str) -> None:
+        problems.append(f"{digits[:40]} is no number")
+
+    def number(digits: str) -> float | None:
+        value = float(digits)
         if isfinite(value):
             return value
-        no_number(text)
+        no_number(digits)
         return None
 
-    def parse(content: str | bytes, strict: bool) -> Any:
-        return json.loads(content, parse_constant=no_number, parse_float=number, strict=strict)
-
-    try:
-        try:
-            return parse(body, strict=True), problems
-        except ValueError:
-            text = body.decode("utf-8", "replace")
-            problems = ["bytes that are no UTF-8"] if text.count("\ufffd") > body.count(b"\xef\xbf\xbd") else []
-            value = parse(text.removeprefix("\ufeff"), strict=False)
-            return value, problems or ["control characters in a text"]
-    except (ValueError, RecursionError) as error:
-        raise Malformed(f"not JSON: {error}") from None
+    strict = isinstance(text, bytes)
+    return json.loads(text, parse_constant=no_number, parse_float=number, strict=strict)
 
 
 def dumps(value: Any) -> str:

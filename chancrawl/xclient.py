@@ -13,7 +13,8 @@ from scrapy.http import Response
 
 from chancrawl import twitter
 from chancrawl.http import Dates
-from chancrawl.payload import Malformed, loads
+from chancrawl.payload import Malformed, mended
+from chancrawl.quarantine import Quarantine
 
 
 class BadRequest(Malformed):
@@ -78,12 +79,14 @@ class XClient:
         )
 
 
-def payload_of(response: Response) -> Any:
-    """The JSON of an answer. Malformed if it is none, BadRequest for a 400."""
+def payload_of(response: Response, quarantine: Quarantine) -> Any:
+    """The JSON of an answer; Malformed if it is none, BadRequest for a 400. What had to be mended is set aside too."""
     try:
         payload = orjson.loads(response.body)  # ids are texts there: no number is too long for it
     except orjson.JSONDecodeError:
-        payload = loads(response.body)
+        payload, problems = mended(response.body)
+        if problems:
+            quarantine.set_aside(response.url, response.body, "; ".join(problems))
     if response.status == 400:
         raise BadRequest(twitter.said(payload) or str(payload)[:300], twitter.named_parameters(payload))
     return payload

@@ -83,6 +83,8 @@ class ChanSpider(scrapy.Spider):
             await refuse_mixed_sources(self.ledger, self.source)
             held = await self.ledger.boards()
             reading = await self._read_boards()
+            if not held:
+                self._chosen(held, reading)  # a mistake writes nothing
             async for item in self._what_became_of(held, reading):
                 yield item
             boards = self._chosen(held, reading)

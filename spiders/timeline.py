@@ -196,7 +196,9 @@ class TimelineSpider(XSpider):
     async def looked_up(self, response: Response, names: list[str]) -> AsyncIterator[Item]:
         users: Users | None = None
         try:
-            users = twitter.parse_users(payload_of(response), names, self.walker.client.dates.now(response))
+            users = twitter.parse_users(
+                payload_of(response, self.walker.quarantine), names, self.walker.client.dates.now(response)
+            )
         except BadRequest as error:
             self._wrong(names, error)
         except Exception as error:  # Malformed, or something that nobody has thought of

@@ -102,7 +102,9 @@ class TrendingSpider(XSpider):
     async def answered(self, response: Response, place: int) -> AsyncIterator[Item]:
         trends: list[Trend] = []
         try:
-            trends = twitter.parse_trends(payload_of(response), place, self.walker.client.dates.now(response))
+            trends = twitter.parse_trends(
+                payload_of(response, self.walker.quarantine), place, self.walker.client.dates.now(response)
+            )
         except BadRequest as error:
             if error.is_ours:
                 self.access.end(wrong_parameters(error))

@@ -169,7 +169,7 @@ class Walker:
         """The page of an answer, whose cost is put on the bill. Malformed, and the answer set aside, if it is none."""
         page: Page | None = None
         try:
-            page = twitter.parse_page(payload_of(response), feed, self.client.dates.now(response))
+            page = twitter.parse_page(payload_of(response, self.quarantine), feed, self.client.dates.now(response))
         except BadRequest:
             raise
         except Malformed as error:

@@ -35,7 +35,7 @@ EXIF = (
             'hi<br><br><b style="color:red;">(USER WAS BANNED FOR THIS POST)</b>',
             "hi\n\n(USER WAS BANNED FOR THIS POST)",
         ),
-        (EXIF, "[EXIF data available. Click here to show/hide.]\nCamera-Specific Properties:\nCamera Model Pinhole"),
+        (EXIF, ""),
         ("a</b></i></s>b", "ab"),
         ("a < b & c", "a < b & c"),
         ("", ""),

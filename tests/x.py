@@ -27,6 +27,7 @@ class XCrawler(Crawler):
     def with_settings(self, *arguments: str) -> list[str]:
         given = " ".join(arguments)
         values = {"X_API_URL": self.url, "X_CREDENTIALS": str(self.credentials), "DOWNLOAD_DELAY": "0"}
+        values |= {"X_BILL_INCLUDES": "0"}
         settings = [
             part for name, value in values.items() if f"{name}=" not in given for part in ("-s", f"{name}={value}")
         ]
@@ -60,7 +61,7 @@ class XCrawler(Crawler):
                 with file.open(newline="", encoding="utf-8") as stream:
                     rows_ = list(csv.DictReader(stream))
                 if rows_ and "tweet_from" in rows_[0]:
-                    found += rows_
+                    found += [{name: row[name] for name in COLUMNS} for row in rows_]
         return found
 
     def ids(self) -> Counter[int]:

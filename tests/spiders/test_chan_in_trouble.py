@@ -144,7 +144,7 @@ def test_a_payload_that_is_nested_deeply(crawler: Crawler, sandbox: Sandbox) -> 
     posts = [post["no"] for post in sandbox.thread(bad)["posts"]]
     sandbox.fault("deep", path=f"/{BOARD}/thread/{bad}.json")
     run = crawler(f"-aboard={BOARD}").ok()
-    assert "set aside in CSV_FOLDER/quarantine" in run.output
+    assert "with something unreadable; examples are in CSV_FOLDER/quarantine" in run.output
     assert {int(r["no"]) for r in crawler.csv(f"{BOARD}/posts-*") if int(r["thread_no"]) == bad} == set(posts[:-1])
 
 

@@ -99,6 +99,7 @@ def test_trends_alone_with_a_token_for_the_consumer_pair(crawler: XCrawler, sand
 
 
 def test_a_place_that_is_none_is_said(crawler: XCrawler, sandbox: Sandbox) -> None:
-    run = crawler.x("trending", "-a", "woeid=4242,1", "-a", "tweets=0").ok()
-    assert "The trends of 4242 could not be read" in run.output
+    run = crawler.x("trending", "-a", "woeid=4242,1", "-a", "tweets=0")
+    run.refused("The trends of 4242 could not be read", "value [4242] is not valid", "Incomplete")
+    assert len(sandbox.x_requests()) == 2  # it is not asked again
     assert len(crawler.rows("SELECT DISTINCT woeid FROM trends")) == 1

@@ -289,8 +289,8 @@ def test_invalid_handles_are_named_by_line_and_the_others_go_on(
     file = tmp_path / "handle.txt"
     file.write_text(f"{names[0]}\nnot a handle!\n@{names[1]} # a note\nwhat?\n")
     run = crawler.timeline(str(file)).ok()
-    assert "line 4: 'what?' is no handle" in run.output
-    assert "1 lines of the handles are none" in run.output
+    assert "line 4: 'what?' is no handle" in run.output and "line 2: 'handle!' is no handle" in run.output
+    assert "2 words of the handles are none" in run.output
     assert {row["tweet_from"] for row in crawler.articles()} == set(names)
 
 

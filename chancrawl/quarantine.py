@@ -181,6 +181,7 @@ def keep_row(folder: Path, item: Item, reason: str) -> bool:
     """Put a row aside that cannot be stored; into the log if that cannot be (False). Blocks."""
     what = f"{type(item).__name__.lower()} {'/'.join(str(getattr(item, key)) for key in columns(type(item))[:2])}"
     now = datetime.now(UTC)
+    line = repr(item)
     try:
         line = encoded(item)
         kept = {"time": now.isoformat(timespec="seconds"), "what": what, "reason": reason, "row": line}
@@ -191,8 +192,8 @@ def keep_row(folder: Path, item: Item, reason: str) -> bool:
             stream.flush()
             os.fsync(stream.fileno())
     except Exception as error:  # a row that cannot even be written down must not stop the others
-        logger.error("%s cannot be stored (%s), and it cannot be set aside in %s (%s). This is the row: %.100000r",
-                     visible(what), visible(reason), folder, error, item)  # fmt: skip
+        logger.error("%s cannot be stored (%s), and it cannot be set aside in %s (%s). This is the row: %s",
+                     visible(what), visible(reason), folder, error, line[:100_000])  # fmt: skip
         return False
     logger.warning("%s cannot be stored (%s); it is set aside in %s.", visible(what), visible(reason)[:500], file)
     return True

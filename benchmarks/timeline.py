@@ -63,7 +63,14 @@ class Sandbox(tools.Sandbox):
 
     def truth(self) -> dict[int, int]:
         """The account of every post that can be reached."""
-        return {post["id"]: post["author_id"] for post in map(json.loads, self.ask("/sandbox/x/truth").splitlines())}
+        return {post["id"]: post["author_id"] for post in self._posts()}
+
+    def retweets(self) -> set[int]:
+        """Those of them that no search shows."""
+        return {post["id"] for post in self._posts() if post["retweeted_status_id"]}
+
+    def _posts(self) -> Iterator[dict[str, Any]]:
+        return map(json.loads, self.ask("/sandbox/x/truth").splitlines())
 
     def requests(self, since: int = 0) -> list[dict[str, Any]]:
         requests: list[dict[str, Any]] = json.loads(self.ask("/sandbox/x/requests"))
@@ -305,11 +312,13 @@ def later(sandbox: Sandbox, folder: Path, plan: str) -> dict[str, Any]:
     run_chancrawl(sandbox, folder, None, "-a", f"plan={plan}")
     requests = sandbox.requests(seen)
     new = sandbox.truth().keys() - before.keys()
+    own = new - sandbox.retweets()
     held = Counter(ids_in(folder))
     served = sum(len(request["ids"]) for request in requests)
     result = {
         "new_posts": len(new),
         "captured": round(len(new & held.keys()) / len(new), 6),
+        "captured_without_retweets": round(len(own & held.keys()) / len(own), 6),
         "stored_twice": sum(number > 1 for number in held.values()),
         "calls": dict(Counter(f"{request['endpoint']} {request['status']}" for request in requests)),
         "served_per_new_post": round(served / len(new), 4),

@@ -101,6 +101,7 @@ def one(url: str, sql: str) -> Any:
 
 def crawl(spider: str, *arguments: str, log: Path, **settings: Any) -> subprocess.Popen[bytes]:
     """Start `scrapy crawl`; what it says goes to a file."""
+    settings = {"CLOCK_TOLERANCE": 10**8} | settings  # clocks of sandboxes go fast
     command = [sys.executable, "-m", "scrapy", "crawl", spider, *arguments]
     for name, value in settings.items():
         if value is not None:

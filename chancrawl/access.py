@@ -238,7 +238,7 @@ class Access:
                 "credentials_exhausted",
             )
         details = {
-            detail for (key, place), detail in self.pool.details.items()
+            detail.rstrip(".") for (key, place), detail in self.pool.details.items()
             if place in (endpoint, EVERYWHERE) and self.pool.standing(key, place).retired
         }  # fmt: skip
         said = f" X says: {'; '.join(sorted(details)[:3])}." if details else ""

@@ -58,6 +58,11 @@ class Ask:
     def is_thread(self) -> bool:
         return self.what in ("thread", "tail")
 
+    @property
+    def may_be_missing(self) -> bool:
+        """A board that is not full has fewer pages."""
+        return self.what.isdigit() and self.what != "1"
+
 
 class Agenda:
     """`next` names the request to make; `answered` and its like tell what came of it."""
@@ -120,7 +125,7 @@ class Agenda:
         if shown == NEVER:
             if file.what == "catalog":
                 return math.inf, now
-            stands_in = board.is_down("catalog") and (file.what in board.spare_pages or file.what in ("1", "threads"))
+            stands_in = board.is_down("catalog") and (file.what in ("1", "threads") or board.is_down("threads"))
             return 1e9, now if stands_in else math.inf
         # threads.json takes the place of a catalog that cannot be had: it tells what is missing, and what is gone.
         gain = board.gain(board.files["catalog"] if file.what == "threads" and board.is_down("catalog") else file)

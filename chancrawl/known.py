@@ -239,7 +239,7 @@ class BoardWatch:
         if not self.is_down(*COMPLETE):
             self.spare_pages.clear()
             return self.files.values()
-        for number in range(3, -(-self.capacity // self.per_page) + 1):
+        for number in range(3, -(-self.capacity // self.per_page) + 2):  # a sticky takes no place from the others
             self.file(str(number))
         return [*self.files.values(), *self.spare_pages.values()]
 
@@ -250,7 +250,7 @@ class BoardWatch:
     def shift(self, seconds: float) -> None:
         """The server's clock has jumped: what was so long ago by our clock is as long ago as before."""
         self.newest_at += seconds
-        for file in self.files.values():
+        for file in (*self.files.values(), *self.spare_pages.values()):
             file.shown_at += seconds
             file.modified += seconds
             file.unchanged_at += seconds

@@ -12,6 +12,7 @@ from typing import Self
 from rotating_proxies.middlewares import BanDetectionMiddleware, RotatingProxyMiddleware
 from scrapy import Request, Spider
 from scrapy.crawler import Crawler
+from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from scrapy.utils.httpobj import urlparse_cached
@@ -135,13 +136,23 @@ class BackoffMiddleware:
             ))  # fmt: skip
 
 
-class JsonIsUtf8:
-    """Says so (RFC 8259, section 8.1) where the site does not: else Scrapy guesses, at length, from the packed body."""
+class Unpacking(HttpCompressionMiddleware):
+    """Scrapy's own, before the middlewares that read an answer's words. What cannot be unpacked has no body.
 
-    def process_response(self, request: Request, response: Response) -> Response:
+    JSON is in UTF-8 (RFC 8259, section 8.1); where the site does not say so, Scrapy guesses, at length.
+    """
+
+    def process_response(self, request: Request, response: Response) -> Response:  # type: ignore[override]
         if response.headers.get(b"Content-Type") == b"application/json":
             response.headers[b"Content-Type"] = b"application/json; charset=utf-8"
-        return response
+        try:
+            unpacked = super().process_response(request, response)
+        except Exception as error:
+            logger.warning("%s: the answer cannot be unpacked: %s", response.url.partition("?")[0], error)
+            response.headers.pop(b"Content-Encoding", None)
+            return response.replace(body=b"")
+        assert isinstance(unpacked, Response)
+        return unpacked
 
 
 def _retry_after(response: Response) -> float:

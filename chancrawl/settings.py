@@ -120,10 +120,11 @@ ITEM_PIPELINES = {
     "pipelines.csv.CsvPipeline": 300,  # without
 }
 DOWNLOADER_MIDDLEWARES = {
-    "chancrawl.middlewares.JsonIsUtf8": 600,  # before HttpCompressionMiddleware (590)
     "chancrawl.pausing.PauseMiddleware": 605,
     "chancrawl.middlewares.BackoffMiddleware": 640,  # behind the proxies (610, 620), which choose the address
     "chancrawl.rotation.RotatingCredentials": 650,  # signs last; a refusal of a credential is none of the address
+    "chancrawl.middlewares.Unpacking": 660,  # the three above read the words of a refusal
+    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,
     "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
     "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
 }

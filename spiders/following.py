@@ -121,7 +121,8 @@ class Following:
                     items = self._thread(response, ask, now)
                 elif response.status == 404:
                     self.agenda.failed(ask, now)
-                    self._index_failed(response.url, "answered 404", now)
+                    if not ask.may_be_missing:
+                        self._index_failed(response.url, "answered 404", now)
                     items = []
                 elif response.status == 304:
                     items = self.watches[ask.board].unchanged(ask, self.client.look_at(response, False), now)

@@ -181,7 +181,8 @@ class OnePass:
             while self.outstanding >= self.most_outstanding:  # the store takes its time: then so do we
                 await self._wait_for_an_answer()
             self.outstanding += 1
-            self.stats.inc_value("chan/threads_asked")
+            if no not in self.read_at:
+                self.stats.inc_value("chan/threads_asked")
             yield self.client.request(
                 fourchan.thread_path(board.board, no),
                 conditional.if_modified_since(held.get(no), entry),
@@ -237,16 +238,27 @@ class OnePass:
 
     async def _read_pages(self, board: Board) -> Index | None:
         """The pages of a board, from the first to the last. None if the first one cannot be had."""
+        size = board.per_page or 15
+        most = (board.pages or 10) + 1  # a sticky takes no place from the other threads
         entries: dict[int, IndexEntry] = {}
         first: Reading | None = None
-        for number in range(1, (board.pages or 10) + 1):
-            parse = functools.partial(fourchan.parse_board_page, first=(number - 1) * (board.per_page or 15))
+        for number in range(1, most + 1):
+            parse = functools.partial(fourchan.parse_board_page, first=(number - 1) * size)
             path = fourchan.index_path(board.board, str(number))
-            reading = await self._read_index(path, parse, None if first is None else STAND_IN_TRIES)
-            if reading is None or reading.content is None:
-                break
+            try:
+                reading = await self.client.read(path, parse, tries=STAND_IN_TRIES, conditional=False)
+            except (Malformed, Unavailable) as error:
+                if first is not None and isinstance(error, Unavailable) and error.status == 404:
+                    break
+                self._index_failed(path, error)
+                if first is None:
+                    return None
+                self.stats.inc_value("chan/indexes_unread")
+                continue
             first = first or reading
             entries |= {no: entry for no, entry in reading.content.items() if no not in entries}
+            if len(reading.content) < size:
+                break
         return None if first is None else Index(f"/{board.board}/1.json", first, entries, False)
 
     async def _read_index(
@@ -256,10 +268,13 @@ class OnePass:
         try:
             return await self.client.read(path, parse, tries=tries, conditional=conditional)
         except (Malformed, Unavailable) as error:
-            if not stopping(self.crawler):
-                logger.error("%s%s cannot be read: %s", self.source, path, error)
-                self.stats.inc_value("chan/indexes_failed")
+            self._index_failed(path, error)
             return None
+
+    def _index_failed(self, path: str, error: Malformed | Unavailable) -> None:
+        if not stopping(self.crawler):
+            logger.error("%s%s cannot be read: %s", self.source, path, error)
+            self.stats.inc_value("chan/indexes_failed")
 
     async def _validators(self, path: str, reading: Reading, listed: Collection[int]) -> list[Item]:
         """The state that says that all is stored of which an index spoke; none if something is not.

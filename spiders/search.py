@@ -7,13 +7,13 @@ from pathlib import Path
 
 from scrapy import Request
 
-from chancrawl.arguments import duration, moment, number, reject_unknown
+from chancrawl.arguments import duration, number, reject_unknown
 from chancrawl.errors import UserError, counted
 from chancrawl.handles import is_file
 from chancrawl.twitter import SEARCH, feed_of_query
 from chancrawl.walking import Walk, Wants
 from spiders.walker import Visit
-from spiders.x import XSpider
+from spiders.x import XSpider, first_time
 
 
 class SearchSpider(XSpider):
@@ -36,7 +36,7 @@ class SearchSpider(XSpider):
         known = ("queries", "since", "limit", "follow", "sample")
         reject_unknown(self.name, unknown, known)
         self.arguments = dict(zip(known, (queries, since, limit, follow, sample), strict=True))
-        self.wants = Wants(moment("since", since), number("limit", limit))
+        self.wants = Wants(first_time(since), number("limit", limit))
         self.follow = duration("follow", follow)
         self.sample = number("sample", sample)
         if not queries.strip():

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from chancrawl import twitter, walking
 from chancrawl.access import Bill
-from chancrawl.arguments import duration, moment, number, reject_unknown, yes_or_no
+from chancrawl.arguments import duration, number, reject_unknown, yes_or_no
 from chancrawl.client import reason_of
 from chancrawl.configuration import tweet_ini
 from chancrawl.engine import stopping
@@ -29,7 +29,7 @@ from chancrawl.xclient import BadRequest, payload_of
 from chancrawl.xfields import id_of
 from spiders.packs import PackReader
 from spiders.walker import Visit, merge, pause_before, wrong_parameters
-from spiders.x import XSpider
+from spiders.x import XSpider, first_time
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class TimelineSpider(XSpider):
         handles = handles.strip() or tweet_ini().get("handlesfile", "")
         values = (handles, since, limit, follow, plan, snowball, sample)
         self.arguments = dict(zip(known, values, strict=True))
-        self.wants = Wants(moment("since", since), number("limit", limit))
+        self.wants = Wants(first_time(since), number("limit", limit))
         self.follow = duration("follow", follow)
         self.snowball = yes_or_no("snowball", snowball)
         self.sample = number("sample", sample)

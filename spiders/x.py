@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import inf
 from typing import Any, ClassVar
 
@@ -12,11 +12,13 @@ import scrapy
 from scrapy import Request
 
 from chancrawl.access import Access
+from chancrawl.arguments import moment
 from chancrawl.client import refuse_mixed_sources
 from chancrawl.configuration import configured, settings_of, tweet_ini
 from chancrawl.engine import sleep, stopping
 from chancrawl.errors import UserError
 from chancrawl.ledger import Ledger
+from chancrawl.twitter import FIRST_START
 from chancrawl.xclient import source_of
 from spiders.walker import Walker
 
@@ -82,3 +84,12 @@ class XSpider(scrapy.Spider):
 
     async def finish(self) -> None:
         """What is left to do when everything has been read."""
+
+
+def first_time(since: str) -> datetime | None:
+    """The value of `since=`; X knows no start before 6 November 2010, so that is the earliest."""
+    value = moment("since", since)
+    if value is not None and value < FIRST_START:
+        logger.info("since=%s: X takes no start before %s, which is used instead.", since, f"{FIRST_START:%Y-%m-%d}")
+        return FIRST_START
+    return value

@@ -1,4 +1,4 @@
-"""4chan's refusals, holes and odd answers: what is said of them is true, and nothing is forgotten once they are over."""
+"""What is said of 4chan's refusals, holes and odd answers is true, and nothing is forgotten once they are over."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ def source_of(crawler: Crawler) -> Any:
 
 def visible(sandbox: Sandbox, board: str = BOARD) -> set[int]:
     return {post["no"] for post in sandbox.truth() if post["board"] == board and post["gone_at"] is None}
+
+
+def on_board(sandbox: Sandbox, board: str = BOARD) -> set[int]:
+    """Posts of the threads that are live."""
+    return {post["no"] for post in sandbox.truth() if post["board"] == board and post["gone_at"] is None
+            and post["thread_fate"] == "live"}  # fmt: skip
 
 
 def paths(sandbox: Sandbox, start: int = 0) -> list[str]:
@@ -151,7 +157,8 @@ def test_more_than_a_tenth_of_the_threads_is_incomplete(crawler: Crawler, sandbo
 
 @pytest.fixture
 def lively() -> Iterator[Sandbox]:
-    sandbox = Sandbox("--speed", "20", "--seed", "3")
+    sandbox = Sandbox("--speed", "200", "--seed", "3")  # so quick that even a slow board is asked for often
+    sandbox.ask(f"/{BOARD}/1.json")  # a board begins to live when it is first looked at
     yield sandbox
     sandbox.stop()
 
@@ -172,9 +179,8 @@ def test_another_index_file_stands_in_while_following(
     crawler = Crawler(tmp_path / "data", lively.url, delay=0.02)
     for file in files:
         lively.fault(kind, path=f"{file}.json")
-    lively.ask(f"/{BOARD}/1.json")
-    process = following(crawler, BOARD, "-s", "BACKOFF_MAX=0.2")
-    wait_until(lambda: visible(lively) <= set(crawler.held(BOARD)), timeout=40)
+    process = following(crawler, BOARD, "-s", "BACKOFF_MAX=1")
+    wait_until(lambda: on_board(lively) <= set(crawler.held(BOARD)), timeout=40)
     if "threads" not in files:
         wait_until(lambda: any("archive.json" in path for path in paths(lively)))
         killed = live_threads(lively)[3]
@@ -188,12 +194,13 @@ def test_a_catalog_that_fails_later_is_replaced_and_comes_back(
     tmp_path: Path, lively: Sandbox, wait_until: Wait
 ) -> None:
     crawler = Crawler(tmp_path / "data", lively.url, delay=0.02)
-    process = following(crawler, BOARD, "-s", "BACKOFF_MAX=0.2", "-s", f"LOG_FILE={tmp_path / 'log'}")
-    wait_until(lambda: visible(lively) <= set(crawler.held(BOARD)), timeout=40)
+    process = following(crawler, BOARD, "-s", "BACKOFF_MAX=1", "-s", f"LOG_FILE={tmp_path / 'log'}")
+    wait_until(lambda: on_board(lively) <= set(crawler.held(BOARD)), timeout=40)
     lively.fault("404", path="catalog.json")
     killed = live_threads(lively)[3]
     lively.act("delete_thread", board=BOARD, no=killed)
-    wait_until(lambda: fates(crawler).get(killed) == "deleted", timeout=60)
+    wait_until(lambda: fates(crawler).get(killed) != "live", timeout=60)
+    assert fates(crawler)[killed] == "deleted"
     lively.heal()
     wait_until(lambda: "catalog.json is back" in (tmp_path / "log").read_text(), timeout=60)
     crawler.interrupted(process).ok()
@@ -275,8 +282,8 @@ def test_a_post_that_is_moved_is_a_revision(any_store: Crawler, sandbox: Sandbox
     after = next(no for no in live_threads(sandbox)[1:] if no != before)
     moved = sandbox.thread(before)["posts"][2]["no"]
     sandbox.act("move", board=BOARD, no=moved, to=after)
-    passes = {"from": [before, after], "to": [after, before], "both": [None]}[first]
-    for thread in passes:
+    passes: dict[str, list[int | None]] = {"from": [before, after], "to": [after, before], "both": [None]}
+    for thread in passes[first]:
         any_store(f"-aboard={BOARD}", *([f"-athreads={thread}"] if thread else [])).ok()
     any_store(f"-aboard={BOARD}").ok()
     post = posts_of(source_of(any_store))[BOARD, moved]
@@ -371,7 +378,8 @@ def test_single_threads_are_followed_to_their_end(any_store: Crawler, sandbox: S
     assert process.returncode == 0 and output.count("has ended") == 3, output
     assert set(made) <= set(any_store.held(BOARD))
     ends = {no: fates(any_store)[no] for no in (first, second, third)}
-    assert ends == {first: "archived", second: "archived", third: "deleted"}
+    # where the third one stood on its board was not told: that somebody deleted it is not claimed
+    assert ends == {first: "archived", second: "archived", third: "pruned"}
 
 
 def test_one_line_a_payload_in_the_quarantine(crawler: Crawler, sandbox: Sandbox) -> None:
@@ -395,18 +403,19 @@ def test_where_a_post_and_its_file_are(tmp_path: Path, sandbox: Sandbox, databas
 
 def test_an_unwatched_stretch_is_on_record(tmp_path: Path, lively: Sandbox, wait_until: Wait) -> None:
     crawler = Crawler(tmp_path / "data", lively.url, delay=0.02)
-    process = following(crawler, BOARD, "-s", "BACKOFF_MAX=0.3")
-    wait_until(lambda: visible(lively) <= set(crawler.held(BOARD)), timeout=40)
+    process = following(crawler, BOARD, "-s", "BACKOFF_MAX=1")
+    wait_until(lambda: on_board(lively) <= set(crawler.held(BOARD)), timeout=40)
     lively.fault("503")
-    time.sleep(0.5)
-    lively.advance(3 * 3600)
+    time.sleep(8)  # 1,600 of the sandbox's seconds
     lively.heal()
     polls = crawler.folder / "chan" / BOARD / "polls.csv"
 
     def longest() -> float:
+        if not polls.exists():
+            return 0.0
         with polls.open(newline="") as file:
             return max((float(row["longest_gap"] or 0) for row in csv.DictReader(file)), default=0.0)
 
-    wait_until(lambda: longest() > 3 * 3600, timeout=40)
+    wait_until(lambda: longest() > 600, timeout=40)
     run = crawler.interrupted(process).ok()
     assert "nobody looked at a board for more than ten minutes" in run.output

@@ -263,7 +263,6 @@ def test_ctrl_c_while_nothing_is_due(follower: Crawler, wait_until: WaitUntil) -
 
 def test_it_stays_with_whole_boards(crawler: Crawler) -> None:
     crawler("-a", "board=po", "-a", "follow=1", "-a", "sample=3").refused("follow=1", "sample")
-    crawler("-a", "board=po", "-a", "follow=1", "-a", "threads=5").refused("follow=1", "threads")
 
 
 def test_coverage_of_nothing(tmp_path: Path) -> None:

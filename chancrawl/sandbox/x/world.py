@@ -188,6 +188,7 @@ class XWorld:
         if do == "delete":
             account.deleted.add(more.get("id") or account.shown()[-1])
         elif do == "empty":
+            account.deleted.update(account.ids)
             account.ids.clear()
         elif do == "block":
             account.blocks.add(more["credential"])

@@ -128,7 +128,10 @@ class ChanClient:
 
     def index_validator(self, response: Response) -> str | None:
         """The If-Modified-Since of an index file's next fetch."""
-        return conditional.strong_validator(self.dates.last_modified(response), header(response, "Date"))
+        modified, date = self.dates.last_modified(response), header(response, "Date")
+        if date is not None and self.dates.told(response) is None:
+            date = modified  # when it was read is not known: perhaps in the second of its last change
+        return conditional.strong_validator(modified, date)
 
     def look_at(self, response: Response, is_own: bool = True) -> Look:
         """How an answer is compared with what is held; `is_own` for a thread's own page."""

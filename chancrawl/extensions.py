@@ -153,10 +153,7 @@ class Report:
             "x/queries_failed": "searches were not read to their end; the next run goes on with them",
             "x/places_failed": "lists of trends could not be read",
             "x/credentials_retired": "credentials were refused and are not used any more",
-            "store/rejected": "rows could not be stored; `scrapy quarantine` shows them",
             "store/held_back": "states wait for rows that are not stored: the next run reads them again",
-            "store/not_written": "rows not written; the next run fetches them again",
-            "spool/rows": "rows wait in CSV_FOLDER/spool for the database",
             "spool/damaged": "batches of the spool were damaged, and are kept there",
         }
         return [f"{self.number(stat):,} {note}" for stat, note in notes.items() if self.number(stat)]

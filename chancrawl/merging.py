@@ -77,12 +77,18 @@ def prepare(batch: Sequence[Item]) -> Prepared:
 
 
 class Streaks:
-    """How many rows of each kind were rejected in a row for one reason, across batches."""
+    """How many rows of each kind were rejected in a row for one reason, across batches.
 
-    def __init__(self) -> None:
+    Rows that were rejected by an earlier crawl do not count (`is_known`): other rows were stored then.
+    """
+
+    def __init__(self, is_known: Callable[[Item], bool] = lambda item: False) -> None:
+        self.is_known = is_known
         self._reasons: dict[type[Item], tuple[str, int]] = {}
 
     def rejected(self, item: Item, error: Exception) -> int:
+        if self.is_known(item):
+            return 0
         reason, number = reason_of(error), 1
         before = self._reasons.get(type(item))
         if before is not None and before[0] == reason:
@@ -163,8 +169,9 @@ def _piecewise(
     for items in by_kind(batch).values():
         ready = [item for item in items if not held_back.waits(item)]
         good, bad = _halved(cursor, ready, streaks)
-        if len(ready) >= FEW and not good and len({reason_of(error) for _, error in bad}) == 1:
-            raise RejectsAll(_text(bad[0][1]))
+        new = [error for item, error in bad if not streaks.is_known(item)]
+        if len(new) >= FEW and not good and len({reason_of(error) for error in new}) == 1:
+            raise RejectsAll(_text(new[0]))
         for item, error in bad:
             held_back.missed(item)
             rejected.append((item, _text(error)))

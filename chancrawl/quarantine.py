@@ -11,6 +11,7 @@ reads back.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -28,7 +29,7 @@ from scrapy import signals
 from scrapy.crawler import Crawler
 
 from chancrawl.http import visible
-from chancrawl.items import Item, columns
+from chancrawl.items import Item, Post, columns
 from chancrawl.spool import decoded, encoded
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Quarantine:
         self._day = ""
         self._kept: Counter[str] = Counter()  # by kind of problem, on that day
         self._names: set[str] = set()
-        self._rows: set[int] = set()
+        self._rows: set[str] | None = None  # which are kept; None until the folder was read
         self._bytes = 0
         self._is_full = False
 
@@ -77,16 +78,26 @@ class Quarantine:
         self._thread.submit(self._keep, url, body, reason)
 
     def keep_row(self, item: Item, reason: str) -> None:
-        """Keep a row that cannot be stored. The same row is kept once."""
+        """Keep a row that cannot be stored. The same row is kept once, however often it is fetched and rejected."""
         self.stats.inc_value("store/rejected")
-        key = hash((type(item), repr(item)))
-        if key not in self._rows:
-            self._rows.add(key)
-            self._thread.submit(self._keep_row, item, reason)
+        self._thread.submit(self._keep_row, item, reason)
+
+    def has_row(self, item: Item) -> bool:
+        """Whether a row is kept already. Blocks."""
+        return self._thread.submit(lambda: version_of(item) in self._kept_rows()).result()
 
     def _keep_row(self, item: Item, reason: str) -> None:
-        if not keep_row(self.folder, item, reason):
-            self.stats.inc_value("quarantine/not_kept")
+        if (version := version_of(item)) not in self._kept_rows():
+            self._kept_rows().add(version)
+            if not keep_row(self.folder, item, reason):
+                self.stats.inc_value("quarantine/not_kept")
+
+    def _kept_rows(self) -> set[str]:
+        if self._rows is None:
+            self._rows = set()
+            with contextlib.suppress(OSError):
+                self._rows |= {version_of(row.item) for _, rows in kept_rows(self.folder) for row in rows}
+        return self._rows
 
     def _keep(self, url: str, body: bytes, reason: str) -> None:
         try:
@@ -177,9 +188,18 @@ class KeptRow:
         return decoded(self.line.encode())
 
 
+def name_of_row(item: Item) -> str:
+    return f"{type(item).__name__.lower()} {'/'.join(str(getattr(item, key)) for key in columns(type(item))[:2])}"
+
+
+def version_of(item: Item) -> str:
+    """The name of a row, and of a post the digest of what it says."""
+    return f"{name_of_row(item)} {item.digest}" if isinstance(item, Post) else name_of_row(item)
+
+
 def keep_row(folder: Path, item: Item, reason: str) -> bool:
     """Put a row aside that cannot be stored; into the log if that cannot be (False). Blocks."""
-    what = f"{type(item).__name__.lower()} {'/'.join(str(getattr(item, key)) for key in columns(type(item))[:2])}"
+    what = name_of_row(item)
     now = datetime.now(UTC)
     line = repr(item)
     try:

@@ -29,7 +29,11 @@ def incomplete(stats: Mapping[str, Any], finished: bool) -> list[str]:
 
     reasons = []
     if number("store/rejected"):
-        reasons.append(f"{number('store/rejected'):,} rows could not be stored")
+        reasons.append(f"{number('store/rejected'):,} rows could not be stored; `scrapy quarantine` shows them")
+    if number("store/not_written"):
+        reasons.append(f"{number('store/not_written'):,} rows were not written; the next run fetches them again")
+    if number("spool/rows"):
+        reasons.append(f"{number('spool/rows'):,} rows wait in CSV_FOLDER/spool for the database")
     if number("spider_exceptions/count"):
         reasons.append(f"{number('spider_exceptions/count'):,} answers met an error of chancrawl itself; see the log")
     if not finished:

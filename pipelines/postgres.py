@@ -40,7 +40,7 @@ class PostgresPipeline(BatchingPipeline):
         self.limit = int(crawler.settings.getfloat("SPOOL_MB") * 1_000_000)
         self.spool = Spool.new(self.folder, self.limit)
         self.earlier: list[Spool] = []  # of crawls that ended before they could write them
-        self.streaks = merging.Streaks()
+        self.streaks = merging.Streaks(self.quarantine.has_row)
         self._drained = 0  # rows that waited and are written
         self._appending = asyncio.Lock()
         ledger.on_return = self.drain

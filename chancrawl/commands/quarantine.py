@@ -52,9 +52,6 @@ class Command(ScrapyCommand):
                 self._take_in(folder)
             else:
                 show(folder, opts.format)
-        except merging.RejectsAll as error:
-            print(f"The database rejects every row ({error}); mend its tables, and try again.", file=sys.stderr)
-            self.exitcode = 1
         except (psycopg2.Error, sqlite3.Error) as error:
             print(f"The rows cannot be stored: {first_line(error)}.", file=sys.stderr)
             self.exitcode = 1
@@ -105,7 +102,10 @@ def take_in(store: PostgresStore | CsvStore, rows: list[KeptRow]) -> list[KeptRo
         items[id(item)] = row
         batch.append(item)
     if isinstance(store, PostgresStore):
-        merging.write(store.connection, batch, lambda item, reason: reasons.__setitem__(id(items[id(item)]), reason))
+        merging.write(
+            store.connection, batch, lambda item, reason: reasons.__setitem__(id(items[id(item)]), reason),
+            streaks=merging.Streaks(is_known=lambda item: True),
+        )  # fmt: skip
     else:
         prepared = csv_pipeline.prepared([item for item in batch if not is_known(store, item)])
         csv_pipeline.write(store, prepared.entries)
@@ -136,7 +136,11 @@ def show(folder: Path, form: str) -> None:
         kind = kind_of(report.get("reason", "?"))
         payloads[kind] += 1
         examples[kind] = f"{file.with_suffix('.body').name} from {report.get('url', '?')}"
-    rows = Counter((kept.what.partition(" ")[0], kept.reason) for _, found in kept_rows(folder) for kept in found)
+    rows = Counter(
+        (kept.what.partition(" ")[0], kept.reason.partition(" DETAIL:")[0])
+        for _, found in kept_rows(folder)
+        for kept in found
+    )
     if form == "json":
         found = {
             "payloads": [{"problem": k, "kept": n, "example": examples[k]} for k, n in payloads.most_common()],

@@ -284,6 +284,8 @@ def _posts_where_they_are(store: CsvStore, entries: Sequence[Entry]) -> list[Ent
                 found += prepared([back]).entries
             held[item.board, item.no] = (item.thread_no, moved.revision, known[2], None)
             continue
+        if known is not None and isinstance(item, Deletion):
+            held[item.board, item.no] = (*known[:3], item.deleted_at)
         found.append(entry)
     return found
 

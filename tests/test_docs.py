@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from scrapy import Spider
 
-from chancrawl.items import Account, Deletion, Feed, Handle, Post, Thread, Trend, Tweet, columns
+from chancrawl.items import Account, Deletion, Feed, Gap, Handle, Post, Thread, Trend, Tweet, columns
 from spiders.chan import ChanSpider
 from spiders.search import SearchSpider
 from spiders.timeline import TimelineSpider
@@ -50,7 +50,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 def test_csv_columns_are_columns_of_the_schema() -> None:
     schema = (ROOT / "schema.sql").read_text(encoding="utf-8")
     tables = {"posts": Post, "threads": Thread, "tweets": Tweet, "accounts": Account, "handles": Handle}
-    for table, item_class in (tables | {"feeds": Feed, "trends": Trend}).items():
+    for table, item_class in (tables | {"feeds": Feed, "trends": Trend, "gaps": Gap}).items():
         for name in columns(item_class):
             assert f"COMMENT ON COLUMN {table}.{name} IS" in schema
     assert set(columns(Deletion)) <= set(columns(Post))

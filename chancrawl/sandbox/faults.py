@@ -15,6 +15,7 @@ KINDS = (
     "429",
     "503",
     "html403",
+    "html200",
     "json403",
     "302",
     "stub",
@@ -120,9 +121,9 @@ async def refuse(fault: Fault, request: web.Request) -> web.StreamResponse | Non
         case "stub":
             stub = {"resto": 0, "name": "Anonymous", "replies": 0, "images": 0, "unique_ips": 1, "semantic_url": None}
             return web.json_response({"posts": [stub]})
-        case "html403":
+        case "html403" | "html200":
             page = "<!DOCTYPE html><html><title>Just a moment...</title><body>Checking your browser</body></html>"
-            return web.Response(status=403, text=page, content_type="text/html")
+            return web.Response(status=int(fault.kind[4:]), text=page, content_type="text/html")
         case "reset":
             if request.transport is not None:
                 request.transport.abort()

@@ -79,6 +79,8 @@ class World:
             self.boards_changed_at = now
             return {}
         if do == "move":
+            if to > no:
+                raise ValueError(f"post {no} cannot be moved to thread {to}, which is younger")
             found.move(found.posts[no], found.threads[to])
             return {"no": no}
         if do == "new_thread":

@@ -129,5 +129,5 @@ def _describe_attachments(tweet: Tweet, fields: XFields, included: dict[str, dic
     tweet.place_name = XFields(included.get("places", {}).get(str(tweet.place_id), {})).text("full_name")
     match XFields(geo).object("coordinates").get("coordinates"):
         case [int() | float() as longitude, int() | float() as latitude]:
-            if abs(longitude) <= 180 and abs(latitude) <= 90:
+            if abs(longitude) <= 180 and abs(latitude) <= 90 and not isinstance(longitude, bool):
                 tweet.longitude, tweet.latitude = float(longitude), float(latitude)

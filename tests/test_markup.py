@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -128,6 +129,18 @@ def test_a_hostile_comment_takes_no_time() -> None:
 def test_unescape() -> None:
     assert unescape("O&#039;Crane &amp; <b>") == "O'Crane & <b>"
     assert unescape(None) is None
+
+
+CASES = json.loads((Path(__file__).parent / "data" / "comments.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_comments_that_were_misread(case: dict[str, Any]) -> None:
+    comment = parse(case["html"], "po", 5)
+    assert case["text"] in (None, comment.text)
+    assert case["links"] in (None, comment.links)
+    if case["quotes"] is not None:
+        assert [[q["board"], q["thread_no"], q["no"], q["dead"]] for q in comment.quotes] == case["quotes"]
 
 
 def test_recorded_comments(fixtures: Path) -> None:

@@ -207,6 +207,135 @@ def test_odd_answers_are_malformed_and_nothing_worse(payload: Any) -> None:
             continue
 
 
+def raw_post(number: str = "1576994789110992896", **more: Any) -> dict[str, Any]:
+    return {"id": number, "text": "hello", "author_id": "7"} | more
+
+
+def tags(*names: str) -> dict[str, Any]:
+    return {"hashtags": [{"tag": name} for name in names]}
+
+
+def test_what_a_retweet_was_cut_from_is_the_originals() -> None:
+    """Its own text ends after 140 signs, and its entities with it."""
+    cut = raw_post(text="RT @a: #one …", entities=tags("one"), referenced_tweets=[{"type": "retweeted", "id": "5"}])
+    urls = [{"url": "https://t.co/x", "expanded_url": "https://a.example/x"}]
+    mentions = [{"id": "9", "username": "b"}]
+    original = {"id": "5", "author_id": "8", "text": "#one #two https://t.co/x @b",
+                "entities": tags("one", "two") | {"urls": urls, "mentions": mentions}}  # fmt: skip
+    (tweet,) = page_of({"data": [cut], "includes": {"tweets": [original]}, "meta": {"result_count": 1}})
+    assert tweet.hashtags == ["one", "two"] and tweet.retweeted_urls == ["https://a.example/x"]
+    assert "b" in (tweet.mention_usernames or [])
+
+
+def test_a_mention_without_a_number_is_kept_by_name() -> None:
+    entities = {"mentions": [{"id": None, "username": "gone"}, {"id": "9", "username": "b"}]}
+    (tweet,) = page_of({"data": [raw_post(entities=entities)], "meta": {"result_count": 1}})
+    assert tweet.mention_usernames == ["gone", "b"]
+
+
+def test_a_note_without_entities_keeps_those_of_the_post() -> None:
+    raw = raw_post(text="short #a…", entities=tags("a"), note_tweet={"text": "short #a and long"})
+    (tweet,) = page_of({"data": [raw], "meta": {"result_count": 1}})
+    assert (tweet.text, tweet.hashtags) == ("short #a and long", ["a"])
+
+
+@pytest.mark.parametrize("number, year", [("29700859246", None), ("20", None), ("1576994789110992896", 2022)])
+def test_a_time_is_read_from_ids_that_have_one(number: str, year: int | None) -> None:
+    (tweet,) = page_of({"data": [raw_post(number)], "meta": {"result_count": 1}})
+    assert (tweet.posted_at.year if tweet.posted_at else None) == year
+
+
+def test_newer_names_are_the_older_ones() -> None:
+    """`post.fields` gives an object with other names than `tweet.fields`."""
+    original = {"id": "5", "author_id": "8", "text": "whole"}
+    raw = raw_post(
+        text="RT @a: who…",
+        referenced_posts=[{"type": "reposted", "id": "5"}],
+        public_metrics={"repost_count": 3, "reply_count": 0, "like_count": 1, "quote_count": 0},
+        edit_history_post_ids=["1576994789110992896"],
+    )
+    payload = {
+        "data": [raw],
+        "includes": {"posts": [original], "users": [{"id": "8", "username": "a"}]},
+        "meta": {"result_count": 1},
+    }
+    (tweet,) = page_of(payload)
+    assert (tweet.retweeted_id, tweet.retweeted_text, tweet.retweeted_username) == (5, "whole", "a")
+    assert tweet.metrics["retweet_count"] == 3
+    (note,) = page_of({"data": [raw_post(note_post={"text": "long"})], "meta": {"result_count": 1}})
+    assert note.text == "long"
+    account = twitter.account_of({"id": "7", "username": "a", "public_metrics": {"post_count": 4}}, NOW)
+    assert account is not None and account.metrics["tweet_count"] == 4
+
+
+@pytest.mark.parametrize(
+    "payload, names",
+    [
+        ({"errors": [{"parameters": {"tweet.fields": ["nope"]}, "message": "…"}]}, {"tweet.fields"}),
+        ({"parameter": "since_id", "title": "Invalid Request"}, {"since_id"}),
+        ({"errors": [{"message": "?"}]}, set()),
+        ([], set()),
+    ],
+)
+def test_the_parameters_that_a_400_names(payload: Any, names: set[str]) -> None:
+    assert twitter.named_parameters(payload) == names
+
+
+@pytest.mark.parametrize(
+    "time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00Z", "?"]
+)
+def test_a_time_that_no_store_takes_is_none(time: str) -> None:
+    (tweet,) = page_of({"data": [raw_post(created_at=time)], "meta": {"result_count": 1}})
+    assert tweet.posted_at is None or tweet.posted_at.year == 2022  # its number's
+    account = twitter.account_of({"id": "7", "username": "a", "created_at": time}, NOW)
+    assert account is not None and account.created_at is None
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400), 181, True])
+def test_a_coordinate_that_is_none_costs_itself(number: int) -> None:
+    geo = {"coordinates": {"coordinates": [number, 0]}, "place_id": "p"}
+    (tweet,) = page_of({"data": [raw_post(geo=geo)], "meta": {"result_count": 1}})
+    assert tweet.longitude is None and tweet.place_id == "p"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"errors": [{"message": "Sorry, that page does not exist", "code": 34}]},
+        {"errors": [{"title": "Service Unavailable", "status": 503}]},
+        {"errors": [{"title": "Not Found Error", "resource_type": "tweet", "resource_id": "5"}]},
+        {"data": None, "meta": {"result_count": 0}},
+        {"title": "Too Many Requests", "status": 429},
+    ],
+)
+def test_an_error_is_no_end_of_a_feed(payload: Any) -> None:
+    try:
+        page = twitter.parse_page(payload, "timeline:7", NOW)
+    except Malformed:
+        return
+    assert page.is_torn and page.refusal is None
+
+
+@pytest.mark.parametrize(
+    "meta, torn", [({"result_count": 1}, False), ({"result_count": 2}, True), ({}, True), (None, True)]
+)
+def test_a_page_with_less_than_it_says_is_torn(meta: Any, torn: bool) -> None:
+    assert twitter.parse_page({"data": [raw_post()], "meta": meta}, "timeline:7", NOW).is_torn == torn
+
+
+def test_tokens_that_cannot_be_sent_are_none() -> None:
+    page = twitter.parse_page(
+        {"data": [raw_post()], "meta": {"result_count": 1, "next_token": "a\ud800"}}, "search:a", NOW
+    )
+    assert page.next_token is None and page.is_torn
+
+
+def test_a_query_longer_than_a_key_has_a_feed_of_its_own() -> None:
+    long, other = "a" * 3500, "a" * 3499 + "b"
+    names = {twitter.feed_of_query("search", query) for query in (long, other)}
+    assert len(names) == 2 and all(len(name.encode()) < 1600 for name in names)
+
+
 def test_ids_tell_the_time() -> None:
     for time in (datetime(2012, 1, 1, tzinfo=UTC), NOW):
         assert twitter.time_of(twitter.id_at(time)) == time

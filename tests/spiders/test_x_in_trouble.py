@@ -80,7 +80,7 @@ def test_bad_credentials_cost_one_call_an_endpoint(tmp_path: Path) -> None:
     refused = [(r["credential"], r["endpoint"]) for r in sandbox.x_requests() if r["status"] in (401, 402, 403)]
     assert len(refused) == len(set(refused)) and (3, "timeline") in refused
     assert {member for member, _ in refused} == {2, 3, 5}
-    assert "The credential of line 3 is not used any more: revoked." in run.output
+    assert "The credential of line 3 is not used any more: revoked (Unauthorized" in run.output
     # the next run knows of them, and does not begin their time anew
     asked = len(sandbox.x_requests())
     sql = "SELECT credential, endpoint, retired_at FROM credential_limits WHERE retired IS NOT NULL"

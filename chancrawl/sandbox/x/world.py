@@ -188,8 +188,8 @@ class XWorld:
         if do == "delete":
             account.deleted.add(more.get("id") or account.shown()[-1])
         elif do == "empty":
-            account.deleted.update(account.ids)
             account.ids.clear()
+            self.recent = [(number, owner) for number, owner in self.recent if owner != account.id]
         elif do == "block":
             account.blocks.add(more["credential"])
         elif do == "hide":

@@ -285,19 +285,16 @@ def left_archive(thread: Thread, listed: Collection[int], held: Mapping[int, Thr
     """Why an archived thread is in the archive no longer: pruned or deleted; "archived" if it is still listed.
 
     An archive drops the thread that was archived first. While one that was archived before this one is listed, this one
-    has not expired: it was deleted, if its page says so too. `held` are the archived threads, by number.
+    has not expired: it was deleted, if its page says so too. `held` are the archived threads, by number. Without the
+    times of both nothing is known: numbers are in the order of opening.
     """
     if thread.no in listed:
         return "archived"
-    for no in listed:
-        other = held.get(no)
-        if other is not None and other.archived_at is not None and thread.archived_at is not None:
-            is_older = (other.archived_at, no) < (thread.archived_at, thread.no)
-        else:
-            is_older = no < thread.no  # numbers are roughly in the order of archiving
-        if is_older:
-            return "deleted"
-    return "pruned"
+    if thread.archived_at is None:
+        return "pruned"
+    others = (held[no] for no in listed if no in held)
+    is_first = not any(other.archived_at is not None and other.archived_at < thread.archived_at for other in others)
+    return "pruned" if is_first else "deleted"
 
 
 def deletions_of_thread(held: Held, now: datetime) -> list[Deletion]:

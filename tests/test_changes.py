@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chancrawl import fourchan
-from chancrawl.changes import Held, Look, compare, deletions_of_thread, fate
+from chancrawl.changes import Held, Look, compare, deletions_of_thread, fate, left_archive
 from chancrawl.fourchan import Page
 from chancrawl.items import Deletion, Post, Thread
 
@@ -140,3 +140,26 @@ def test_what_is_held_follows_any_history(history: list[dict[int, str]]) -> None
 )
 def test_fates(position: int | None, bumped: int, became: str) -> None:
     assert fate(Thread("po", 5, position=position), bumped, capacity=150) == became
+
+
+@pytest.mark.parametrize(
+    "archived_at, listed, fate_",
+    [
+        ({5: 1, 6: 2, 7: 3}, [6, 7], "pruned"),  # the first one expires first
+        ({5: 2, 6: 1, 7: 3}, [6, 7], "deleted"),
+        ({5: 2, 6: 1, 7: 3}, [5, 6, 7], "archived"),
+        ({5: 2, 6: 1, 7: 3}, [7], "pruned"),
+        ({5: 1, 3: None, 4: 9}, [3, 4], "pruned"),  # opened earlier, archived later or nobody knows when
+        ({5: None, 3: 1}, [3], "pruned"),
+        ({5: 1}, [3, 9], "pruned"),
+        ({5: 1, 6: 1}, [6], "pruned"),
+    ],
+)
+def test_what_became_of_a_thread_that_left_the_archive(
+    archived_at: dict[int, int | None], listed: list[int], fate_: str
+) -> None:
+    held = {
+        no: Thread("po", no, archived_at=None if minute is None else START + timedelta(minutes=minute))
+        for no, minute in archived_at.items()
+    }
+    assert left_archive(held[5], listed, held) == fate_

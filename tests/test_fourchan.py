@@ -132,6 +132,15 @@ def test_an_odd_post_costs_itself_and_no_other() -> None:
     assert len(page.problems) == len(odd)
 
 
+def test_an_odd_field_that_is_not_needed_is_no_reason_to_read_the_thread_again() -> None:
+    posts = [
+        {"no": 5, "resto": 0, "time": 1, "replies": 1},
+        {"no": 6, "resto": 5, "time": 2, "sub": ["x"], "tail_size": "z"},
+    ]
+    page = fourchan.parse_thread({"posts": posts}, "po", 5)
+    assert list(page.posts) == [5, 6] and not page.problems and page.adds_up
+
+
 @pytest.mark.parametrize("parse", [fourchan.parse_boards, fourchan.parse_index, fourchan.parse_archive])
 @given(payload=JSON)
 def test_parsers_refuse_what_they_do_not_know(parse: Any, payload: Any) -> None:

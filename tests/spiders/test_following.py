@@ -195,7 +195,10 @@ def coverage(crawler: Crawler, *arguments: str) -> str:
     return run.stdout
 
 
-FAULTS = ("429", "503", "html403", "truncated", "reset", "empty", "malformed", "wrong_types", "forgetful", "slow")
+FAULTS = (
+    *("429", "503", "html403", "html200", "json403", "302", "reset", "slow", "date2099", "date1970", "modified2099"),
+    *("truncated", "empty", "malformed", "wrong_types", "forgetful", "stub", "holey", "bad_byte"),
+)
 
 
 def test_half_an_hour_of_every_fault(tmp_path: Path) -> None:

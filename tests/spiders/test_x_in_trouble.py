@@ -43,7 +43,23 @@ def everything(crawler: XCrawler, sandbox: Sandbox) -> None:
     assert max(crawler.ids().values()) == 1
 
 
-FAULTS = ("503", "slow", "reset", "truncated", "html403", "429", "malformed", "wrong_types", "404", "empty")
+FAULTS = (
+    *(
+        "503",
+        "slow",
+        "reset",
+        "html403",
+        "html200",
+        "json403",
+        "302",
+        "429",
+        "404",
+        "code34",
+        "unavailable",
+        "date2099",
+    ),
+    *("truncated", "malformed", "wrong_types", "empty", "no_meta", "circle", "surrogate_token", "reset_ms", "bad_byte"),
+)
 
 
 def test_faults_of_every_kind_lose_nothing(crawler: XCrawler, sandbox: Sandbox) -> None:

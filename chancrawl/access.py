@@ -39,7 +39,7 @@ from chancrawl.credentials import (
 )
 from chancrawl.engine import end, stays, stopping
 from chancrawl.errors import UNREACHABLE, UserError, unreachable
-from chancrawl.http import Dates, header, is_json, is_of_the_api, problem_of
+from chancrawl.http import Dates, header, is_json, is_of_the_api, problem_of, refusal_of
 from chancrawl.ledger import Ledger
 from chancrawl.payload import Malformed, loads
 from chancrawl.sharing import Reads, Sharing
@@ -98,7 +98,7 @@ class Access:
         self.with_includes = settings.getbool("X_BILL_INCLUDES")
         self._billed: tuple[date | None, set[tuple[str, int]]] = (None, set())  # what came along today: once a day
         self.news = asyncio.Condition()
-        self.reserved = 0  # requests of this crawl that are under way, on the bill at their highest price
+        self._open: dict[int, Reservation] = {}  # of requests that are under way, on the bill at their highest price
         self._succeeded_at: dict[str, float] = {}
         self._told: dict[str, float] = {}  # until when it has been said that there is nothing but to wait
 
@@ -121,7 +121,7 @@ class Access:
         self.pool = Pool(found, clock, app_only, patience)
         self.sharing = Sharing(Ledger.of(self.crawler), self.pool)
         await self.sharing.open(is_bounded=self.budget < inf)
-        Ledger.of(self.crawler).before_closing.append(self.sharing.close)
+        Ledger.of(self.crawler).before_closing += [self._settle_the_rest, self.sharing.close]
 
     async def ensure_app_token(self) -> None:
         """Have an app's bearer token, for endpoints that take no other: of the file, or for a consumer pair.
@@ -258,7 +258,7 @@ class Access:
         if is_api:  # and not whatever stands before the API
             date_told = self.dates.told(response)
             self.pool.clock.tell(date_told.timestamp() if date_told else None, now)
-        told = limit_of(response, self.pool.clock.at(now))
+        told = limit_of(response, self.pool.clock.at(now)) if is_api else None
         problem = problem_of(response) if response.status >= 400 else {}
         detail = twitter.said(problem)
         kind = str(problem.get("type", "")).rpartition("/")[2]
@@ -285,7 +285,7 @@ class Access:
             everywhere = response.status != 403  # an entitlement is for one endpoint
             self.stats.inc_value(f"x/refused/{retry}")
             self.pool.refused(call, retry, everywhere, now, told, detail)
-        elif response.status < 500 and response.status not in REFUSALS:
+        elif refusal_of(request, response) is None:
             self.pool.succeeded(call, told)
             self._succeeded_at[endpoint] = now
         else:
@@ -333,10 +333,11 @@ class Access:
             if granted >= least:
                 reads = self._at_most(kind, granted)
                 if await self.sharing.spend(day, reads, self.budget):
-                    self.reserved += 1
                     self._count(reads)
-                    return Reservation(day, reads), granted
-            if not self.reserved:
+                    reservation = Reservation(day, reads)
+                    self._open[id(reservation)] = reservation
+                    return reservation, granted
+            if not self._open:
                 raise UserError(
                     f"The budget of ${self.budget:g} for {day} is spent. What was read is stored; the crawl goes on "
                     "where it stopped when it is started tomorrow, or with a higher X_DAILY_BUDGET.",
@@ -355,13 +356,19 @@ class Access:
         """What a request has really read; nothing if it was not answered."""
         assert request is not None
         reservation: Reservation | None = request.meta.pop("x_reservation", None)
-        if reservation is None:
-            return
-        bill = bill or Bill()
+        if reservation is not None:
+            await self._settle(reservation, bill or Bill())
+
+    async def _settle_the_rest(self) -> None:
+        """Requests that were to be asked again when the crawl ended have read nothing."""
+        for reservation in list(self._open.values()):
+            await self._settle(reservation, Bill())
+
+    async def _settle(self, reservation: Reservation, bill: Bill) -> None:
         counts = {kind: getattr(bill, kind) - getattr(reservation.reads, kind) for kind in self.price}
         back = self._reads(counts)
         await self.sharing.spend(reservation.day, back, inf)
-        self.reserved -= 1  # only now: who waits for it looks at the bill next
+        self._open.pop(id(reservation), None)  # only now: who waits for it looks at the bill next
         self._count(back)
         await self.tell_news()
 

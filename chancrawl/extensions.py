@@ -150,6 +150,7 @@ class Report:
             "x/names_taken": "names of the list have passed to somebody else, or to nobody; see the log",
             "x/gaps": "intervals of timelines or searches cannot be read any more; see scrapy coverage",
             "x/walks_failed": "timelines were not read to their end; the next run goes on with them",
+            "x/timelines_empty": "timelines were empty, although their accounts have posts",
             "x/queries_failed": "searches were not read to their end; the next run goes on with them",
             "x/places_failed": "lists of trends could not be read",
             "x/credentials_retired": "credentials were refused and are not used any more",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
+from threading import Lock
 
 from chancrawl.items import STATE, Account, Board, Deletion, Feed, Gap, Handle, Item, Post, Thread, Tweet, Validator
 
@@ -19,26 +20,35 @@ class HeldBack:
     """Which rows did not arrive, and what state must wait for them."""
 
     def __init__(self) -> None:
+        self._lock = Lock()  # the reactor's thread and the store's
         self._missing: defaultdict[Key, set[Key]] = defaultdict(set)  # by what waits: the rows it waits for
 
     def __bool__(self) -> bool:
         return bool(self._missing)
 
-    def missed(self, item: Item) -> None:
-        """A row did not arrive."""
-        for waiting in _waiting_for(item):
-            self._missing[waiting].add(_key_of(item))
+    def missed(self, item: Item, is_kept: bool = False) -> None:
+        """A row did not arrive. `is_kept`: it was in the quarantine before this reading.
+
+        A feed of X does not wait for a post that is kept there: each time that it is read again costs more.
+        """
+        if is_kept and isinstance(item, Tweet):
+            self.arrived([item])
+            return
+        with self._lock:
+            for waiting in _waiting_for(item):
+                self._missing[waiting].add(_key_of(item))
 
     def arrived(self, items: Iterable[Item]) -> None:
         """Rows are stored: some of them may have been missing."""
         if not self._missing:
             return
-        for item in items:
-            for waiting in _waiting_for(item):
-                if waiting in self._missing:
-                    self._missing[waiting].discard(_key_of(item))
-                    if not self._missing[waiting]:
-                        del self._missing[waiting]
+        with self._lock:
+            for item in items:
+                for waiting in _waiting_for(item):
+                    if waiting in self._missing:
+                        self._missing[waiting].discard(_key_of(item))
+                        if not self._missing[waiting]:
+                            del self._missing[waiting]
 
     def waits(self, item: Item) -> bool:
         """Whether an item is state that must not be stored yet."""
@@ -48,7 +58,7 @@ class HeldBack:
 def _key_of(item: Item) -> Key:
     match item:
         case Post():
-            return "post", item.board, item.no, item.digest
+            return "post", item.board, item.no  # any version of it that is stored will do
         case Deletion():
             return "deletion", item.board, item.no
         case Thread():

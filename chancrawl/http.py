@@ -123,11 +123,13 @@ def refusal_of(request: Request, response: Response) -> str | None:
     status 200 is one.
     """
     status = response.status
-    if status in (304, 404):
+    if status == 304:
+        return None if "If-Modified-Since" in request.headers else "304 to a request for the whole file"
+    if status == 404:
         return None
     if status == 200:
         return f"an HTML page in place of JSON{_words(response)}" if _is_page(response) else None
-    if "x_endpoint" in request.meta and (status == 400 or (status in (401, 402, 403, 429) and is_of_the_api(response))):
+    if "x_endpoint" in request.meta and status in (400, 401, 402, 403, 429) and is_of_the_api(response):
         return None
     if 300 <= status < 400:
         place = visible(urljoin(response.url, header(response, "Location") or "").partition("?")[0])
@@ -136,7 +138,7 @@ def refusal_of(request: Request, response: Response) -> str | None:
 
 
 def _is_page(response: Response) -> bool:
-    return "html" in (header(response, "Content-Type") or "") and response.body.lstrip()[:1] == b"<"
+    return response.body[:100].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"
 
 
 def _words(response: Response) -> str:

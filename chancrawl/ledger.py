@@ -331,13 +331,10 @@ class Ledger:
         State that waits for it is held back; see `held_back`.
         """
         self.held_back.missed(item)
-        self._forget_item(item)
+        self.forget(item)
 
-    def hold_back(self, item: Item) -> None:
-        """State that must not be stored yet is not held either."""
-        self._forget_item(item)
-
-    def _forget_item(self, item: Item) -> None:
+    def forget(self, item: Item) -> None:
+        """What does not come to the store is not held either."""
         if isinstance(item, Post | Deletion | Thread):
             key = _thread_of(item)
             held = self._held.get(key)

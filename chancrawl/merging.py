@@ -173,7 +173,7 @@ def _piecewise(
         if len(new) >= FEW and not good and len({reason_of(error) for error in new}) == 1:
             raise RejectsAll(_text(new[0]))
         for item, error in bad:
-            held_back.missed(item)
+            held_back.missed(item, streaks.is_known(item))
             rejected.append((item, _text(error)))
         stored += good
     return stored, rejected

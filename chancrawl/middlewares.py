@@ -102,6 +102,8 @@ class BackoffMiddleware:
             self.stats.inc_value("backoff/refusals")
             self.stats.set_value("backoff/refusal", refusal)
             self._strike(request, f"refused with {refusal}", _retry_after(response))
+            if response.status in (200, 304):
+                return response.replace(status=502)  # no answer: RetryMiddleware and the spiders take it for none
         return response
 
     def welcome(self, request: Request) -> None:
@@ -120,9 +122,9 @@ class BackoffMiddleware:
         pause = self._egress(request).strike(now, self.delay, self.longest, retry_after)
         self.stats.inc_value("backoff/count")
         url = request.url.partition("?")[0]
-        is_first = reason not in self._logged
-        if len(self._logged) < 100:
-            self._logged.add(reason)
+        kind = reason.partition(" (")[0].partition(" to ")[0]  # titles and addresses can differ each time
+        is_first = kind not in self._logged
+        self._logged.add(kind)
         level = logging.WARNING if is_first and reason.startswith("refused") else logging.INFO
         logger.log(level, "%s: %s; no request for %.1f s", url, reason, pause)
         self.struck_since = now if self.struck_since is None else self.struck_since

@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +30,7 @@ from scrapy import signals
 from scrapy.crawler import Crawler
 
 from chancrawl.http import visible
-from chancrawl.items import Item, Post, columns
+from chancrawl.items import Deletion, Item, Post, Trend, columns
 from chancrawl.spool import decoded, encoded
 
 logger = logging.getLogger(__name__)
@@ -88,8 +89,9 @@ class Quarantine:
 
     def _keep_row(self, item: Item, reason: str) -> None:
         if (version := version_of(item)) not in self._kept_rows():
-            self._kept_rows().add(version)
-            if not keep_row(self.folder, item, reason):
+            if keep_row(self.folder, item, reason):
+                self._kept_rows().add(version)
+            else:
                 self.stats.inc_value("quarantine/not_kept")
 
     def _kept_rows(self) -> set[str]:
@@ -189,7 +191,14 @@ class KeptRow:
 
 
 def name_of_row(item: Item) -> str:
-    return f"{type(item).__name__.lower()} {'/'.join(str(getattr(item, key)) for key in columns(type(item))[:2])}"
+    match item:
+        case Deletion():
+            key: tuple[object, ...] = (item.board, item.no)
+        case Trend():
+            key = (item.woeid, item.seen_at, item.rank)
+        case _:
+            key = tuple(getattr(item, name) for name in columns(type(item))[:2])
+    return f"{type(item).__name__.lower()} {'/'.join(map(str, key))}"
 
 
 def version_of(item: Item) -> str:
@@ -219,27 +228,40 @@ def keep_row(folder: Path, item: Item, reason: str) -> bool:
     return True
 
 
-def kept_rows(folder: Path) -> Iterator[tuple[Path, list[KeptRow]]]:
+TAKING = ".taking"
+"""Suffix of a file of rows that is being taken in. A crawl that rejects a row meanwhile begins another file."""
+
+
+def begin_taking(folder: Path) -> None:
+    """Mark all files of rows; those of a take-in that was interrupted are marked already."""
+    for file in folder.glob("rows-*.jsonl"):
+        file.rename(file.with_name(f"{file.name}.{time.time_ns()}{TAKING}"))
+
+
+def kept_rows(folder: Path, pattern: str = "rows-*") -> Iterator[tuple[Path, list[KeptRow]]]:
     """The files of rows and what is in them, each row once. What is no row is left out."""
-    for file in sorted(folder.glob("rows-*.jsonl")):
+    for file in sorted(folder.glob(pattern)):
         rows: dict[str, KeptRow] = {}
         for line in file.read_bytes().splitlines():
             try:
                 kept = json.loads(line)
                 row = KeptRow(str(kept["what"]), str(kept["reason"]), str(kept["row"]))
                 row.item  # noqa: B018  (raises if it is none)
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, AttributeError, LookupError):
                 continue
             rows[row.line] = row
         yield file, list(rows.values())
 
 
-def write_rows(file: Path, rows: list[KeptRow]) -> None:
-    """Leave only these rows in a file; none of it without rows."""
-    if not rows:
-        file.unlink()
-        return
-    new = file.with_suffix(".new")
-    lines = [json.dumps({"what": row.what, "reason": row.reason, "row": row.line}) for row in rows]
-    new.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    new.replace(file)
+def end_taking(file: Path, rows: list[KeptRow]) -> None:
+    """Put the rows that were rejected again back into a file as the crawls write it, and remove the one that was taken.
+
+    Blocks.
+    """
+    lines = [json.dumps({"what": row.what, "reason": row.reason, "row": row.line}) + "\n" for row in rows]
+    if lines:
+        with file.with_name(file.name.partition(".jsonl")[0] + ".jsonl").open("ab") as stream:
+            stream.write("".join(lines).encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+    file.unlink()

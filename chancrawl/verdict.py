@@ -50,6 +50,11 @@ def incomplete(stats: Mapping[str, Any], finished: bool) -> list[str]:
         reasons.append(
             f"{number('x/walks_failed'):,} of {number('x/timelines'):,} timelines were not read to their end"
         )
+    if share("x/timelines_empty", "x/timelines"):
+        reasons.append(
+            f"{number('x/timelines_empty'):,} of {number('x/timelines'):,} timelines were empty, although their "
+            "accounts have posts"
+        )
     if share("x/handles_failed", "x/handles_asked"):
         reasons.append(f"{number('x/handles_failed'):,} of {number('x/handles_asked'):,} names could not be looked up")
     return reasons

@@ -9,7 +9,7 @@ read any more becomes a `Gap`, and `complete_since` does not reach behind it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from chancrawl.items import Feed, Gap
@@ -73,9 +73,13 @@ class GoOn:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The walk is whole: everything was read that it set out for, but for the gaps."""
+    """The walk is whole: everything was read that it set out for, but for the gaps.
+
+    `is_doubtful`: X showed an empty timeline again and again, of an account that has posts.
+    """
 
     gaps: tuple[Gap, ...] = ()
+    is_doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,11 +245,15 @@ class Walk:
         """An empty page that says itself that it is empty. For a walk that has begun, that can be an outage, too."""
         is_start = self.is_first_page and self.feed.walk_until_id is None
         if is_start:
-            # Nothing depends on it: without a post, neither newest_id nor complete_since moves.
-            if self.feed.walk_since_id is None and self.expected > 0 and self.tries < 2:
+            is_odd = self.feed.walk_since_id is None and self.expected > 0
+            if is_odd and self.tries < 2:
                 return self.again("no posts, although there are some")
             self._note(page)
-            return self._finish(page, seen_at, is_limited=False)
+            done = self._finish(page, seen_at, is_limited=False)  # without a post, complete_since does not move
+            if is_odd and self._since() is None:
+                self.feed.timeline_at = None
+                return replace(done, is_doubtful=True)
+            return done
         self.empties += 1
         if self.feed.next_token is not None:
             if self.empties >= EMPTY_WITH_TOKEN:

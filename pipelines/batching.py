@@ -136,10 +136,8 @@ class BatchingPipeline:
         if rejected or self.ledger.held_back:
             out = {id(item) for item in rejected}
             waiting = [item for item in batch if id(item) not in out and self.ledger.held_back.waits(item)]
-            for item in rejected:
-                self.ledger.reject(item)
-            for item in waiting:
-                self.ledger.hold_back(item)
+            for item in (*rejected, *waiting):
+                self.ledger.forget(item)
             self.stats.inc_value("store/held_back", len(waiting))
             out.update(map(id, waiting))
             batch = [item for item in batch if id(item) not in out]

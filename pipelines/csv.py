@@ -18,7 +18,7 @@ import logging
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from math import inf, isinf
@@ -119,8 +119,9 @@ class CsvPipeline(BatchingPipeline):
 
     async def store(self, batch: Sequence[Item], prepared: Prepared) -> None:
         for item, reason in prepared.rejected:
+            is_kept = await asyncio.to_thread(self.quarantine.has_row, item)
+            self.ledger.held_back.missed(item, is_kept)
             self.quarantine.keep_row(item, reason)
-            self.ledger.held_back.missed(item)
         entries = [entry for entry in prepared.entries if not self.ledger.held_back.waits(entry.item)]
         began = time.monotonic()
         told = False
@@ -251,15 +252,23 @@ def write(store: CsvStore, entries: Sequence[Entry]) -> None:
         for entry in entries:
             if isinstance(entry.item, Post):  # it may have been moved here from another thread
                 store.connection.execute(LEFT_BEHIND, (entry.item.board, entry.item.no, entry.item.thread_no))
+        at_last = {(e.item.board, e.item.no): e.item.thread_no for e in entries if isinstance(e.item, Post)}
         for kind in ORDER:
-            store.connection.executemany(
-                STATEMENTS[kind], [entry.row for entry in entries if entry.row and type(entry.item) is kind]
-            )
+            rows_of_kind = [
+                entry.row for entry in entries
+                if entry.row and type(entry.item) is kind and not _is_left_behind(entry.item, at_last)
+            ]  # fmt: skip
+            store.connection.executemany(STATEMENTS[kind], rows_of_kind)
     store.stems |= stems
 
 
 HELD_POSTS = "SELECT no, thread_no, revision, first_seen_at, deleted_at FROM posts WHERE board = ? AND no IN ({})"
 LEFT_BEHIND = "DELETE FROM posts WHERE board = ? AND no = ? AND thread_no <> ?"
+
+
+def _is_left_behind(item: Item, at_last: Mapping[tuple[str, int], int]) -> bool:
+    """Whether a later entry of the batch has the post in another thread."""
+    return isinstance(item, Post | Deletion) and at_last.get((item.board, item.no), item.thread_no) != item.thread_no
 
 
 def _posts_where_they_are(store: CsvStore, entries: Sequence[Entry]) -> list[Entry]:
@@ -284,7 +293,9 @@ def _posts_where_they_are(store: CsvStore, entries: Sequence[Entry]) -> list[Ent
                 found += prepared([back]).entries
             held[item.board, item.no] = (item.thread_no, moved.revision, known[2], None)
             continue
-        if known is not None and isinstance(item, Deletion):
+        if isinstance(item, Post):
+            held[item.board, item.no] = (item.thread_no, item.revision, text_of(item.first_seen_at), None)
+        elif known is not None and isinstance(item, Deletion):
             held[item.board, item.no] = (*known[:3], item.deleted_at)
         found.append(entry)
     return found

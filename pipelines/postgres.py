@@ -88,7 +88,9 @@ class PostgresPipeline(BatchingPipeline):
     def prepare(self, batch: Sequence[Item]) -> merging.Prepared | None:
         try:
             return merging.prepare(batch)
-        except (ValueError, TypeError, RecursionError):
+        except Exception as error:
+            if not merging.is_rejection(error):
+                raise
             return None  # `merging.write` finds the row
 
     async def store(self, batch: Sequence[Item], prepared: merging.Prepared | None) -> None:

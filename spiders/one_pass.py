@@ -99,9 +99,11 @@ class OnePass:
             return
 
         index = await self._read_live_index(board, held)
-        if index is not None and index.reading.content is None:
+        if index is None:
+            self.stats.inc_value("chan/indexes_unread")
+        elif index.reading.content is None:
             logger.info("/%s/: no live thread has changed.", name)
-        elif index is not None:
+        else:
             live = passing.live_threads_due(index.entries, held)
             if self.sample is not None:
                 live = sorted(live, key=lambda entry: entry.no, reverse=True)[: self.sample]
@@ -232,7 +234,6 @@ class OnePass:
             logger.warning("/%s/: other index files stand in for %s.json.", name, file)
         pages = await self._read_pages(board)
         if pages is None or not self._is_believed(pages.path, len(pages.entries), expected):
-            self.stats.inc_value("chan/indexes_unread")
             return None
         return pages
 
@@ -303,11 +304,11 @@ class OnePass:
         path = fourchan.archive_path(board.board)
         listed: list[int] = []
         suspects: list[int] = []
-        if (
-            archive is not None
-            and archive.content is not None
-            and self._is_believed(path, len(archive.content), len(old))
-        ):
+        if archive is None or archive.content is None:
+            pass
+        elif not self._is_believed(path, len(archive.content), len(old)):
+            self.stats.inc_value("chan/indexes_unread")
+        else:
             listed = archive.content
             if passing.is_complete(len(listed), len(archive.problems)):
                 suspects = [no for no, thread in old.items() if left_archive(thread, listed, old) == "deleted"]
@@ -377,14 +378,15 @@ class OnePass:
             held = await self.ledger.thread(board, no)
             if response.status == 404:
                 self._gone(held, no)
-            elif response.status == 304:
-                for item in self._unchanged(held, entry):
-                    yield item
-                if held.thread is not None:
-                    self._compare_with_index(held.thread, entry)
-            else:
+            elif response.status != 304:
                 for found in self._changes(response, board, no, entry, held):
                     yield found
+            elif held.thread is None:
+                self.unread[no] = entry  # its state was held back since it was asked for
+            else:
+                for item in self._unchanged(held, entry):
+                    yield item
+                self._compare_with_index(held.thread, entry)
         except fourchan.Stub:
             self._gone(await self.ledger.thread(board, no), no)
         except Malformed:

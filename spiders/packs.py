@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from chancrawl import twitter, walking
 from chancrawl.client import reason_of
 from chancrawl.engine import stopping
+from chancrawl.errors import UserError
 from chancrawl.items import Account, Feed, Item
 from chancrawl.payload import Malformed
 from chancrawl.twitter import PAGE, SEARCH, Page
@@ -119,9 +120,13 @@ class PackReader:
         except Malformed as error:
             self._again(search, search.walk.again(str(error)))
         else:
-            async for item in self._read(response, search, page):
-                yield item
+            try:
+                async for item in self._read(response, search, page):
+                    yield item
+            except UserError as error:
+                self.walker.access.end(error)
         finally:
+            await self.walker.access.settle(response.request)
             self.searches -= 1
             self.walker.ended()
 

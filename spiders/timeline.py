@@ -209,6 +209,8 @@ class TimelineSpider(XSpider):
             if users is not None:
                 async for item in self._found(response, users, names):
                     yield item
+        except UserError as error:
+            self.access.end(error)
         finally:
             self.walker.ended()
 

@@ -120,6 +120,8 @@ class TrendingSpider(XSpider):
             for trend in trends:
                 yield trend
             await self._search_for(trends)
+        except UserError as error:
+            self.access.end(error)
         finally:
             self._done()
 

@@ -160,9 +160,13 @@ class Walker:
         except Malformed as error:
             self._again(visit, visit.walk.again(str(error)))
         else:
-            async for item in self._read(response, visit, page):
-                yield item
+            try:
+                async for item in self._read(response, visit, page):
+                    yield item
+            except UserError as error:
+                self.access.end(error)
         finally:
+            await self.access.settle(response.request)
             self.ended()
 
     async def read(self, response: Response, feed: str) -> Page:
@@ -230,6 +234,8 @@ class Walker:
             return
         if isinstance(step, Done):
             visit.feed.visited_at = datetime.now(UTC)
+            if step.is_doubtful:
+                self.stats.inc_value("x/timelines_empty")
             for gap in step.gaps:
                 self._tell_gap(gap)
                 yield gap

@@ -22,7 +22,10 @@ OWN = b'{"title":"Forbidden","status":403,"detail":"Forbidden"}'
     "status, kind, body, chan, x",
     [
         (200, JSON, b"{}", None, None),
-        (304, JSON, b"", None, None),
+        (304, JSON, b"", *["304 to a request for the whole file"] * 2),
+        (200, JSON, b"<!DOCTYPE html><title>Wait</title>", *["an HTML page in place of JSON (Wait)"] * 2),
+        (200, "text/plain", b"\xef\xbb\xbf\n<html>", *["an HTML page in place of JSON"] * 2),
+        (400, HTML, b"<title>400 Bad Request</title>", *["400 (400 Bad Request)"] * 2),
         (404, HTML, b"<html>", None, None),
         (200, HTML, b"<html><title>Wait</title>", *["an HTML page in place of JSON (Wait)"] * 2),
         (403, HTML, b"<title>Attention Required!</title>", "403 (Attention Required!)", "403 (Attention Required!)"),
@@ -45,6 +48,13 @@ def test_refusals(status: int, kind: str, body: bytes, chan: str | None, x: str 
     response = Response("http://a.example/po/threads.json", status=status, headers=headers, body=body)
     assert refusal_of(CHAN, response) == chan
     assert refusal_of(X, response) == x
+
+
+def test_304_is_an_answer_to_who_has_the_file() -> None:
+    request = Request(
+        "http://a.example/po/threads.json", headers={"If-Modified-Since": "Thu, 01 Jan 1970 00:00:00 GMT"}
+    )
+    assert refusal_of(request, Response(request.url, status=304)) is None
 
 
 def test_the_words_of_a_refusal_are_shown_plainly() -> None:

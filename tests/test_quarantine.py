@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from scrapy.utils.test import get_crawler
 
-from chancrawl.quarantine import EXAMPLES, Quarantine, keep_row, kept_rows, kind_of, write_rows
+from chancrawl.quarantine import EXAMPLES, TAKING, Quarantine, begin_taking, end_taking, keep_row, kept_rows, kind_of
 from tests.pipelines.items import post
 
 
@@ -69,10 +69,12 @@ def test_a_row_is_kept_once_however_often_it_is_rejected(tmp_path: Path) -> None
         stream.write(b'{"torn\n[]\n{"what": "x", "reason": "y", "row": "z"}\n')
     ((_, again),) = kept_rows(tmp_path / "quarantine")
     assert again == rows, "what is no row is left out"
-    write_rows(file, rows[:1])
-    assert [row.item for _, rows in kept_rows(tmp_path / "quarantine") for row in rows] == [first]
-    write_rows(file, [])
-    assert not file.exists()
+    begin_taking(tmp_path / "quarantine")
+    keep_row(tmp_path / "quarantine", post(7, "c"), "meanwhile")
+    ((taken, _),) = kept_rows(tmp_path / "quarantine", f"rows-*{TAKING}")
+    end_taking(taken, rows[:1])
+    assert [row.item for _, rows in kept_rows(tmp_path / "quarantine") for row in rows] == [post(7, "c"), first]
+    assert not taken.exists() and file.exists()
 
 
 def test_a_row_that_cannot_be_set_aside_is_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

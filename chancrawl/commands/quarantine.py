@@ -20,7 +20,7 @@ from chancrawl.errors import UserError, counted, first_line
 from chancrawl.folder import CsvStore
 from chancrawl.http import visible
 from chancrawl.items import Item, Post, Tweet
-from chancrawl.quarantine import KeptRow, kept_rows, kind_of, report_of, write_rows
+from chancrawl.quarantine import TAKING, KeptRow, begin_taking, end_taking, kept_rows, kind_of, report_of
 from chancrawl.stores import store_of
 from pipelines import csv as csv_pipeline
 
@@ -65,19 +65,19 @@ class Command(ScrapyCommand):
     def _take_in(self, folder: Path) -> None:
         assert self.settings is not None
         stored = left = 0
-        files = list(kept_rows(folder))
-        if not files:
+        if not any(folder.glob("rows-*")):
             print(f"No row waits in {folder}.")
             return
         store = store_of(self.settings)
         try:
             store.open()
             store.prepare()
-            for file, rows in files:
+            begin_taking(folder)
+            for file, rows in kept_rows(folder, f"rows-*{TAKING}"):
                 rejected: list[KeptRow] = []
                 for start in range(0, len(rows), AT_ONCE):
                     rejected += take_in(store, rows[start : start + AT_ONCE])
-                write_rows(file, rejected)
+                end_taking(file, rejected)
                 stored, left = stored + len(rows) - len(rejected), left + len(rejected)
         finally:
             store.close()

@@ -285,16 +285,20 @@ def left_archive(thread: Thread, listed: Collection[int], held: Mapping[int, Thr
     """Why an archived thread is in the archive no longer: pruned or deleted; "archived" if it is still listed.
 
     An archive drops the thread that was archived first. While one that was archived before this one is listed, this one
-    has not expired: it was deleted, if its page says so too. `held` are the archived threads, by number. Without the
-    times of both nothing is known: numbers are in the order of opening.
+    has not expired: it was deleted, if its page says so too. `held` are the archived threads, by number. Where a time of
+    archiving is not known, numbers tell the order, roughly.
     """
     if thread.no in listed:
         return "archived"
-    if thread.archived_at is None:
-        return "pruned"
-    others = (held[no] for no in listed if no in held)
-    is_first = not any(other.archived_at is not None and other.archived_at < thread.archived_at for other in others)
-    return "pruned" if is_first else "deleted"
+    for no in listed:
+        other = held.get(no)
+        if other is not None and other.archived_at is not None and thread.archived_at is not None:
+            is_older = (other.archived_at, no) < (thread.archived_at, thread.no)
+        else:
+            is_older = no < thread.no
+        if is_older:
+            return "deleted"
+    return "pruned"
 
 
 def deletions_of_thread(held: Held, now: datetime) -> list[Deletion]:

@@ -149,9 +149,10 @@ def test_fates(position: int | None, bumped: int, became: str) -> None:
         ({5: 2, 6: 1, 7: 3}, [6, 7], "deleted"),
         ({5: 2, 6: 1, 7: 3}, [5, 6, 7], "archived"),
         ({5: 2, 6: 1, 7: 3}, [7], "pruned"),
-        ({5: 1, 3: None, 4: 9}, [3, 4], "pruned"),  # opened earlier, archived later or nobody knows when
-        ({5: None, 3: 1}, [3], "pruned"),
-        ({5: 1}, [3, 9], "pruned"),
+        ({5: 1, 4: 9}, [4], "pruned"),  # opened earlier, archived later
+        ({5: 1, 3: None}, [3], "deleted"),
+        ({5: 1}, [3, 9], "deleted"),
+        ({5: 1}, [9], "pruned"),
         ({5: 1, 6: 1}, [6], "pruned"),
     ],
 )

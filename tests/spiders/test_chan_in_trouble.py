@@ -120,7 +120,7 @@ def test_an_archive_that_flaps_deletes_nothing(any_store: Crawler, sandbox: Sand
     for _ in range(2):
         sandbox.act("fall_off", board=BOARD, no=live_threads(sandbox)[-1])
     sandbox.fault("empty", path="archive.json")
-    run = any_store(f"-aboard={BOARD}").ok()
+    run = any_store(f"-aboard={BOARD}").refused("Incomplete.")
     assert "not believed" in run.output
     assert set(fates(any_store).values()) == {"live", "archived"} == set(before.values())
     sandbox.heal()

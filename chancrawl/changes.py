@@ -285,8 +285,8 @@ def left_archive(thread: Thread, listed: Collection[int], held: Mapping[int, Thr
     """Why an archived thread is in the archive no longer: pruned or deleted; "archived" if it is still listed.
 
     An archive drops the thread that was archived first. While one that was archived before this one is listed, this one
-    has not expired: it was deleted, if its page says so too. `held` are the archived threads, by number. Where a time is
-    not known, numbers tell the order, roughly.
+    has not expired: it was deleted, if its page says so too. `held` are the archived threads, by number. Where a time
+    is not known, numbers tell the order, roughly.
     """
     if thread.no in listed:
         return "archived"

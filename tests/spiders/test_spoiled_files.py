@@ -14,6 +14,8 @@ from tests.conftest import Crawler, Database, Sandbox
 from tests.spiders.test_chan import BOARD, fates, live_threads
 from tests.stores import posts_of
 
+pytestmark = pytest.mark.soak
+
 KINDS = ["404", "503", "302", "json403", "html403", "html200", "stub", "empty", "malformed", "holey", "truncated",
          "wrong_types", "bad_byte", "modified2099", "forgetful"]  # fmt: skip
 FILES = [

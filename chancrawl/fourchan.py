@@ -268,9 +268,14 @@ def _posts_of(payload: Any) -> list[Any]:
     posts = payload.get("posts") if isinstance(payload, dict) else None
     if not isinstance(posts, list) or not posts:
         raise Malformed("a thread without posts")
-    if len(posts) == 1 and isinstance(posts[0], dict) and not posts[0].keys() & {"no", "time", "com", "tim"}:
+    if len(posts) == 1 and isinstance(posts[0], dict) and _is_stub(posts[0]):
         raise Stub
     return posts
+
+
+def _is_stub(opening: Raw) -> bool:
+    """What is left of the opening post of a deleted thread: its counts, and nothing of the post."""
+    return "resto" in opening and not opening.keys() & {"no", "time", "com", "tim"}
 
 
 def _is_opening(raw: Any, no: int) -> bool:

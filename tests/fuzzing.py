@@ -142,7 +142,7 @@ class Trial:
         url = f"/fuzz/thread/{no}.json"
         try:
             page = fourchan.parse_thread(loads(body), "fuzz", no)
-        except Malformed as error:
+        except (Malformed, fourchan.Stub) as error:
             if good:
                 raise
             return self.set_aside(url, body, [str(error)])

@@ -123,9 +123,6 @@ class ChanClient:
 
     # --- times
 
-    def http_last_modified(self, response: Response) -> str | None:
-        return self.dates.last_modified(response)
-
     def index_validator(self, response: Response) -> str | None:
         """The If-Modified-Since of an index file's next fetch."""
         modified, date = self.dates.last_modified(response), header(response, "Date")

@@ -413,9 +413,9 @@ class OnePass:
         if entry is not None:
             page.thread.position = entry.position
             page.thread.last_modified = fourchan.utc(entry.last_modified)
-        yield from compare(held, page, self.client.look_at(response)).items
-        validator = self.client.http_last_modified(response)
-        self._compare_with_index(replace(page.thread, http_last_modified=validator), entry)
+        look = self.client.look_at(response)
+        yield from compare(held, page, look).items
+        self._compare_with_index(replace(page.thread, http_last_modified=look.validator), entry)
 
     def _compare_with_index(self, thread: Thread, entry: IndexEntry | None) -> None:
         if entry is not None and conditional.is_behind(thread, entry):

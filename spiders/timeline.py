@@ -231,7 +231,8 @@ class TimelineSpider(XSpider):
             yield account
             if (closed := self.closed.pop(account.id, None)) is not None:
                 status = "protected" if account.status == "protected" else "blocked"
-                for item in self.walker.ended_as(replace_account(closed, account), status):
+                closed.account = account
+                for item in self.walker.ended_as(closed, status):
                     yield item
             elif account.status == "active" and not self._is_somebody_else(account, known):
                 self._visit(account, feeds[feed_of(account.id)], is_fresh=True)
@@ -393,9 +394,3 @@ def _number(name: str) -> int | None:
     (783214, None)
     """
     return id_of(name.removeprefix("id:")) if twitter.is_number(name) else None
-
-
-def replace_account(visit: Visit, account: Account) -> Visit:
-    """A visit, with what was just learned of its account."""
-    visit.account = account
-    return visit

@@ -75,6 +75,13 @@ class Sandbox:
     def truth(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.ask("/sandbox/truth").splitlines()]
 
+    def visible(self, board: str = "po", live_only: bool = False) -> set[int]:
+        """Posts that a board shows now, those in its archive included."""
+        return {
+            post["no"] for post in self.truth()
+            if post["board"] == board and post["gone_at"] is None and (not live_only or post["thread_fate"] == "live")
+        }  # fmt: skip
+
     def shown(self, board: str = "po") -> set[int]:
         return {post["no"] for post in self.truth() if post["shown"] and post["board"] == board}
 
@@ -261,6 +268,11 @@ class Crawler:
         return Run(process.returncode, output)
 
     # --- what is in the store
+
+    @property
+    def store(self) -> Path | Database:
+        """As `posts_of` takes it."""
+        return Database(self.database_url) if self.database_url else self.folder
 
     def csv(self, name: str) -> list[dict[str, str]]:
         """The rows of all CSV files of that name, `po/posts-*` for example."""

@@ -19,20 +19,6 @@ from tests.stores import posts_of
 Wait = Callable[..., None]
 
 
-def source_of(crawler: Crawler) -> Any:
-    return Database(crawler.database_url) if crawler.database_url else crawler.folder
-
-
-def visible(sandbox: Sandbox, board: str = BOARD) -> set[int]:
-    return {post["no"] for post in sandbox.truth() if post["board"] == board and post["gone_at"] is None}
-
-
-def on_board(sandbox: Sandbox, board: str = BOARD) -> set[int]:
-    """Posts of the threads that are live."""
-    return {post["no"] for post in sandbox.truth() if post["board"] == board and post["gone_at"] is None
-            and post["thread_fate"] == "live"}  # fmt: skip
-
-
 def paths(sandbox: Sandbox, start: int = 0) -> list[str]:
     return [request["path"] for request in sandbox.requests(start)]
 
@@ -91,7 +77,7 @@ def test_proxies_that_are_refused_rest(tmp_path: Path, sandbox: Sandbox) -> None
     finally:
         good.stop()
         bad.stop()
-    assert "is DEAD" in run.output and set(crawler.held(BOARD)) == visible(sandbox)
+    assert "is DEAD" in run.output and set(crawler.held(BOARD)) == sandbox.visible(BOARD)
     assert sum(request["peer"] == "127.0.0.3" for request in sandbox.requests()) < 8
 
 
@@ -108,7 +94,7 @@ def test_another_index_file_stands_in_for_one_pass(
     for file in files:
         sandbox.fault(kind, path=f"{file}.json")
     run = crawler(f"-aboard={BOARD}", "-sBACKOFF_MAX=1").ok()
-    assert set(crawler.held(BOARD)) == visible(sandbox)
+    assert set(crawler.held(BOARD)) == sandbox.visible(BOARD)
     if "threads" in files:
         assert f"{BOARD}/threads.json" in run.output and "other index files stand in for threads.json" in run.output
     # and when it is back, what became of threads is noticed
@@ -135,14 +121,14 @@ def test_one_entry_without_a_number_costs_itself(crawler: Crawler, sandbox: Sand
     assert set(live_threads(sandbox)) - set(map(int, fates(crawler))) == {first}
     assert "a thread without a number in the index" in run.output
     crawler(f"-aboard={BOARD}").ok()  # the index is not taken for read
-    assert set(crawler.held(BOARD)) == visible(sandbox)
+    assert set(crawler.held(BOARD)) == sandbox.visible(BOARD)
 
 
 def test_one_entry_of_the_archive_that_is_none_costs_itself(crawler: Crawler, sandbox: Sandbox) -> None:
     sandbox.fault("holey", path="archive.json", times=1)
     crawler(f"-aboard={BOARD}").ok()
     crawler(f"-aboard={BOARD}").ok()
-    assert set(crawler.held(BOARD)) == visible(sandbox)
+    assert set(crawler.held(BOARD)) == sandbox.visible(BOARD)
 
 
 def test_more_than_a_tenth_of_the_threads_is_incomplete(crawler: Crawler, sandbox: Sandbox) -> None:
@@ -152,7 +138,7 @@ def test_more_than_a_tenth_of_the_threads_is_incomplete(crawler: Crawler, sandbo
     assert "Traceback" not in run.output
     sandbox.heal()
     crawler(f"-aboard={BOARD}").ok()
-    assert set(crawler.held(BOARD)) == visible(sandbox)
+    assert set(crawler.held(BOARD)) == sandbox.visible(BOARD)
 
 
 @pytest.fixture
@@ -180,7 +166,7 @@ def test_another_index_file_stands_in_while_following(
     for file in files:
         lively.fault(kind, path=f"{file}.json")
     process = following(crawler, BOARD, "-s", "BACKOFF_MAX=1")
-    wait_until(lambda: on_board(lively) <= set(crawler.held(BOARD)), timeout=40)
+    wait_until(lambda: lively.visible(BOARD, live_only=True) <= set(crawler.held(BOARD)), timeout=40)
     if "threads" not in files:
         wait_until(lambda: any("archive.json" in path for path in paths(lively)))
         killed = live_threads(lively)[3]
@@ -195,7 +181,7 @@ def test_a_catalog_that_fails_later_is_replaced_and_comes_back(
 ) -> None:
     crawler = Crawler(tmp_path / "data", lively.url, delay=0.02)
     process = following(crawler, BOARD, "-s", "BACKOFF_MAX=1", "-s", f"LOG_FILE={tmp_path / 'log'}")
-    wait_until(lambda: on_board(lively) <= set(crawler.held(BOARD)), timeout=40)
+    wait_until(lambda: lively.visible(BOARD, live_only=True) <= set(crawler.held(BOARD)), timeout=40)
     lively.fault("404", path="catalog.json")
     killed = live_threads(lively)[3]
     lively.act("delete_thread", board=BOARD, no=killed)
@@ -246,7 +232,7 @@ def test_an_archived_thread_whose_page_was_away_is_read_later(any_store: Crawler
     any_store(f"-aboard={BOARD}").ok()
     sandbox.heal()
     any_store(f"-aboard={BOARD}").ok()
-    assert set(any_store.held(BOARD)) == visible(sandbox)
+    assert set(any_store.held(BOARD)) == sandbox.visible(BOARD)
 
 
 @pytest.mark.parametrize("way", ["one pass", "follow"])
@@ -266,7 +252,7 @@ def test_a_thread_that_leaves_the_archive_before_an_older_one_was_deleted(
         wait_until(lambda: fates(any_store).get(other) == "deleted", timeout=30)
         any_store.interrupted(process).ok()
     assert fates(any_store)[other] == "deleted" and fates(any_store)[oldest] == "pruned"
-    posts = posts_of(source_of(any_store)).values()
+    posts = posts_of(any_store.store).values()
     assert all(post["deleted_at"] for post in posts if post["thread_no"] == other)
     assert not any(post["deleted_at"] for post in posts if post["thread_no"] == oldest)
 
@@ -286,16 +272,16 @@ def test_a_post_that_is_moved_is_a_revision(any_store: Crawler, sandbox: Sandbox
     for thread in passes[first]:
         any_store(f"-aboard={BOARD}", *([f"-athreads={thread}"] if thread else [])).ok()
     any_store(f"-aboard={BOARD}").ok()
-    post = posts_of(source_of(any_store))[BOARD, moved]
+    post = posts_of(any_store.store)[BOARD, moved]
     assert (post["thread_no"], post["revision"]) == (after, 2)
     assert post["deleted_at"] is None and post["deletion_confirmed_at"] is None
-    assert posts_of(source_of(any_store), earlier=True)[BOARD, moved]["thread_no"] == before
+    assert posts_of(any_store.store, earlier=True)[BOARD, moved]["thread_no"] == before
     assert any_store.held(BOARD).count(moved) == 1
     # what happens to it there is noticed
     sandbox.advance(60)
     sandbox.act("delete", board=BOARD, no=moved)
     any_store(f"-aboard={BOARD}").ok()
-    assert posts_of(source_of(any_store))[BOARD, moved]["deleted_at"] is not None
+    assert posts_of(any_store.store)[BOARD, moved]["deleted_at"] is not None
 
 
 def test_a_board_that_is_removed_is_remembered_as_gone(any_store: Crawler, sandbox: Sandbox) -> None:
@@ -332,8 +318,8 @@ def test_one_wrong_byte_costs_no_thread(any_store: Crawler, sandbox: Sandbox) ->
     thread = next(no for no in live_threads(sandbox)[1:] if len(sandbox.thread(no)["posts"]) > 3)
     sandbox.fault("bad_byte", path=f"/thread/{thread}.json")
     run = any_store(f"-aboard={BOARD}").ok()
-    assert set(any_store.held(BOARD)) == visible(sandbox)
-    posts = [post for post in posts_of(source_of(any_store)).values() if post["thread_no"] == thread]
+    assert set(any_store.held(BOARD)) == sandbox.visible(BOARD)
+    posts = [post for post in posts_of(any_store.store).values() if post["thread_no"] == thread]
     assert any((post["comment_html"] or "").startswith("\ufffd\x01") for post in posts)
     assert "bytes that are no UTF-8" in run.output
     assert len(list((any_store.folder / "quarantine").glob("*.body"))) == 1
@@ -404,7 +390,7 @@ def test_where_a_post_and_its_file_are(tmp_path: Path, sandbox: Sandbox, databas
 def test_an_unwatched_stretch_is_on_record(tmp_path: Path, lively: Sandbox, wait_until: Wait) -> None:
     crawler = Crawler(tmp_path / "data", lively.url, delay=0.02)
     process = following(crawler, BOARD, "-s", "BACKOFF_MAX=1")
-    wait_until(lambda: on_board(lively) <= set(crawler.held(BOARD)), timeout=40)
+    wait_until(lambda: lively.visible(BOARD, live_only=True) <= set(crawler.held(BOARD)), timeout=40)
     lively.fault("503")
     time.sleep(8)  # 1,600 of the sandbox's seconds
     lively.heal()

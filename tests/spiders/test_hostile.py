@@ -36,10 +36,6 @@ execute(["scrapy", *sys.argv[1:]])
 """
 
 
-def visible(sandbox: Sandbox) -> set[int]:
-    return {post["no"] for post in sandbox.truth() if post["board"] == BOARD and post["gone_at"] is None}
-
-
 def quarantine(crawler: Crawler, *arguments: str) -> Run:
     command = [sys.executable, "-m", "scrapy", "quarantine", *arguments, "-s", f"CSV_FOLDER={crawler.folder}"]
     if crawler.database_url:
@@ -68,7 +64,7 @@ def test_a_column_of_the_owner_is_no_obstacle(
     for table in ("posts", "threads", "post_revisions", "validators", "boards"):
         database.rows(f"ALTER TABLE {table} ADD COLUMN {column}")
     stored(f"-aboard={BOARD}").ok()
-    assert set(stored.held(BOARD)) == visible(sandbox)
+    assert set(stored.held(BOARD)) == sandbox.visible(BOARD)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +88,7 @@ def test_one_reason_for_all_rows_is_the_stores_fault(
     assert not list(stored.folder.glob("quarantine/rows-*")), "they are not bad rows"
     database.rows(mend)
     stored(f"-aboard={BOARD}").ok()
-    assert set(stored.held(BOARD)) == visible(sandbox)
+    assert set(stored.held(BOARD)) == sandbox.visible(BOARD)
 
 
 def test_the_same_of_posts_of_x(tmp_path: Path, database: Database) -> None:
@@ -129,12 +125,12 @@ def test_rows_that_did_not_arrive_hold_their_state_back(
 ) -> None:
     database.rows(break_)
     before = set(stored.held(BOARD))
-    missing = {no for no in visible(sandbox) if no % 50 == 7} - before
+    missing = {no for no in sandbox.visible(BOARD) if no % 50 == 7} - before
     assert missing
     for _ in range(2):  # an index that has not changed is no reason to forget them
         run = stored(f"-aboard={BOARD}").refused("Incomplete.", f"incomplete {len(missing)} rows could not be stored")
         assert "scrapy quarantine" in run.output
-    assert set(stored.held(BOARD)) == visible(sandbox) - missing
+    assert set(stored.held(BOARD)) == sandbox.visible(BOARD) - missing
     thread_of = {post["no"]: post["thread_no"] for post in sandbox.truth()}
     assert not {thread_of[no] for no in missing} & fates(stored).keys()
 
@@ -147,11 +143,11 @@ def test_rows_that_did_not_arrive_hold_their_state_back(
     database.rows(mend)
     if again == "take-in":
         assert f"{len(missing)} rows" in quarantine(stored, "take-in").ok().output
-        assert set(stored.held(BOARD)) == visible(sandbox)
+        assert set(stored.held(BOARD)) == sandbox.visible(BOARD)
         assert "No row waits" in quarantine(stored, "take-in").ok().output
         assert "Nothing is in" in quarantine(stored).ok().output
     stored(f"-aboard={BOARD}").ok()
-    assert set(stored.held(BOARD)) == visible(sandbox)
+    assert set(stored.held(BOARD)) == sandbox.visible(BOARD)
     assert not posts_of(database, earlier=True), "nothing became a revision by it"
     assert thread_of.keys() >= fates(stored).keys() >= {thread_of[no] for no in missing}
 
@@ -169,8 +165,8 @@ def test_a_row_that_cannot_be_described_waits_in_the_quarantine(any_store: Crawl
     assert "1 row" in quarantine(any_store, "take-in").ok().output  # the code is mended
     assert any_store.held(BOARD).count(no) == 1
     any_store(f"-aboard={BOARD}").ok()
-    assert set(any_store.held(BOARD)) == visible(sandbox) and any_store.held(BOARD).count(no) == 1
-    assert not posts_of(Database(any_store.database_url) if any_store.database_url else any_store.folder, earlier=True)
+    assert set(any_store.held(BOARD)) == sandbox.visible(BOARD) and any_store.held(BOARD).count(no) == 1
+    assert not posts_of(any_store.store, earlier=True)
 
 
 def test_quarantine_of_nothing_and_wrong_arguments(tmp_path: Path) -> None:
@@ -228,7 +224,7 @@ def test_one_absurd_header_changes_nothing(request: Any, tmp_path: Path, now: Sa
         now.act("delete", board=BOARD, no=victim)
         now.advance(5)
         crawler(f"-aboard={BOARD}", "-aarchive=0").ok()
-        held = posts_of(Database(url) if url else crawler.folder)
+        held = posts_of(crawler.store)
         assert {(BOARD, no) for no in new} <= held.keys()
         assert held[BOARD, victim]["deleted_at"] is not None
         years = {

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Crawler, Database, Sandbox
+from tests.conftest import Crawler, Sandbox
 from tests.spiders.test_chan import BOARD, fates, live_threads
 from tests.stores import posts_of
 
@@ -64,18 +64,13 @@ def live_a_little(sandbox: Sandbox, random: Random) -> set[int]:
 def nothing_false(crawler: Crawler, sandbox: Sandbox, moved: Collection[int] = ()) -> None:
     """No post or thread is said to be deleted, and no thread to have ended, of which that is not true."""
     truth = {post["no"]: post for post in sandbox.truth() if post["board"] == BOARD}
-    held = posts_of(Database(crawler.database_url) if crawler.database_url else crawler.folder)
+    held = posts_of(crawler.store)
     for (_, no), post in held.items():
         if post["deleted_at"] is not None and no not in moved:
             assert truth[no]["deleted_at"] is not None or truth[no]["thread_fate"] == "deleted", no
     fate_of = {post["thread_no"]: post["thread_fate"] for post in truth.values()}
     for no, fate in fates(crawler).items():
         assert fate in ("live", fate_of[no]) or (fate == "pruned" and fate_of[no] != "live"), (no, fate, fate_of[no])
-
-
-def visible(sandbox: Sandbox, live_only: bool = False) -> set[int]:
-    return {post["no"] for post in sandbox.truth() if post["board"] == BOARD and post["gone_at"] is None
-            and (not live_only or post["thread_fate"] == "live")}  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -95,7 +90,7 @@ def test_passes_over_a_board_that_fails_here_and_there(any_store: Crawler, sandb
     any_store(f"-aboard={BOARD}").ok()
     any_store(f"-aboard={BOARD}").ok()
     nothing_false(any_store, sandbox)
-    assert set(any_store.held(BOARD)) >= visible(sandbox), "nothing is forgotten"
+    assert set(any_store.held(BOARD)) >= sandbox.visible(BOARD), "nothing is forgotten"
     live = set(live_threads(sandbox))
     assert {no for no, fate in fates(any_store).items() if fate == "live"} == live, "what has ended is known"
 
@@ -120,7 +115,7 @@ def test_following_a_board_that_fails_here_and_there(
             sandbox.heal()
             time.sleep(random.random())
         moved |= live_a_little(sandbox, random)
-        wait_until(lambda: visible(sandbox, live_only=True) <= set(crawler.held(BOARD)), timeout=60)
+        wait_until(lambda: sandbox.visible(BOARD, live_only=True) <= set(crawler.held(BOARD)), timeout=60)
         run = crawler.interrupted(process).ok()
         assert "Traceback" not in run.output
         nothing_false(crawler, sandbox, moved)

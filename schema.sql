@@ -1,5 +1,5 @@
 -- chancrawl's PostgreSQL schema: the data dictionary.
--- Version: 3
+-- Version: 4
 --
 -- Idempotent: `scrapy initdb` applies it, and a crawl's first write where the tables are not there. Tables of an earlier
 -- version are brought up to this one when a crawl starts (chancrawl/migrations.py). All times are UTC. Columns are those
@@ -124,6 +124,7 @@ CREATE INDEX IF NOT EXISTS posts_thread ON posts (board, thread_no, no);
 CREATE INDEX IF NOT EXISTS posts_time ON posts (board, posted_at);
 CREATE INDEX IF NOT EXISTS posts_quotes ON posts USING gin (quotes jsonb_path_ops);
 CREATE INDEX IF NOT EXISTS posts_file_md5 ON posts (file_md5) WHERE file_md5 IS NOT NULL;
+CREATE INDEX IF NOT EXISTS posts_deleted ON posts (board, deleted_at) WHERE deleted_at IS NOT NULL;
 COMMENT ON TABLE posts IS 'Every post seen, in its latest version. Typical questions: a thread in order (board, thread_no, no); a board by time (board, posted_at); the posts quoting a post (quotes @> ''[{"board": "po", "no": 570370}]''); a file (file_md5).';
 COMMENT ON COLUMN posts.board IS 'Board of the post.';
 COMMENT ON COLUMN posts.no IS 'Number of the post. Numbers run in one sequence per board.';
@@ -520,9 +521,14 @@ CREATE TABLE IF NOT EXISTS runs (
     finished_at   timestamptz,
     finish_reason text,
     stats         json,
-    dollars       numeric
+    dollars       numeric,
+    host          text,
+    pid           integer,
+    folder        text,
+    boards        text,
+    alive_at      timestamptz
 );
-COMMENT ON TABLE runs IS 'Every crawl that wrote here.';
+COMMENT ON TABLE runs IS 'Every crawl that wrote here. `scrapy status` reads it.';
 COMMENT ON COLUMN runs.run_id IS 'Number of the run.';
 COMMENT ON COLUMN runs.spider IS 'Name of the spider: chan, timeline, trending, search; initdb for rows taken over from the older crawler.';
 COMMENT ON COLUMN runs.arguments IS 'The spider''s arguments.';
@@ -530,8 +536,13 @@ COMMENT ON COLUMN runs.source IS 'Address of the API that was read.';
 COMMENT ON COLUMN runs.started_at IS 'When the crawl started, by this machine''s clock.';
 COMMENT ON COLUMN runs.finished_at IS 'When it ended; null while it runs, and for ever if it was killed.';
 COMMENT ON COLUMN runs.finish_reason IS 'finished, incomplete (it ended by itself, and something could not be read or stored), shutdown (stopped by a person), or what went wrong.';
-COMMENT ON COLUMN runs.stats IS 'Scrapy''s statistics of the run.';
+COMMENT ON COLUMN runs.stats IS 'Scrapy''s statistics of the run; while it runs, those of alive_at.';
 COMMENT ON COLUMN runs.dollars IS 'What it spent at X, in US dollars.';
+COMMENT ON COLUMN runs.host IS 'Name of the machine on which it runs.';
+COMMENT ON COLUMN runs.pid IS 'Number of its process there.';
+COMMENT ON COLUMN runs.folder IS 'Its CSV_FOLDER there.';
+COMMENT ON COLUMN runs.boards IS 'The boards that it follows, between commas; null for a crawl that follows none, and for one that waits until another crawl ends.';
+COMMENT ON COLUMN runs.alive_at IS 'When it last gave a sign of life, which it does twice a minute, by the clock of the database.';
 
 CREATE TABLE IF NOT EXISTS spools (
     spool      text PRIMARY KEY,
@@ -548,7 +559,7 @@ CREATE TABLE IF NOT EXISTS schema_version (
     database_id uuid NOT NULL DEFAULT gen_random_uuid(),
     applied_at  timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO schema_version (version) SELECT 3 WHERE NOT EXISTS (SELECT FROM schema_version);
+INSERT INTO schema_version (version) SELECT 4 WHERE NOT EXISTS (SELECT FROM schema_version);
 COMMENT ON TABLE schema_version IS 'The version of these tables: one row.';
 COMMENT ON COLUMN schema_version.version IS 'Version of schema.sql.';
 COMMENT ON COLUMN schema_version.database_id IS 'By which a spool knows the database that its batches are for.';

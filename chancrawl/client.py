@@ -17,9 +17,9 @@ from twisted.python.failure import Failure
 
 from chancrawl import conditional
 from chancrawl.changes import Look
-from chancrawl.errors import UNREACHABLE, UserError, unreachable
+from chancrawl.errors import UNREACHABLE, UserError, capitalized, unreachable
 from chancrawl.fourchan import IndexEntry
-from chancrawl.http import Dates, header, http_time, refusal_of
+from chancrawl.http import Dates, header, http_time, is_local, refusal_of
 from chancrawl.ledger import Ledger
 from chancrawl.payload import Malformed, mended
 from chancrawl.quarantine import Quarantine
@@ -187,18 +187,9 @@ async def refuse_mixed_sources(ledger: Ledger, source: str) -> None:
         if is_local(earlier) != is_local(source):
             place = ledger.store.place
             raise UserError(
-                f"{place[0].upper() + place[1:]} holds posts from {earlier}, and this crawl reads {source}: "
+                f"{capitalized(place)} holds posts from {earlier}, and this crawl reads {source}: "
                 "name another CSV_FOLDER or DATABASE_URL, so that they are not mixed."
             )
-
-
-def is_local(url: str) -> bool:
-    """
-    >>> is_local("http://127.0.0.1:8080"), is_local("https://a.4cdn.org")
-    (True, False)
-    """
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def reason_of(failure: Failure) -> str:

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import configparser
 import contextlib
+import difflib
 import functools
 import logging
 import os
+import re
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
+from urllib.request import getproxies
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
 from scrapy.crawler import Crawler
-from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings
+from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings, default_settings
 from scrapy.utils.url import add_http_if_no_scheme
 
 from chancrawl.errors import UserError
-from chancrawl.middlewares import HidePasswords
+from chancrawl.http import is_local
+from chancrawl.surroundings import text_of
+
+logger = logging.getLogger(__name__)
+
+PROJECT = SETTINGS_PRIORITIES["project"]
+
+DEFAULT_FOLDER, SANDBOX_FOLDER = "data", "sandbox-data"
+"""CSV_FOLDER, and what it is for the sandbox: posts of the sandbox and of a site are never in one store."""
 
 T = TypeVar("T")
 
@@ -30,7 +43,7 @@ def configured(name: str, default: T) -> T | str:
     older crawler's file.
     """
     if name in os.environ:
-        return os.environ[name]
+        return text_of(os.environ[name])
     return ini_file().get(name.lower()) or settings_of(tweet_ini()).get(name) or default
 
 
@@ -39,14 +52,30 @@ def ini_file() -> dict[str, str]:
     """The section `[chancrawl]` of chancrawl.ini in the working folder, keys in lower case; empty without the file."""
     if not Path("chancrawl.ini").exists():
         return {}
+    parser = _parsed("chancrawl.ini")
+    if "chancrawl" not in parser:
+        raise SystemExit("chancrawl.ini has no section [chancrawl]; write that line above the settings.")
+    return dict(parser["chancrawl"])
+
+
+def _parsed(file: str) -> configparser.ConfigParser:
+    """An ini file, with a byte order mark or without. Exits with a sentence, without a value: it may be a secret."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read_string(Path("chancrawl.ini").read_text(encoding="utf-8"), source="chancrawl.ini")
-        return dict(parser["chancrawl"])
-    except (OSError, UnicodeDecodeError, configparser.Error) as error:
-        raise SystemExit(f"chancrawl.ini cannot be read: {' '.join(str(error).split())}.") from None
-    except KeyError:
-        raise SystemExit("chancrawl.ini has no section [chancrawl]; the settings belong under it.") from None
+        parser.read_string(Path(file).read_text(encoding="utf-8-sig"), source=file)
+    except configparser.MissingSectionHeaderError as error:
+        raise SystemExit(
+            f"{file}, line {error.lineno}: there is no section above it; write [chancrawl] first."
+        ) from None
+    except configparser.Error as error:
+        lines = getattr(error, "errors", None) or [(getattr(error, "lineno", None), "")]
+        where = f", line {lines[0][0]}" if lines[0][0] else ""
+        raise SystemExit(f"{file}{where}: this is no setting ({type(error).__name__}); write NAME = value.") from None
+    except UnicodeDecodeError:
+        raise SystemExit(f"{file} is no text in UTF-8; save it as that.") from None
+    except OSError as error:
+        raise SystemExit(f"{file} cannot be read ({error.strerror}).") from None
+    return parser
 
 
 @functools.cache
@@ -58,13 +87,7 @@ def tweet_ini() -> dict[str, str]:
     """
     if not Path("tweet.ini").exists():
         return {}
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read_string(Path("tweet.ini").read_text(encoding="utf-8-sig"), source="tweet.ini")
-    except (OSError, UnicodeDecodeError, configparser.Error) as error:
-        # Only the kind of a parsing error: its text repeats the line, which may hold a password.
-        why = error.strerror if isinstance(error, OSError) else type(error).__name__
-        raise SystemExit(f"tweet.ini cannot be read ({why}).") from None
+    parser = _parsed("tweet.ini")
     return {key: _unquoted(value) for section in parser.sections() for key, value in parser[section].items()}
 
 
@@ -119,7 +142,10 @@ class Configuration:
             from chancrawl.sandbox.process import start_for
 
             start_for(self.crawler, settings)
-        switch_on_proxies(settings)
+            if proxies(settings):
+                logger.info("The sandbox is not asked by proxy: ROTATING_PROXY_LIST is not used.")
+        else:
+            switch_on_proxies(settings)
 
 
 def check(settings: BaseSettings) -> None:
@@ -133,7 +159,7 @@ def check(settings: BaseSettings) -> None:
         raise UserError(f"{name} is {settings.get(name)!r}; it has to be {kind}, {lowest:g} or more.")
     if settings.get("X_FOLLOW") not in ("number", "name"):
         raise UserError(f"X_FOLLOW is {settings.get('X_FOLLOW')!r}; it has to be number or name.")
-    for name in ("SANDBOX", "SENTIMENT", "X_BILL_INCLUDES"):
+    for name in ("SANDBOX", "SENTIMENT", "X_BILL_INCLUDES", "X_ALLOW_HTTP"):
         value = str(settings.get(name)).lower()
         if value not in ("0", "1", "true", "false", "none", ""):
             raise UserError(f"{name} is {settings.get(name)!r}; it has to be 1 or 0.")
@@ -142,6 +168,11 @@ def check(settings: BaseSettings) -> None:
     _check_database(settings.get("DATABASE_URL") or "")
     for name in ("CHAN_API_URL", "X_API_URL"):
         _check_api(name, settings.get(name) or "")
+    _check_secrecy(settings)
+    umask = str(settings.get("UMASK") or "")
+    if umask and not re.fullmatch("0?[0-7]{3}", umask):
+        raise UserError(f"UMASK is {umask}; it has to be three octal digits, for example 027.")
+    _expand(settings)
     for name in ("CSV_FOLDER", "USER_AGENT"):
         if not settings.get(name):
             raise UserError(f"{name} is empty; leave it out for its default.")
@@ -153,21 +184,82 @@ def check(settings: BaseSettings) -> None:
             raise UserError(f"chancrawl.ini sets {key.upper()}, which is no setting.")
 
 
+WHICH_DATABASE = "which database? Set DATABASE_URL=postgresql://user:password@host:5432/name"
+
+
 def _check_database(url: str) -> None:
-    """UserError for an address that is none. Never with the address: it holds a password."""
-    if not url:
+    """UserError for an address that is none. Never with the address: it holds a password.
+
+    Whatever libpq takes is one: several hosts, parameters, or `host=… dbname=…`.
+    https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING
+    """
+    if not url or _is_database(url):
         return
-    try:
-        parse_dsn(url)
-        address = urlsplit(url)
-        if address.scheme in ("postgresql", "postgres") and address.netloc.count("@") < 2 and address.port != 0:
-            return
-    except (ValueError, psycopg2.Error):
-        pass
     raise UserError(
         "DATABASE_URL is no PostgreSQL address; write postgresql://user:password@host:5432/name, with signs such as "
-        "@ and / in the password as %40 and %2F."
+        "@, / and % in the password as %40, %2F and %25."
     )
+
+
+def _is_database(url: str) -> bool:
+    try:
+        parts = parse_dsn(url)
+    except (ValueError, psycopg2.Error):
+        return False
+    if not url.startswith(("postgresql://", "postgres://")):
+        return "://" not in url
+    # A sign that has a meaning in addresses, unescaped in a password, would make a host, a port or a name of its rest.
+    ports = str(parts.get("port") or "5432").split(",")
+    is_whole = "@" not in f"{parts.get('host', '')}{parts.get('dbname', '')}"
+    return is_whole and all(not port or (port.isdigit() and int(port) > 0) for port in ports)
+
+
+def _check_secrecy(settings: BaseSettings) -> None:
+    """UserError where the tokens of X would go over a network in the clear."""
+    url = settings["X_API_URL"]
+    if urlsplit(url).scheme == "http" and not is_local(url) and not settings.getbool("X_ALLOW_HTTP"):
+        raise UserError(
+            f"X_API_URL is {url}: over http the credentials can be read by everybody on the way. Write https, or set "
+            "X_ALLOW_HTTP=1 for a network that is yours alone."
+        )
+
+
+PATHS = ("CSV_FOLDER", "X_CREDENTIALS", "ROTATING_PROXY_LIST_PATH", "SANDBOX_TRUTH", "LOG_FILE")
+
+
+def _expand(settings: BaseSettings) -> None:
+    """Give ~ in paths its meaning, also where no shell does; and a sandbox a folder of its own."""
+    for name in PATHS:
+        value = settings.get(name)
+        if isinstance(value, str) and value.startswith("~"):
+            settings.set(name, str(Path(value).expanduser()), priority=settings.getpriority(name) or 0)
+    is_default = settings["CSV_FOLDER"] == DEFAULT_FOLDER
+    if settings.getbool("SANDBOX") and is_default and (settings.getpriority("CSV_FOLDER") or 0) <= PROJECT:
+        settings.set("CSV_FOLDER", SANDBOX_FOLDER, priority="project")
+
+
+def check_given(settings: BaseSettings, given: Sequence[str]) -> None:
+    """UserError for a `-s NAME=VALUE` that would do nothing, or would show a secret. `settings` have them already."""
+    project = import_module("chancrawl.settings")
+    known = {name for module in (default_settings, project) for name in dir(module) if name.isupper()}
+    for entry in given:
+        name, _, value = entry.partition("=")
+        name = name.strip()
+        if name not in known:
+            close = difflib.get_close_matches(name.upper().replace("-", "_"), known, 1, 0.8)
+            if close:
+                raise UserError(f"There is no setting {name}; {close[0]} is one.")
+        if name in ("DATABASE_URL", "ROTATING_PROXY_LIST") and "SCRAPY_JOB" in os.environ and _has_password(value):
+            raise UserError(
+                f"{name} has a password, and Scrapyd shows the settings of a job to all who may look: put it into the "
+                "environment of the Scrapyd service or into chancrawl.ini in its folder, not into setting=."
+            )
+        if name == "DATABASE_URL":
+            settings.set(name, text_of(value), priority="cmdline")
+
+
+def _has_password(value: str) -> bool:
+    return bool(re.search(r"://[^/\s]*:[^/\s]*@|password=", value))
 
 
 def _check_budget(value: Any) -> None:
@@ -206,6 +298,7 @@ NUMBERS: dict[str, int | float] = {
     "BATCH_SIZE": 1,
     "SPOOL_MB": 0.0,
     "DISK_PATIENCE": 0.0,
+    "STORE_PATIENCE": 0.0,
     "QUARANTINE_MB": 0.0,
     "CLOCK_TOLERANCE": 1.0,
     "SOURCE_PATIENCE": 1.0,
@@ -236,17 +329,40 @@ def proxies(settings: BaseSettings) -> list[str]:
         raise UserError(f"ROTATING_PROXY_LIST_PATH is {path}, and that file cannot be read: {error}.") from None
     found = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
     for number, proxy in enumerate(found, 1):
-        with contextlib.suppress(ValueError):
-            if urlsplit(add_http_if_no_scheme(proxy)).port:
-                continue
-        raise UserError(f"Proxy {number} of the list has no port; write http://user:password@host:port.")
+        _check_proxy(f"Proxy {number} of the list", proxy)
     return found
+
+
+def _check_proxy(which: str, proxy: str, is_port_needed: bool = True) -> None:
+    """UserError for a proxy that Scrapy cannot use. Never with its address: it may hold a password."""
+    try:
+        address = urlsplit(add_http_if_no_scheme(proxy))
+        scheme, port = address.scheme, address.port
+    except ValueError:
+        scheme, port = "http", None
+    if scheme != "http":
+        raise UserError(
+            f"{which} speaks {scheme if scheme.isalnum() else 'no http'}, and only HTTP proxies can be used; write "
+            "http://user:password@host:port (for SOCKS, put an HTTP proxy such as privoxy in front of it)."
+        )
+    if not port and is_port_needed:
+        raise UserError(f"{which} has no port; write http://user:password@host:port.")
+
+
+def check_environment_proxies(url: str) -> None:
+    """UserError for a proxy of the environment (https_proxy, …) that would be used for an address and cannot be."""
+    scheme = urlsplit(url).scheme
+    proxy = getproxies().get(scheme)
+    if proxy and not is_local(url):
+        _check_proxy(f"The proxy of the environment variable {scheme}_proxy", proxy, is_port_needed=False)
 
 
 def switch_on_proxies(settings: BaseSettings) -> None:
     """Put scrapy-rotating-proxies to work when it is given proxies."""
     found = proxies(settings)
     if not found:
+        for name in ("CHAN_API_URL", "X_API_URL"):
+            check_environment_proxies(settings[name])
         return
     settings.set("ROTATING_PROXY_LIST", found, priority="cmdline")
     settings.set("ROTATING_PROXY_LIST_PATH", None, priority="cmdline")
@@ -255,7 +371,5 @@ def switch_on_proxies(settings: BaseSettings) -> None:
     middlewares["chancrawl.middlewares.BanDetection"] = 620
     settings.set("DOWNLOADER_MIDDLEWARES", middlewares, priority="cmdline")
     # Two requests for each address: one under way, one waiting for its turn.
-    if (settings.getpriority("CONCURRENT_REQUESTS") or 0) <= SETTINGS_PRIORITIES["project"]:
+    if (settings.getpriority("CONCURRENT_REQUESTS") or 0) <= PROJECT:
         settings.set("CONCURRENT_REQUESTS", 2 * len(found), priority="project")
-    for name in ("rotating_proxies.expire", "rotating_proxies.middlewares"):
-        logging.getLogger(name).addFilter(HidePasswords())

@@ -56,6 +56,15 @@ def store_failed(place: str, why: str) -> UserError:
     )
 
 
+def capitalized(place: str) -> str:
+    """A place in words at the start of a sentence.
+
+    >>> capitalized("the database Archive")
+    'The database Archive'
+    """
+    return place[:1].upper() + place[1:]
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, without the hints and positions on its further lines."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

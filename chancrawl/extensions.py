@@ -136,6 +136,7 @@ class Report:
             "clock/not_believed": "answers with a time that cannot be right",
             "quarantine/payloads": "payloads with something unreadable; examples are in CSV_FOLDER/quarantine",
             "quarantine/not_kept": "of them, or rows, could not be kept there",
+            "proxies/refused": "proxies refused us and are not used any more",
             "chan/indexes_failed": "indexes could not be fetched or read",
             "chan/unwatched": "times nobody looked at a board for more than ten minutes; see scrapy coverage",
             "chan/indexes_not_believed": "indexes not believed, with far fewer threads than before",

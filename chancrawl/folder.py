@@ -9,7 +9,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from chancrawl.locking import locked
 class CsvStore:
     """The SQLite ledger of a folder of CSV files: CSV_FOLDER/ledger.sqlite."""
 
+    sql_now = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+    sql_age = "(julianday('now') - julianday({})) * 86400"
+
     def is_outage(self, error: Exception) -> bool:
         return False
 
@@ -31,7 +34,7 @@ class CsvStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.place = f"the folder {folder}"
+        self.place = f"the folder {folder.absolute()}"
         self.connection: Any = None
         self.stems: dict[int, str] = {}
         """The names of the files in twitter/, by account."""
@@ -169,7 +172,7 @@ class CsvStore:
     def rows(self, sql: str, *parameters: Any) -> list[Any]:
         return [] if self.connection is None else self.connection.execute(sql, parameters).fetchall()
 
-    def open_to_read(self) -> None:
+    def open_to_read(self, tables: Sequence[str] = ()) -> None:
         """While a crawl may be writing."""
         file = self.folder / "ledger.sqlite"
         if not file.exists():
@@ -205,7 +208,7 @@ class CsvStore:
         self._locks.clear()
 
 
-LEDGER_VERSION = 3
+LEDGER_VERSION = 4
 LEDGER_COLUMNS = (
     ("posts", "posted_at TEXT"),
     ("runs", "dollars REAL"),
@@ -216,6 +219,11 @@ LEDGER_COLUMNS = (
     ("feeds", "timeline_at TEXT"),
     ("feeds", "bottom_at TEXT"),
     ("tweets", "found_in TEXT"),
+    ("runs", "host TEXT"),
+    ("runs", "pid INTEGER"),
+    ("runs", "folder TEXT"),
+    ("runs", "boards TEXT"),
+    ("runs", "alive_at TEXT"),
 )
 """What tables of earlier versions lack."""
 
@@ -242,7 +250,8 @@ CREATE TABLE IF NOT EXISTS board_polls (board TEXT, polled_at TEXT, {polls}, PRI
     WITHOUT ROWID;
 {files}
 CREATE TABLE IF NOT EXISTS runs (run_id INTEGER PRIMARY KEY, spider TEXT, arguments TEXT, source TEXT,
-    started_at TEXT, finished_at TEXT, finish_reason TEXT, stats TEXT, dollars REAL);
+    started_at TEXT, finished_at TEXT, finish_reason TEXT, stats TEXT, dollars REAL,
+    host TEXT, pid INTEGER, folder TEXT, boards TEXT, alive_at TEXT);
 CREATE TABLE IF NOT EXISTS accounts (id INTEGER PRIMARY KEY, {accounts});
 CREATE TABLE IF NOT EXISTS handles (handle TEXT PRIMARY KEY, {handles}) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS feeds (feed TEXT PRIMARY KEY, {feeds}) WITHOUT ROWID;

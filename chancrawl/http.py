@@ -22,6 +22,15 @@ def header(response: Response, name: str) -> str | None:
     return value.decode("latin-1") if value else None
 
 
+def is_local(url: str) -> bool:
+    """
+    >>> is_local("http://127.0.0.1:8080"), is_local("https://a.4cdn.org")
+    (True, False)
+    """
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 # --- times
 
 

@@ -12,6 +12,7 @@ import functools
 import json
 import logging
 import sqlite3
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,13 +24,17 @@ from typing import Any, ParamSpec, Self, TypeVar
 import psycopg2
 from scrapy import signals
 from scrapy.crawler import Crawler
+from scrapy.utils.asyncio import AsyncioLoopingCall, create_looping_call
+from twisted.internet.task import LoopingCall
 
+from chancrawl import runs
 from chancrawl.changes import Held, Known
-from chancrawl.engine import stopping
-from chancrawl.errors import StoreAway, UserError, first_line, store_failed
+from chancrawl.engine import stays, stopping
+from chancrawl.errors import StoreAway, UserError, capitalized, first_line, store_failed
 from chancrawl.held_back import HeldBack
 from chancrawl.http import http_time
 from chancrawl.items import Board, Deletion, Item, Post, Thread, Validator
+from chancrawl.runs import BEAT
 from chancrawl.stores import moment, store_of
 from chancrawl.verdict import incomplete
 from chancrawl.xledger import XLedger
@@ -66,6 +71,11 @@ class Ledger:
         self._is_there.set()
         self._returning: asyncio.Task[None] | None = None
         self._is_ending = False
+        self._away_since = 0.0
+        self._patience = crawler.settings.getfloat("STORE_PATIENCE")
+        self._boards: tuple[str, ...] = ()  # that this crawl follows
+        self._is_doubled = False  # whether another one does, too
+        self._beating: AsyncioLoopingCall | LoopingCall | None = None
         self.failure: UserError | None = None
         """Why the store cannot be used any more, if it was in reach again and something else was wrong."""
         self.is_full = False
@@ -133,13 +143,14 @@ class Ledger:
     async def wait_for_store(self) -> None:
         """UserError if the crawl ends before the store is back."""
         if not await self.is_back(lambda: stopping(self.crawler)):
+            waited = f" for {self._patience / 60:.0f} minutes (STORE_PATIENCE)" if self.is_patience_over else ""
             raise self.failure or UserError(
-                f"The crawl ended while {self.store.place} was out of reach.", "store_unavailable"
+                f"The crawl ends because {self.store.place} was out of reach{waited}.", "store_unavailable"
             )
 
     async def is_back(self, give_up: Callable[[], bool]) -> bool:
         """Wait for the store; whether it is back before somebody gives it up."""
-        while self.is_away and self.failure is None and not give_up():
+        while self.is_away and self.failure is None and not give_up() and not self.is_patience_over:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._is_there.wait(), 0.2)
         return not self.is_away
@@ -150,12 +161,13 @@ class Ledger:
         if isinstance(error.__context__, psycopg2.Error):  # the end of the transaction has hidden the reason
             error = error.__context__
         self._is_there.clear()
+        self._away_since = time.monotonic()
         if self.is_ending:
             return
         place = self.store.place
         logger.warning(
             "%s is out of reach (%s). The crawl goes on: what it fetches waits in %s until the database is back.",
-            place[0].upper() + place[1:], first_line(error), Path(self.crawler.settings["CSV_FOLDER"]) / "spool",
+            capitalized(place), first_line(error), Path(self.crawler.settings["CSV_FOLDER"]) / "spool",
         )  # fmt: skip
         self.crawler.stats.inc_value("store/outages")
         self._returning = asyncio.ensure_future(self._return())
@@ -198,18 +210,56 @@ class Ledger:
 
     def came_back(self, written: str = "") -> None:
         """The store is in reach, and all that waited for it is written."""
-        logger.info("%s is back%s.", self.store.place[0].upper() + self.store.place[1:], written)
+        logger.info("%s is back%s.", capitalized(self.store.place), written)
         self._is_there.set()
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
+    @property
+    def is_patience_over(self) -> bool:
+        """Whether a crawl without `follow` has waited for the store for STORE_PATIENCE seconds."""
+        return self.is_away and not stays(self.crawler) and time.monotonic() - self._away_since > self._patience
+
     async def open(self) -> None:
         await self._in_thread(self.store.open)
+        logger.info("Storing in %s%s.", self.store.place, "" if self.crawler.settings.get("DATABASE_URL") else
+                    ", as CSV files: DATABASE_URL is not set")  # fmt: skip
+        self._beating = create_looping_call(self._beat)
+        self._beating.start(BEAT, now=False)
+
+    async def _beat(self) -> None:
+        """Give a sign of life, and say so if another crawl follows the same boards."""
+        if self.run_id is None or self.is_away:
+            return
+        try:
+            others = await self.attempt(self._beat_now, self.run_id)
+        except (StoreAway, UserError):  # whoever writes next meets it, too
+            return
+        if others and not self._is_doubled:
+            logger.warning("%s follows the same boards: one of the two is enough, stop the other.", others[0])
+        self._is_doubled = bool(others)
+
+    def _beat_now(self, run_id: int) -> list[runs.Run]:
+        runs.beat(self.store, run_id, self.crawler.stats.get_stats())
+        return runs.others(self.store, run_id, self._boards) if self._boards else []
+
+    async def follow(self, boards: Collection[str]) -> list[runs.Run]:
+        """Note that this crawl follows boards; if other crawls follow one of them, these, and nothing is noted."""
+        others = await self.call(self._claim, boards)
+        self._boards = () if others else tuple(boards)
+        return others
+
+    def _claim(self, boards: Collection[str]) -> list[runs.Run]:
+        self.prepare()
+        assert self.run_id is not None
+        return runs.claim(self.store, self.run_id, boards)
 
     async def spider_closed(self, reason: str) -> None:
         self.is_following = False
         self._is_ending = True
+        if self._beating is not None and self._beating.running:
+            self._beating.stop()
         try:
             for write in self.before_closing:
                 await write()
@@ -226,9 +276,8 @@ class Ledger:
             spider = self.crawler.spider
             assert spider is not None
             arguments, source = getattr(spider, "arguments", {}), getattr(spider, "source", "")
-            run = (spider.name, json.dumps(arguments), source, self.started_at.isoformat())
-            sql = "INSERT INTO runs (spider, arguments, source, started_at) VALUES (?, ?, ?, ?) RETURNING run_id"
-            self.run_id = self.store.rows(sql, *run)[0][0]
+            folder = str(Path(self.crawler.settings["CSV_FOLDER"]).absolute())
+            self.run_id = runs.begin(self.store, spider.name, arguments, source, self.started_at, folder)
 
     def _end_run(self, reason: str) -> None:
         if self.run_id is None:

@@ -13,7 +13,7 @@ except ImportError:  # Windows
 
 def locked(file: Path) -> int | None:
     """The descriptor of a file that is locked now, to be closed; None if another process has it."""
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT)
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         if fcntl:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -38,9 +38,11 @@ from chancrawl.items import (
     columns,
     latest,
 )
+from chancrawl.migrations import SETTINGS
 from chancrawl.staging import Rows, rows_of, stage
 
-BEGIN = """
+BEGIN = f"""
+{SETTINGS}
 SET LOCAL statement_timeout = '5min';
 SELECT pg_advisory_xact_lock(hashtext('chancrawl write'))
 """

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
+from urllib.parse import urlsplit
 
 from rotating_proxies.middlewares import BanDetectionMiddleware, RotatingProxyMiddleware
 from scrapy import Request, Spider
 from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
+from scrapy.downloadermiddlewares.httpproxy import HttpProxyMiddleware
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from scrapy.utils.httpobj import urlparse_cached
 
 from chancrawl.engine import end, stays, stopping
 from chancrawl.errors import UserError
-from chancrawl.http import refusal_of
+from chancrawl.http import is_local, refusal_of
 
 logger = logging.getLogger(__name__)
 
@@ -166,8 +167,24 @@ def _retry_after(response: Response) -> float:
 # --- proxies: https://github.com/TeamHG-Memex/scrapy-rotating-proxies
 
 
+class HttpProxy(HttpProxyMiddleware):
+    """Scrapy's own; but this machine is not asked by the environment's proxy (http_proxy), whose own network is another
+    one."""
+
+    def process_request(self, request: Request) -> None:  # type: ignore[override]
+        if "proxy" in request.meta or not is_local(request.url):
+            super().process_request(request)
+
+
 class RotatingProxies(RotatingProxyMiddleware):  # type: ignore[misc]
-    """A random living proxy for each request. The delay holds for each proxy host, which is taken for one address."""
+    """A random living proxy for each request. The delay holds for each proxy host, which is taken for one address.
+
+    A proxy that does not let us in (407) is not used any more: no waiting changes its password.
+    """
+
+    def __init__(self, *arguments: Any, crawler: Crawler, **more: Any) -> None:
+        super().__init__(*arguments, crawler=crawler, **more)
+        self.crawler = crawler
 
     def process_request(self, request: Request, spider: Spider | None = None) -> None:
         super().process_request(request, spider)
@@ -175,12 +192,40 @@ class RotatingProxies(RotatingProxyMiddleware):  # type: ignore[misc]
     def process_response(
         self, request: Request, response: Response, spider: Spider | None = None
     ) -> Request | Response:
+        if response.status == 407 and self._retire(request):
+            return self._retry(request, spider) or response
         result: Request | Response = super().process_response(request, response, spider)
         return result
 
     def process_exception(self, request: Request, exception: Exception, spider: Spider | None = None) -> Request | None:
-        result: Request | None = super().process_exception(request, exception, spider)
+        result: Request | None
+        if "'status': 407" in str(exception) and self._retire(request):  # a TunnelError
+            result = self._retry(request, spider)
+        else:
+            result = super().process_exception(request, exception, spider)
         return result
+
+    def _retire(self, request: Request) -> bool:
+        """Take the proxy of a request out for good; whether another one is left."""
+        proxy = self.proxies.get_proxy(request.meta.get("proxy"))
+        if proxy is not None:
+            address = urlsplit(proxy)
+            place = f"{address.hostname}:{address.port}"
+            self.proxies.proxies.pop(proxy)
+            for listed in (self.proxies.unchecked, self.proxies.good, self.proxies.dead):
+                listed.discard(proxy)
+            for key in [key for key, url in self.proxies.proxies_by_hostport.items() if url == proxy]:
+                del self.proxies.proxies_by_hostport[key]
+            self.stats.inc_value("proxies/refused")
+            logger.warning(
+                "The proxy %s refuses us (407: its user or password is wrong); it is not used any more.", place
+            )
+        if not self.proxies.proxies:
+            end(self.crawler, UserError(
+                "No proxy is left, because all refuse us (407): mend their users and passwords in the list of proxies.",
+                reason="refused",
+            ))  # fmt: skip
+        return bool(self.proxies.proxies)
 
 
 class BanDetection(BanDetectionMiddleware):  # type: ignore[misc]
@@ -202,15 +247,3 @@ class BanPolicy:
 
     def exception_is_ban(self, request: Request, exception: Exception) -> bool:
         return not isinstance(exception, IgnoreRequest)
-
-
-class HidePasswords(logging.Filter):
-    """Takes the passwords of proxies out of log records: http://user:password@host becomes http://***@host."""
-
-    _userinfo = re.compile(r"//[^/\s@]+@")
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        if "@" in message:
-            record.msg, record.args = self._userinfo.sub("//***@", message), ()
-        return True

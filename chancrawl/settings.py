@@ -8,7 +8,7 @@ https://docs.scrapy.org/en/latest/topics/settings.html lists Scrapy's own.
 from importlib.metadata import version
 from typing import Any
 
-from chancrawl.configuration import configured
+from chancrawl.configuration import DEFAULT_FOLDER, configured
 
 # --- the project
 
@@ -47,6 +47,9 @@ X_TREND_WINDOW = configured("X_TREND_WINDOW", 900)  # seconds within which a pla
 # How far, in seconds, a source's clock may be from ours: a Date header that differs by more is not believed.
 CLOCK_TOLERANCE = configured("CLOCK_TOLERANCE", 86_400)
 
+# 1: send tokens to an X_API_URL that is neither https nor this machine
+X_ALLOW_HTTP = configured("X_ALLOW_HTTP", False)
+
 # --- what to add
 
 SENTIMENT = configured("SENTIMENT", False)  # 1: the polarity of English posts, in `tweets.sentiment`
@@ -56,7 +59,7 @@ SENTIMENT = configured("SENTIMENT", False)  # 1: the polarity of English posts, 
 # postgresql://user:password@host:5432/name. Not set: CSV files.
 DATABASE_URL = configured("DATABASE_URL", None)
 # The CSV files and their ledger; with either store the quarantine of payloads that could not be read.
-CSV_FOLDER = configured("CSV_FOLDER", "data")
+CSV_FOLDER = configured("CSV_FOLDER", DEFAULT_FOLDER)  # with SANDBOX=1: sandbox-data
 # A batch is written when it has so many rows, or when its oldest row has waited so many seconds.
 BATCH_SIZE = configured("BATCH_SIZE", 2000)
 BATCH_SECONDS = configured("BATCH_SECONDS", 5)
@@ -67,6 +70,11 @@ SPOOL_MB = configured("SPOOL_MB", 1000)
 QUARANTINE_MB = configured("QUARANTINE_MB", 100)
 # For so many seconds a crawl into CSV files waits for space on a full disk, then it ends; with follow it waits on.
 DISK_PATIENCE = configured("DISK_PATIENCE", 60)
+# So many seconds a crawl without `follow` waits for a database that is out of reach, then it ends; with follow it waits
+# on.
+STORE_PATIENCE = configured("STORE_PATIENCE", 3600)
+# The permissions that new files and folders do not get: 027 lets the group read. Not set: 077, for the owner alone.
+UMASK = configured("UMASK", "")
 
 # --- the sandbox: a local 4chan, for trying things out
 
@@ -125,6 +133,8 @@ DOWNLOADER_MIDDLEWARES = {
     "chancrawl.rotation.RotatingCredentials": 650,  # signs last; a refusal of a credential is none of the address
     "chancrawl.middlewares.Unpacking": 660,  # the three above read the words of a refusal
     "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,
+    "chancrawl.middlewares.HttpProxy": 750,
+    "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware": None,  # ours is the same, but for this machine
     "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
     "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
 }

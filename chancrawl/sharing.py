@@ -94,7 +94,7 @@ class Sharing:
         self.ledger = ledger
         self.pool = pool
         url = ledger.crawler.settings.get("DATABASE_URL")
-        self.store = PostgresStore(url, autocommit=True) if url else None
+        self.store = PostgresStore(url) if url else None
         self._shared: dict[tuple[str, str], tuple[int | None, float | None]] = {}  # calls left and reset, as last read
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sharing")
         self._unwritten: dict[date, Reads] = {}  # while there is no ledger yet

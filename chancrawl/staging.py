@@ -53,11 +53,11 @@ def stage(cursor: Any, table: str, names: Sequence[str], rows: Rows, like: str =
     """Put rows into `staged_TABLE` and nothing else.
 
     It has our columns `names` of TABLE (or `like`, as CREATE TABLE has them) without any constraint: what else the
-    owner of the database has added to TABLE is none of our business. It empties itself with the transaction.
+    owner of the database has added to TABLE is none of our business. It ends with the transaction.
     """
-    columns = f"({like}) ON COMMIT DELETE ROWS"
+    columns = f"({like}) ON COMMIT DROP"
     if not like:
-        columns = f"ON COMMIT DELETE ROWS AS SELECT {', '.join(names)} FROM {table} WITH NO DATA"
+        columns = f"ON COMMIT DROP AS SELECT {', '.join(names)} FROM {table} WITH NO DATA"
     cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS staged_{table} {columns}; DELETE FROM staged_{table}")
     text = io.BytesIO("\n".join(rows.lines).encode())
     cursor.copy_expert(f"COPY staged_{table} ({', '.join(rows.names)}) FROM STDIN", text, 1 << 20)

@@ -81,7 +81,7 @@ class PostgresPipeline(BatchingPipeline):
             await asyncio.to_thread(spool.close)
 
     def _is_given_up(self) -> bool:
-        return "failure" in self.stats.get_stats() or not self.crawler.crawling
+        return "failure" in self.stats.get_stats() or not self.crawler.crawling or self.ledger.is_patience_over
 
     # --- batches
 

@@ -12,7 +12,8 @@ import scrapy
 from chancrawl import fourchan
 from chancrawl.arguments import board_names, number, reject_unknown, thread_numbers, yes_or_no
 from chancrawl.client import ChanClient, Reading, Unavailable, refuse_mixed_sources, source_of
-from chancrawl.errors import UserError
+from chancrawl.engine import sleep, stopping
+from chancrawl.errors import UserError, capitalized
 from chancrawl.items import Board, Item, Validator
 from chancrawl.ledger import Ledger
 from chancrawl.passing import is_plausible
@@ -21,6 +22,10 @@ from spiders.following import Following
 from spiders.one_pass import OnePass
 
 logger = logging.getLogger(__name__)
+
+
+STAND_BY = 10.0
+"""Seconds between two looks at whether another crawl still follows a board."""
 
 
 class ChanSpider(scrapy.Spider):
@@ -91,6 +96,7 @@ class ChanSpider(scrapy.Spider):
             one_pass = OnePass(self.client, self.with_archive, self.only_threads, self.sample)
             if self.follow and not self.only_threads:
                 stats.inc_value("chan/boards", len(boards))
+                await self._stand_by([board.board for board in boards])
                 async for request in Following(self.client, boards, self.with_archive).requests():
                     yield request
                 return
@@ -101,6 +107,20 @@ class ChanSpider(scrapy.Spider):
                     yield request_or_item
         except UserError as error:
             raise error.tell(self.crawler) from None
+
+    async def _stand_by(self, boards: list[str]) -> None:
+        """Wait while another crawl follows one of the boards into this store; then they are this crawl's."""
+        is_logged = False
+        while (others := await self.ledger.follow(boards)) and not stopping(self.crawler):
+            if not is_logged:
+                is_logged = True
+                both = ", ".join(f"/{board}/" for board in boards if board in others[0].boards)
+                logger.warning(
+                    "%s follows %s into this store already; this crawl stands by, and begins when that one has ended. "
+                    "Ctrl-C ends it.",
+                    capitalized(str(others[0])), both,
+                )  # fmt: skip
+            await sleep(self.crawler, STAND_BY)
 
     async def _read_boards(self) -> Reading:
         try:

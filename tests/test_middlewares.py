@@ -9,7 +9,8 @@ from scrapy import Request
 from scrapy.http import Response
 
 from chancrawl.http import refusal_of
-from chancrawl.middlewares import Egress, HidePasswords
+from chancrawl.middlewares import Egress
+from chancrawl.surroundings import CleanRecord
 
 CHAN = Request("http://a.example/po/threads.json")
 X = Request("http://a.example/2/tweets", meta={"x_endpoint": "search"})
@@ -115,8 +116,5 @@ def test_never_longer_than_the_longest_and_never_negative(events: list[tuple[int
 
 
 def test_passwords_of_proxies_are_hidden() -> None:
-    record = logging.LogRecord(
-        "x", logging.DEBUG, "f", 1, "Proxy <%s> is DEAD", ("http://me:s3cret@h.example:1",), None
-    )
-    assert HidePasswords().filter(record)
+    record = CleanRecord("x", logging.DEBUG, "f", 1, "Proxy <%s> is DEAD", ("http://me:s3cret@h.example:1",), None)
     assert record.getMessage() == "Proxy <http://***@h.example:1> is DEAD"

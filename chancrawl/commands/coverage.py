@@ -5,23 +5,20 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import psycopg2
-from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 from scrapy.utils.conf import arglist_to_dict
 
 from chancrawl.arguments import board_names, moment_of
-from chancrawl.configuration import check
+from chancrawl.command import StoreCommand
 from chancrawl.coverage import Coverage, HeldPost, Hour, Look, account, between
 from chancrawl.database import PostgresStore
-from chancrawl.errors import UserError, first_line
+from chancrawl.errors import UserError, capitalized
 from chancrawl.folder import CsvStore
 from chancrawl.handles import handles_of
 from chancrawl.items import Gap
@@ -32,6 +29,9 @@ POSTS = "SELECT no, posted_at, first_seen_at, deleted_at FROM posts WHERE board 
 LOOKS = "SELECT polled_at, newest_no, longest_gap FROM board_polls WHERE board = ? ORDER BY polled_at"
 FEEDS = "SELECT feed, complete_since, visited_at, posts FROM feeds {} ORDER BY feed"
 GAPS = "SELECT before_id, after_id, starts_at, ends_at, reason, found_at FROM gaps WHERE feed = ? ORDER BY before_id"
+TABLES = ("threads", "posts", "board_polls", "feeds", "gaps", "accounts", "handles")
+"""Those that are read."""
+
 COLUMNS = "board hour issued held deleted missing intervals median_seconds p95_seconds unwatched_seconds".split()
 FEED_COLUMNS = "feed account complete_since read_at posts gaps".split()
 
@@ -48,9 +48,8 @@ class FeedCoverage:
     gaps: list[Gap] = field(default_factory=list)
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
+class Command(StoreCommand):
+    failure = "The store cannot be read"
 
     def syntax(self) -> str:
         return "[-a board=po,g] [-a handles=nasa] [-a since=2026-01-01] [-a until=2026-02-01] [--format text|csv|json]"
@@ -70,30 +69,18 @@ class Command(ScrapyCommand):
         )
         parser.add_argument("--format", choices=("text", "csv", "json"), default="text", help="default text")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None
         store = store_of(self.settings)
         try:
-            check(self.settings)
             wanted = Wanted.of(args, opts)
-            store.open_to_read()
+            store.open_to_read(TABLES)
             boards = wanted.boards_in(store) if wanted.boards is not None else []
             print_as = {"text": print_text, "csv": print_csv, "json": print_json}[opts.format]
             print_as(
                 ((board, between(coverage_of(store, board), wanted.since, wanted.until)) for board in boards),
                 feeds_of(store, wanted) if wanted.handles is not None else (),
             )
-        except BrokenPipeError:
-            sys.stderr.close()  # `scrapy coverage | head`
-        except OSError as error:
-            print(f"The report could not be written: {error.strerror}.", file=sys.stderr)
-            self.exitcode = 1
-        except (psycopg2.Error, sqlite3.Error) as error:
-            print(f"{store.place[0].upper() + store.place[1:]} cannot be read: {first_line(error)}.", file=sys.stderr)
-            self.exitcode = 1
-        except UserError as error:
-            print(error, file=sys.stderr)
-            self.exitcode = 1
         finally:
             store.close()
 
@@ -132,7 +119,7 @@ class Wanted:
         held = [board for (board,) in store.stream("SELECT DISTINCT board FROM threads ORDER BY board")]
         for board in self.boards or ():
             if board not in held:
-                raise UserError(f"{store.place[0].upper() + store.place[1:]} holds nothing of /{board}/.")
+                raise UserError(f"{capitalized(store.place)} holds nothing of /{board}/.")
         return self.boards or held
 
 
@@ -155,7 +142,7 @@ def feeds_of(store: PostgresStore | CsvStore, wanted: Wanted) -> Iterator[FeedCo
         number = handle.removeprefix("id:") if handle.startswith("id:") else _account_of(store, handle)
         rows = list(store.stream(FEEDS.format("WHERE feed = ?"), f"timeline:{number}"))
         if not rows:
-            raise UserError(f"{store.place[0].upper() + store.place[1:]} holds nothing of @{handle}.")
+            raise UserError(f"{capitalized(store.place)} holds nothing of @{handle}.")
         yield _feed(store, wanted, *rows[0])
 
 

@@ -14,10 +14,15 @@ from scrapy.commands import crawl
 from scrapy.crawler import Crawler
 from scrapy.exceptions import UsageError
 
+from chancrawl.command import begin
 from chancrawl.errors import UserError
+from chancrawl.surroundings import stop_when_hung_up
 from chancrawl.verdict import incomplete
 
 logger = logging.getLogger(__name__)
+
+USED_UP = ("budget_spent", "credentials_exhausted")
+"""Ends with exit code 3: to start again at once comes to the same end."""
 
 GOOD_ENDS = ("finished", "shutdown", "closespider_")
 
@@ -39,6 +44,7 @@ class Command(crawl.Command):
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         super().process_options(args, opts)
         assert self.settings is not None
+        begin(self.settings, opts.set)
         level = str(self.settings["LOG_LEVEL"]).upper()
         if level not in LEVELS:
             raise UsageError(f"LOG_LEVEL is {level}; it has to be one of {', '.join(LEVELS)}")
@@ -61,9 +67,12 @@ class Command(crawl.Command):
             spiders = ", ".join(sorted(self.crawler_process.spider_loader.list()))
             raise UsageError(f"there is no spider {args[0]}; there are {spiders}") from None
         be_quick()
+        stop_when_hung_up()
         task = cast("asyncio.Task[None]", self.crawler_process.crawl(crawler, **opts.spargs))
         self.crawler_process.start()
-        self.exitcode = 0 if self._ended_well(crawler, task) else 1
+        if not self._ended_well(crawler, task):
+            used_up = crawler.stats is not None and crawler.stats.get_value("finish_reason") in USED_UP
+            self.exitcode = 3 if used_up else 1
 
     def _ended_well(self, crawler: Crawler, task: asyncio.Task[None]) -> bool:
         """Whether the crawl did its work, or was stopped by a person, and has stored everything."""

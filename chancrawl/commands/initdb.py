@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
-import psycopg2
 from psycopg2.extras import RealDictCursor
-from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from chancrawl import legacy, migrations, staging
-from chancrawl.configuration import check
+from chancrawl.command import StoreCommand
+from chancrawl.configuration import WHICH_DATABASE
 from chancrawl.database import LEGACY_TABLE, PostgresStore
-from chancrawl.errors import UserError, first_line
+from chancrawl.errors import UserError
 from chancrawl.items import Tweet, columns
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
+class Command(StoreCommand):
+    failure = "The tables could not be created"
 
     def short_desc(self) -> str:
         return "Create the tables of DATABASE_URL, or bring them up to date"
@@ -33,28 +30,21 @@ class Command(ScrapyCommand):
             help=f"take the rows of the older crawler's table {LEGACY_TABLE} into tweets, and keep it, renamed",
         )
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None
         if args:
             raise UsageError("initdb takes no arguments")
         url = self.settings.get("DATABASE_URL")
         if not url:
-            raise UsageError("which database? Set DATABASE_URL=postgresql://user:password@host:5432/name")
+            raise UsageError(WHICH_DATABASE)
         store = PostgresStore(url)
         try:
-            check(self.settings)
-            store.open()
+            store.open_to_create()
             if opts.import_legacy:
                 print(import_legacy(store))
             else:
                 store.apply_schema(again=True)
             print(f"The tables of chancrawl are in {store.place}.")
-        except psycopg2.Error as error:
-            print(f"The tables could not be created: {first_line(error)}.", file=sys.stderr)
-            self.exitcode = 1
-        except UserError as error:
-            print(error, file=sys.stderr)
-            self.exitcode = 1
         finally:
             store.close()
 
@@ -73,24 +63,23 @@ def import_legacy(store: PostgresStore) -> str:
 
     Posts that `tweets` holds already stay as they are. The older table is kept. Returns a sentence for the user.
     """
-    with store.connection as connection:
-        if not store.legacy_table():
+    with store.transaction() as cursor:
+        if not store.legacy_table(cursor):
             raise UserError(f"There is no table {LEGACY_TABLE} in {store.place} to be taken over.")
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT * FROM {LEGACY_TABLE} LIMIT 0")
-            names = [column.name for column in cursor.description]
-            missing = [name for name in ("id", "text") if name not in names]
-            if missing:
-                raise UserError(f"The table {LEGACY_TABLE} has no column {missing[0]}: it is not the older crawler's.")
-            kept = _free_name(cursor)
-            cursor.execute(f"ALTER TABLE {LEGACY_TABLE} RENAME TO {kept}")
-            migrations.bring_up_to_date(cursor)
-            cursor.execute("SELECT count(*) FROM tweets")
-            (before,) = cursor.fetchone()
-            read = _take_over(connection, cursor, kept)
-            cursor.execute(NOTE_SOURCE)
-            cursor.execute("SELECT count(*) FROM tweets")
-            taken = cursor.fetchone()[0] - before
+        cursor.execute(f"SELECT * FROM {LEGACY_TABLE} LIMIT 0")
+        names = [column.name for column in cursor.description]
+        missing = [name for name in ("id", "text") if name not in names]
+        if missing:
+            raise UserError(f"The table {LEGACY_TABLE} has no column {missing[0]}: it is not the older crawler's.")
+        kept = _free_name(cursor)
+        cursor.execute(f"ALTER TABLE {LEGACY_TABLE} RENAME TO {kept}")
+        migrations.bring_up_to_date(cursor)
+        cursor.execute("SELECT count(*) FROM tweets")
+        (before,) = cursor.fetchone()
+        read = _take_over(store.connection, cursor, kept)
+        cursor.execute(NOTE_SOURCE)
+        cursor.execute("SELECT count(*) FROM tweets")
+        taken = cursor.fetchone()[0] - before
     rest = read - taken
     left_out = f"; {rest:,} rows more were of posts that are there already, or had no id" if rest else ""
     return f"{taken:,} posts were taken over{left_out}. The older table is kept as {kept}."

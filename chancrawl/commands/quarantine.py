@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import sqlite3
-import sys
 from collections import Counter
 from pathlib import Path
 
-import psycopg2
-from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from chancrawl import fourchan, merging, tweets
-from chancrawl.configuration import check
+from chancrawl.command import StoreCommand
 from chancrawl.database import PostgresStore
-from chancrawl.errors import UserError, counted, first_line
+from chancrawl.errors import counted
 from chancrawl.folder import CsvStore
 from chancrawl.http import visible
 from chancrawl.items import Item, Post, Tweet
@@ -27,9 +23,8 @@ from pipelines import csv as csv_pipeline
 AT_ONCE = 500
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
+class Command(StoreCommand):
+    failure = "The rows cannot be stored"
 
     def syntax(self) -> str:
         return "[take-in]"
@@ -41,26 +36,15 @@ class Command(ScrapyCommand):
         super().add_options(parser)
         parser.add_argument("--format", choices=("text", "json"), default="text", help="default text")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None
         if args not in ([], ["take-in"]):
             raise UsageError("quarantine takes no arguments, or take-in")
         folder = Path(self.settings["CSV_FOLDER"]) / "quarantine"
-        try:
-            check(self.settings)
-            if args:
-                self._take_in(folder)
-            else:
-                show(folder, opts.format)
-        except (psycopg2.Error, sqlite3.Error) as error:
-            print(f"The rows cannot be stored: {first_line(error)}.", file=sys.stderr)
-            self.exitcode = 1
-        except OSError as error:
-            print(f"{error.filename or folder} cannot be used: {error.strerror}.", file=sys.stderr)
-            self.exitcode = 1
-        except UserError as error:
-            print(error, file=sys.stderr)
-            self.exitcode = 1
+        if args:
+            self._take_in(folder)
+        else:
+            show(folder, opts.format)
 
     def _take_in(self, folder: Path) -> None:
         assert self.settings is not None

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-import psycopg2
-from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
 from chancrawl import merging
-from chancrawl.configuration import check
+from chancrawl.command import StoreCommand
+from chancrawl.configuration import WHICH_DATABASE
 from chancrawl.database import PostgresStore
-from chancrawl.errors import UserError, first_line
 from chancrawl.held_back import HeldBack
 from chancrawl.quarantine import keep_row
 from chancrawl.spool import Spool, apply_oldest, in_words, spools
 
 
-class Command(ScrapyCommand):
-    requires_project = True
-    requires_crawler_process = False
+class Command(StoreCommand):
+    failure = "The database of DATABASE_URL cannot be written to"
 
     def syntax(self) -> str:
         return "[drain]"
@@ -29,39 +25,25 @@ class Command(ScrapyCommand):
     def short_desc(self) -> str:
         return "Show what waits on disk for the database, or write it"
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None
         if args not in ([], ["drain"]):
             raise UsageError("spool takes no arguments, or drain")
         folder = Path(self.settings["CSV_FOLDER"])
-        try:
-            check(self.settings)
-            waiting = list(spools(folder / "spool"))
-            if args:
-                self._drain(waiting, folder / "quarantine")
-            else:
-                for spool in waiting:
-                    print(described(spool))
-                if not waiting:
-                    print(f"Nothing waits in {folder / 'spool'}.")
-        except merging.RejectsAll as error:
-            print(f"The database rejects every row ({error}); mend its tables, and try again.", file=sys.stderr)
-            self.exitcode = 1
-        except psycopg2.Error as error:
-            print(f"The database of DATABASE_URL cannot be written to: {first_line(error)}.", file=sys.stderr)
-            self.exitcode = 1
-        except OSError as error:
-            print(f"{error.filename or folder} cannot be used: {error.strerror}.", file=sys.stderr)
-            self.exitcode = 1
-        except UserError as error:
-            print(error, file=sys.stderr)
-            self.exitcode = 1
+        waiting = list(spools(folder / "spool"))
+        if args:
+            self._drain(waiting, folder / "quarantine")
+            return
+        for spool in waiting:
+            print(described(spool))
+        if not waiting:
+            print(f"Nothing waits in {folder / 'spool'}.")
 
     def _drain(self, waiting: list[Spool], quarantine: Path) -> None:
         assert self.settings is not None
         url = self.settings.get("DATABASE_URL")
         if not url:
-            raise UsageError("which database? Set DATABASE_URL=postgresql://user:password@host:5432/name")
+            raise UsageError(WHICH_DATABASE)
         store = PostgresStore(url)
         written = rejected = 0
         held_back, streaks = HeldBack(), merging.Streaks()

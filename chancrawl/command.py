@@ -1,0 +1,67 @@
+"""What the commands have in common: what they begin with, and a mistake of the user is one sentence and exit code 1."""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+import sys
+
+import psycopg2
+from scrapy.commands import ScrapyCommand
+from scrapy.settings import BaseSettings
+
+from chancrawl import merging
+from chancrawl.configuration import check, check_given
+from chancrawl.errors import UserError, first_line
+from chancrawl.surroundings import clean_log, keep_private, plain_streams
+
+
+def begin(settings: BaseSettings, given: list[str]) -> None:
+    """What every command does first; `given` are its `-s`. Exits with one sentence for a wrong setting."""
+    plain_streams()
+    clean_log()
+    try:
+        check_given(settings, given)
+        check(settings)
+    except UserError as error:
+        raise SystemExit(str(error)) from None
+    keep_private(settings["UMASK"])
+
+
+class StoreCommand(ScrapyCommand):
+    """Base of the commands that use a store without a crawl: a command gives `work`."""
+
+    requires_project = True
+    requires_crawler_process = False
+
+    failure = "The store cannot be used"
+    """How the sentence begins that tells of an error of the store."""
+
+    def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
+        super().process_options(args, opts)
+        assert self.settings is not None
+        begin(self.settings, opts.set)
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        try:
+            self.work(args, opts)
+            sys.stdout.flush()
+            return
+        except BrokenPipeError:
+            sys.stderr.close()  # `scrapy coverage | head`
+            return
+        except KeyboardInterrupt:
+            print("Stopped.", file=sys.stderr)
+        except UserError as error:
+            print(error, file=sys.stderr)
+        except merging.RejectsAll as error:
+            print(f"The database rejects every row ({error}); mend its tables, and try again.", file=sys.stderr)
+        except (psycopg2.Error, sqlite3.Error) as error:
+            print(f"{self.failure}: {first_line(error)}.", file=sys.stderr)
+        except OSError as error:
+            print(f"{error.filename or 'A file or the output'} cannot be used: {error.strerror}.", file=sys.stderr)
+        self.exitcode = 1
+
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
+        """What the command is for. UserError, and errors of the store and of files, are said in a sentence."""
+        raise NotImplementedError

@@ -1,0 +1,166 @@
+"""`scrapy status`: which crawls are alive, how well their boards are followed, and how the last crawls ended."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from scrapy.exceptions import UsageError
+
+from chancrawl import runs
+from chancrawl.command import StoreCommand
+from chancrawl.coverage import Hour
+from chancrawl.http import visible
+from chancrawl.runs import Run, Store
+from chancrawl.stores import moment, store_of
+
+TABLES = ("runs", "posts", "board_polls", "feeds")
+"""Those that are read."""
+
+NEWEST = "SELECT posted_at, first_seen_at FROM posts WHERE board = ? ORDER BY no DESC LIMIT 10000"
+LAST_READ = "SELECT max(polled_at) FROM board_polls WHERE board = ?"
+ENDS = (
+    "SELECT spider, arguments, max(finished_at), max(CASE WHEN finish_reason IN ('finished', 'shutdown') "
+    "THEN finished_at END) FROM (SELECT spider, CAST(arguments AS text) AS arguments, finished_at, finish_reason "
+    "FROM runs WHERE finished_at IS NOT NULL AND spider <> 'initdb' ORDER BY run_id DESC LIMIT 1000) AS ended "
+    "GROUP BY spider, arguments ORDER BY 3 DESC"
+)
+REASON = "SELECT finish_reason FROM runs WHERE spider = ? AND CAST(arguments AS text) = ? AND finished_at = ?"
+HOUR = timedelta(hours=1)
+
+
+@dataclass(slots=True)
+class FollowedBoard:
+    """How well a board is followed: posts of its last hour, seconds until they were seen, and when it was read last."""
+
+    board: str
+    posts_an_hour: int
+    median_seconds: float | None
+    read_at: datetime | None
+
+
+@dataclass(slots=True)
+class Ended:
+    """How crawls with the same arguments ended: the last of them, and the last that did its work."""
+
+    spider: str
+    arguments: dict[str, str]
+    finished_at: datetime
+    reason: str
+    succeeded_at: datetime | None
+
+
+class Command(StoreCommand):
+    failure = "The store cannot be read"
+
+    def syntax(self) -> str:
+        return "[--format text|json]"
+
+    def short_desc(self) -> str:
+        return "List the crawls that are alive, and how the last ones ended"
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        parser.add_argument("--format", choices=("text", "json"), default="text", help="default text")
+
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
+        assert self.settings is not None
+        if args:
+            raise UsageError("status takes no arguments")
+        store = store_of(self.settings)
+        try:
+            store.open_to_read(TABLES)
+            alive = [(run, [followed(store, board) for board in run.boards]) for run in runs.alive(store)]
+            (print_json if opts.format == "json" else print_text)(alive, ended(store))
+        finally:
+            store.close()
+
+
+def followed(store: Store, board: str) -> FollowedBoard:
+    rows = [(moment(posted), moment(seen)) for posted, seen in store.rows(NEWEST, board)]
+    times = [(posted, seen) for posted, seen in rows if posted and seen]
+    newest = max((seen for _, seen in times), default=None)
+    hour = Hour(newest or datetime.now(UTC))
+    for posted, seen in times:
+        if newest is not None and posted > newest - HOUR:
+            hour.held += 1
+            hour.delays[max(round((seen - posted).total_seconds()), 0)] += 1
+    return FollowedBoard(board, hour.held, hour.delay(0.5), moment(store.rows(LAST_READ, board)[0][0]))
+
+
+def ended(store: Store) -> list[Ended]:
+    found = []
+    for spider, arguments, finished, succeeded in store.rows(ENDS):
+        ((reason,), *_) = store.rows(REASON, spider, arguments, finished)
+        at = moment(finished)
+        assert at is not None
+        found.append(Ended(spider, json.loads(arguments), at, reason or "?", moment(succeeded)))
+    return found
+
+
+# --- two ways to say it
+
+Alive = list[tuple[Run, list[FollowedBoard]]]
+
+
+def print_text(alive: Alive, last: list[Ended]) -> None:
+    print("Alive:" if alive else "No crawl is alive.")
+    for run, boards in alive:
+        print(f"  {_command(run.spider, run.arguments)}: {run}")
+        counts = Counter({name: int(run.stats.get(f"items/{name}") or 0) for name in ("post", "tweet")})
+        print(f"    since {_minute(run.started_at)}, last sign of life {run.age:.0f} s ago, "
+              f"{counts.total():,} posts, {int(run.stats.get('downloader/request_count') or 0):,} requests")  # fmt: skip
+        if run.arguments.get("follow") in ("1", "true", "yes") and not boards and not run.arguments.get("threads"):
+            print("    follows no board: it stands by for another crawl, or has just started")
+        for board in boards:
+            lag = "" if board.median_seconds is None else f", half of them seen within {board.median_seconds:.0f} s"
+            print(f"    /{board.board}/: {board.posts_an_hour:,} posts in its last hour{lag}; "
+                  f"read last at {_minute(board.read_at)}")  # fmt: skip
+    if last:
+        print("Ended:")
+    for end in last:
+        success = "" if end.succeeded_at == end.finished_at else f", the last success at {_minute(end.succeeded_at)}"
+        print(f"  {_command(end.spider, end.arguments)}: {end.reason} at {_minute(end.finished_at)}{success}")
+
+
+def print_json(alive: Alive, last: list[Ended]) -> None:
+    found = {
+        "alive": [
+            {
+                "run_id": run.run_id, "spider": run.spider, "arguments": run.arguments, "source": run.source,
+                "started_at": _iso(run.started_at), "alive_seconds_ago": round(run.age, 1), "host": run.host,
+                "pid": run.pid, "folder": run.folder, "stats": run.stats,
+                "boards": [
+                    {"board": board.board, "posts_an_hour": board.posts_an_hour,
+                     "median_seconds": board.median_seconds, "read_at": _iso(board.read_at)} for board in boards
+                ],
+            }
+            for run, boards in alive
+        ],
+        "ended": [
+            {"spider": end.spider, "arguments": end.arguments, "finished_at": _iso(end.finished_at),
+             "reason": end.reason, "succeeded_at": _iso(end.succeeded_at)} for end in last
+        ],
+    }  # fmt: skip
+    print(json.dumps(found, indent=1))
+
+
+def _command(spider: str, arguments: dict[str, Any]) -> str:
+    """
+    >>> _command("chan", {"board": "po", "follow": "1", "sample": ""})
+    'chan board=po follow=1'
+    """
+    given = (f"{name}={visible(str(value))[:60]}" for name, value in arguments.items() if value)
+    return " ".join([spider, *given])
+
+
+def _minute(time: datetime | None) -> str:
+    return "no time" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _iso(time: datetime | None) -> str | None:
+    return None if time is None else time.astimezone(UTC).isoformat()

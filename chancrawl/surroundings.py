@@ -1,0 +1,117 @@
+"""What a process takes from where it runs: file permissions, terminal, signals; and a log that nobody can forge."""
+
+from __future__ import annotations
+
+import codecs
+import logging
+import os
+import re
+import signal
+import sys
+from types import FrameType
+from typing import Any, TextIO
+
+from chancrawl.http import visible
+
+# --- files
+
+
+def keep_private(umask: str) -> None:
+    """Create files and folders for their owner alone, or as the setting UMASK says."""
+    before = os.umask(0o077)
+    os.umask(int(umask, 8) if umask else before | 0o077)
+
+
+# --- terminals
+
+PLAIN = {"…": "...", "–": "-", "—": "-", "’": "'", "‘": "'", "“": '"', "”": '"', "×": "x", "≥": ">=", "≤": "<="}
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """Signs that a terminal does not have, by plain ones that mean the same, or by their escapes."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    signs = error.object[error.start : error.end]
+    escaped = (PLAIN.get(sign) or sign.encode("ascii", "backslashreplace").decode() for sign in signs)
+    return "".join(escaped), error.end
+
+
+def plain_streams() -> None:
+    """Let standard output and standard error take every text, whatever the locale is."""
+    codecs.register_error("plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIO) or hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="plain")  # type: ignore[union-attr]
+
+
+def text_of(value: str) -> str:
+    """A text from the environment or the command line; in a locale that knows ASCII alone, its bytes are UTF-8.
+
+    >>> text_of("caf\\udcc3\\udca9")
+    'café'
+    """
+    try:
+        return value.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return value
+
+
+# --- signals
+
+
+def stop_quietly() -> None:
+    """Let Ctrl-C before the start of a crawl end it with a line and not with a traceback."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        os.write(2, b"\nStopped before the start; nothing was fetched.\n")
+        os._exit(128 + number)
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop)
+
+
+def stop_when_hung_up() -> None:
+    """Take SIGHUP (a terminal that is closed) for SIGTERM, once; unless it is ignored, as nohup has it."""
+    if not hasattr(signal, "SIGHUP") or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a second SIGTERM would end the crawl at once
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(signal.SIGHUP, stop)
+
+
+# --- the log
+
+OURS = ("chancrawl", "spiders", "pipelines")
+_USERINFO = re.compile(r"(?<=://)\S*@")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+class CleanRecord(logging.LogRecord):
+    """A log record without passwords in addresses, and without control characters from elsewhere.
+
+    A name, a title or an address comes from somebody else: what is formatted into a message of ours stays on its line.
+    """
+
+    def getMessage(self) -> str:
+        arguments: Any = self.args
+        if self.name.partition(".")[0] in OURS and isinstance(arguments, tuple):
+            arguments = tuple(_on_its_line(argument) for argument in arguments)
+        text = str(self.msg) % arguments if arguments else str(self.msg)
+        if "@" in text and "://" in text:
+            text = _USERINFO.sub("***@", text)
+        return _CONTROLS.sub(lambda sign: visible(sign[0]), text) if _CONTROLS.search(text) else text
+
+
+def _on_its_line(argument: Any) -> Any:
+    if isinstance(argument, int | float):
+        return argument
+    text = str(argument)
+    return visible(text) if _CONTROLS.search(text) or "\n" in text or "\t" in text else argument
+
+
+def clean_log() -> None:
+    """Make every log record of this process a CleanRecord."""
+    logging.setLogRecordFactory(CleanRecord)

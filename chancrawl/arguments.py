@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from chancrawl.errors import UserError
 from chancrawl.markup import LARGEST_NO
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An argument of a spider in words, as `scrapy spiders` and the documentation show it."""
+
+    name: str
+    meaning: str
+    default: str
 
 
 def number(name: str, value: str) -> int | None:
@@ -73,6 +84,11 @@ def thread_numbers(name: str, value: str) -> tuple[list[int], list[str]]:
         if found is not None:
             numbers.append(found)
     return list(dict.fromkeys(numbers)), list(dict.fromkeys(boards))
+
+
+def home(value: str) -> str:
+    """A path with ~ at its beginning, as the shell would give it."""
+    return str(Path(value.strip()).expanduser()) if value.strip().startswith("~") else value
 
 
 def yes_or_no(name: str, value: str) -> bool:

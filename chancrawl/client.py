@@ -15,7 +15,7 @@ from scrapy.crawler import Crawler
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from chancrawl import conditional
+from chancrawl import conditional, fourchan
 from chancrawl.changes import Look
 from chancrawl.errors import UNREACHABLE, UserError, capitalized, unreachable
 from chancrawl.fourchan import IndexEntry
@@ -72,6 +72,8 @@ class ChanClient:
         """A request for a file; 304 and 404 come to its callback as answers."""
         headers = {"If-Modified-Since": validator} if validator else None
         meta = {"handle_httpstatus_list": [304, 404]} | arguments.pop("meta", {})
+        if path.endswith(("/threads.json", "/archive.json", "/boards.json")):
+            meta["download_maxsize"] = fourchan.MOST_BYTES
         return Request(self.source + path, headers=headers, meta=meta, dont_filter=True, **arguments)
 
     async def read(

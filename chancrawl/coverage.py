@@ -7,11 +7,12 @@ that is missing (deleted before anybody looked, or not yet read).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import ceil
 
+from chancrawl.items import Poll
 from chancrawl.known import IMPLAUSIBLE
 
 UNWATCHED = timedelta(minutes=10)
@@ -131,6 +132,48 @@ def _pause(before: Look, look: Look) -> list[tuple[datetime, datetime]]:
     elif look.longest_gap > UNWATCHED.total_seconds():
         start = look.polled_at - timedelta(seconds=look.longest_gap)
     return [(start, look.polled_at)] if look.polled_at > start else []
+
+
+THIN_AFTER = timedelta(days=7)
+"""Looks so old are thinned."""
+
+THIN_TO = timedelta(minutes=10)
+"""Of old looks one in so long a time is kept, and each by which a pause is known."""
+
+
+def thinned(looks: Sequence[Poll]) -> tuple[list[Poll], list[Poll]]:
+    """Old looks of one board by time: those that are kept and change, and those that go. `account` says the same
+    without them: the first look, the first one with the highest number, and both ends of each pause stay."""
+    highest = max((look.newest_no or 0 for look in looks), default=0)
+    changed: list[Poll] = []
+    gone: list[Poll] = []
+    waiting: list[Poll] = []  # that go into the next look that is kept
+    for number, look in enumerate(looks):
+        after = looks[number + 1] if number + 1 < len(looks) else None
+        stays = (
+            number == 0
+            or after is None
+            or look.longest_gap is None
+            or after.longest_gap is None
+            or _bucket(after) != _bucket(look)
+            or max(look.longest_gap, after.longest_gap) > UNWATCHED.total_seconds()
+            or (look.newest_no == highest and (looks[number - 1].newest_no or 0) < highest)
+        )
+        if not stays:
+            waiting.append(look)
+        elif waiting:
+            gaps = [each.longest_gap for each in (*waiting, look) if each.longest_gap is not None]
+            together = sum(each.looks for each in (*waiting, look))
+            changed.append(
+                replace(look, looks=together, longest_gap=max(gaps) if look.longest_gap is not None else None)
+            )
+            gone += waiting
+            waiting = []
+    return changed, gone
+
+
+def _bucket(look: Poll) -> int:
+    return int(look.polled_at.timestamp() // THIN_TO.total_seconds())
 
 
 def between(coverage: Coverage, since: datetime | None, until: datetime | None) -> Coverage:

@@ -7,7 +7,7 @@ in another session, and somebody else's runs in this one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,11 +35,16 @@ SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on', c
     current_setting('search_path'), current_user
 """
 MISSING_PRIVILEGES = """
-SELECT privilege || ' ON ' || name FROM unnest(%s) AS name, unnest(%s) AS privilege
-WHERE to_regclass(name) IS NOT NULL AND NOT has_table_privilege(to_regclass(name), privilege)
-UNION ALL
+SELECT privilege || ' ON ' || name FROM unnest(%s, %s) AS needed (name, privilege)
+WHERE NOT has_table_privilege(to_regclass(name), privilege)
+"""
+CANNOT_CREATE = """
+SELECT 'CREATE ON SCHEMA ' || quote_ident(current_schema())
+WHERE NOT has_schema_privilege(current_schema(), 'CREATE')
+"""
+NO_TEMPORARY_TABLES = """
 SELECT 'TEMPORARY ON DATABASE ' || quote_ident(current_database())
-WHERE %s AND NOT has_database_privilege(current_database(), 'TEMPORARY')
+WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')
 """
 
 
@@ -80,7 +85,9 @@ class PostgresStore:
         if self.ready:
             with self.transaction() as cursor:
                 self._refuse_gone(migrations.gone(cursor))
-                self._refuse_without(self._lacking(cursor, migrations.WRITTEN, ["SELECT", "INSERT", "UPDATE"]))
+                self._refuse_without(
+                    self._lacking(cursor, migrations.PRIVILEGES) + self._first_column(cursor, NO_TEMPORARY_TABLES)
+                )
 
     def open_to_create(self) -> None:
         """Connect. UserError where no table can be written or created."""
@@ -89,11 +96,7 @@ class PostgresStore:
             cursor.execute(PLACE)
             self._check_place(*cursor.fetchone())
             if self.version is None:
-                cursor.execute(
-                    "SELECT 'CREATE ON SCHEMA ' || quote_ident(current_schema()) "
-                    "WHERE NOT has_schema_privilege(current_schema(), 'CREATE')"
-                )
-                self._refuse_without([name for (name,) in cursor.fetchall()])
+                self._refuse_without(self._first_column(cursor, CANNOT_CREATE))
 
     def open_to_read(self, tables: Sequence[str]) -> None:
         """Connect; the right to read these tables is enough. UserError if they are not there."""
@@ -107,7 +110,7 @@ class PostgresStore:
             )
         with self.transaction() as cursor:
             self._refuse_gone(migrations.gone(cursor))
-            self._refuse_without(self._lacking(cursor, tables, ["SELECT"], is_temporary_needed=False))
+            self._refuse_without(self._lacking(cursor, [(table, "SELECT") for table in tables]))
 
     def _connect(self) -> None:
         """UserError if that cannot be."""
@@ -170,11 +173,14 @@ class PostgresStore:
                 "`scrapy initdb` create them anew, without their rows."
             )
 
-    def _lacking(
-        self, cursor: Any, tables: Sequence[str], privileges: list[str], is_temporary_needed: bool = True
-    ) -> list[str]:
-        cursor.execute(MISSING_PRIVILEGES, (list(tables), privileges, is_temporary_needed))
-        return [name for (name,) in cursor.fetchall()]
+    def _lacking(self, cursor: Any, needed: Sequence[tuple[str, str]]) -> list[str]:
+        """Those of some privileges on tables that the user does not have."""
+        tables, privileges = zip(*needed, strict=True)
+        return self._first_column(cursor, MISSING_PRIVILEGES, list(tables), list(privileges))
+
+    def _first_column(self, cursor: Any, sql: str, *parameters: Any) -> list[str]:
+        cursor.execute(sql, parameters)
+        return [value for (value,) in cursor.fetchall()]
 
     def _refuse_without(self, lacking: list[str]) -> None:
         """UserError if privileges are lacking."""
@@ -249,6 +255,12 @@ class PostgresStore:
         with self.transaction() as cursor:
             cursor.execute(sql.replace("?", "%s"), parameters)
             return list(cursor.fetchall()) if cursor.description else []
+
+    def write(self, statements: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
+        """Carry out statements, all or none."""
+        with self.transaction() as cursor:
+            for sql, parameters in statements:
+                cursor.execute(sql.replace("?", "%s"), parameters)
 
     def stream(self, sql: str, *parameters: Any) -> Iterator[Any]:
         """The answer to a query, row by row, whatever its length. All of a command's come from one transaction."""

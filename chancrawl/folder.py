@@ -9,7 +9,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -171,6 +171,12 @@ class CsvStore:
 
     def rows(self, sql: str, *parameters: Any) -> list[Any]:
         return [] if self.connection is None else self.connection.execute(sql, parameters).fetchall()
+
+    def write(self, statements: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
+        """Carry out statements, all or none."""
+        with transaction(self.connection):
+            for sql, parameters in statements:
+                self.connection.execute(sql, parameters)
 
     def open_to_read(self, tables: Sequence[str] = ()) -> None:
         """While a crawl may be writing."""

@@ -49,6 +49,14 @@ def tail_path(board: str, no: int) -> str:
     return f"/{board}/thread/{no}-tail.json"
 
 
+MOST_THREADS, MOST_ARCHIVED = 2_000, 100_000
+"""A list of more threads is none: a board has about 150 live ones, and some thousand in its archive."""
+
+MOST_BYTES = 8 << 20
+"""Size of threads.json, archive.json and boards.json above which they are not read: about a hundred times what they
+have."""
+
+
 STICKY_REPLIES = 1000
 """A sticky with more replies than this sheds its oldest ones: they are gone from its page, and were not deleted."""
 
@@ -160,6 +168,9 @@ def parse_index(payload: Any, problems: list[str] | None = None) -> dict[int, In
         raise Malformed("an index that is no list of pages")
     problems = [] if problems is None else problems
     entries: dict[int, IndexEntry] = {}
+    listed = sum(len(page["threads"]) for page in payload if isinstance(page, dict) and _is_list(page.get("threads")))
+    if listed > MOST_THREADS:
+        raise Malformed(f"an index of {listed:,} threads, more than a board can have")
     for page in payload:
         threads = page.get("threads") if isinstance(page, dict) else None
         if not isinstance(threads, list):
@@ -185,6 +196,10 @@ def parse_board_page(payload: Any, problems: list[str] | None = None, first: int
     return _unless_all_are_odd(entries, problems)
 
 
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
 def _unless_all_are_odd(entries: dict[int, IndexEntry], problems: list[str]) -> dict[int, IndexEntry]:
     if problems and not entries:
         raise Malformed(problems[0])
@@ -208,6 +223,8 @@ def parse_archive(payload: Any, problems: list[str] | None = None) -> list[int]:
     """
     if not isinstance(payload, list):
         raise Malformed("an archive that is no list of thread numbers")
+    if len(payload) > MOST_ARCHIVED:
+        raise Malformed(f"an archive of {len(payload):,} threads, more than a board can have")
     numbers = [no for no in payload if type(no) is int and 0 < no <= markup.LARGEST_NO]
     if len(numbers) < len(payload):
         if not numbers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import logging
 import re
@@ -32,7 +33,21 @@ def is_file(value: str) -> bool:
     """
     if value.lower().endswith((".txt", ".csv", ".lst")):
         return True
-    return "," not in value and len(value) < 250 and Path(value).is_file()
+    try:
+        return "," not in value and len(value) < 250 and Path(value).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def refuse_credentials(name: str, file: Path) -> None:
+    """UserError for a list that is a file of credentials: its lines would come into the log, or be sent to X."""
+    with contextlib.suppress(OSError), file.open("rb") as stream:
+        head = stream.read(4096).lower()
+        if any(column.encode() in head for column in SECRET_COLUMNS):
+            raise UserError(f"{name}={file}: that is a file of credentials; name the one that you mean for {name}.")
+
+
+SECRET_COLUMNS = ("consumer_secret", "access_token_secret", "bearer_token")
 
 
 _SITES = re.compile(r"(?:https?://)?(?:www\.|mobile\.|m\.)?(?:x|twitter)\.com/", re.IGNORECASE)
@@ -84,11 +99,14 @@ class Handles:
     def __init__(self, value: str, stats: StatsCollector) -> None:
         self.value = value
         self.stats = stats
-        if is_file(value) and not Path(value).is_file():
+        self.is_file = is_file(value)
+        if self.is_file and not Path(value).is_file():
             raise UserError(f"handles={value}: there is no such file; it holds one handle a line.")
+        if self.is_file:
+            refuse_credentials("handles", Path(value))
 
     def _lines(self) -> Iterator[tuple[int, str]]:
-        if not is_file(self.value):
+        if not self.is_file:
             yield from enumerate(self.value.split(","), 1)
             return
         try:
@@ -118,10 +136,11 @@ class Handles:
                 self.stats.inc_value("x/handles_invalid")
                 hint = f"write id:{word} for the account with this number, or @{word} for the one with this name" if (
                     word.isdigit()) else "letters, digits and _, at most 15"  # fmt: skip
+                # What stands in a file that is none of handles is nobody's business: it may be a secret.
+                shown = f"{word[:40]!r} is" if word.isdigit() or not self.is_file else "there is a word that is"
                 logger.warning(
-                    "handles=%s, line %d: %r is no handle (%s); passed over.",
-                    self.value[:200], number, word[:40], hint,
-                )  # fmt: skip
+                    "handles=%s, line %d: %s no handle (%s); passed over.", self.value[:200], number, shown, hint
+                )
             found = found or bool(handles)
             yield from handles
         if not found:
@@ -129,7 +148,7 @@ class Handles:
 
     def count(self) -> int | None:
         """How many handles there are; None for a file that is too long to be read only for that."""
-        if is_file(self.value) and Path(self.value).stat().st_size > 1_000_000:
+        if self.is_file and Path(self.value).stat().st_size > 1_000_000:
             return None
         return len({handle.lower() for _, line in self._lines() for handle in handles_of(line)[0]})
 

@@ -32,8 +32,12 @@ COLUMNS: dict[str, set[str]] = {
 """The columns of each table, as schema.sql has them."""
 COLUMNS["post_revisions"] |= COLUMNS["posts"]
 
-WRITTEN = tuple(sorted(COLUMNS.keys() - {"schema_version"}))
-"""The tables that a crawl writes to."""
+PRIVILEGES = [
+    ("schema_version", "SELECT"),
+    *((t, right) for t in sorted(COLUMNS.keys() - {"schema_version"}) for right in ("SELECT", "INSERT", "UPDATE")),
+    ("board_polls", "DELETE"),
+]
+"""What a crawl's user needs on the tables. docs/deploying.md has the statements that grant it."""
 
 MIGRATIONS = {
     # Version 1 was not written down in the database; its first tables did not know what a run had cost.

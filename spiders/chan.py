@@ -10,7 +10,7 @@ from typing import Any
 import scrapy
 
 from chancrawl import fourchan
-from chancrawl.arguments import board_names, number, reject_unknown, thread_numbers, yes_or_no
+from chancrawl.arguments import Argument, board_names, number, reject_unknown, thread_numbers, yes_or_no
 from chancrawl.client import ChanClient, Reading, Unavailable, refuse_mixed_sources, source_of
 from chancrawl.engine import sleep, stopping
 from chancrawl.errors import UserError, capitalized
@@ -29,18 +29,29 @@ STAND_BY = 10.0
 
 
 class ChanSpider(scrapy.Spider):
-    """One pass over boards, or a crawl that stays with them until it is stopped.
-
-    Arguments
-        board     po, or pol,g, or all
-        exclude   b,s4s: leave these out of board=all
-        follow    1: stay
-        archive   0: leave the archives out
-        threads   570368,570370: only these threads (of one board), or their addresses; with follow, until they end
-        sample    10: at most so many threads a board, the newest
-    """
+    """One pass over boards, or a crawl that stays with them until it is stopped."""
 
     name = "chan"
+    ARGUMENTS = (
+        Argument("board", "one board, several between commas, or `all`; an address of a board will do", "–"),
+        Argument("exclude", "of `all`, not these", "none"),
+        Argument("follow", "`1` stays with the boards until it is stopped", "`0`"),
+        Argument("archive", "`0` leaves the archive out", "`1`"),
+        Argument(
+            "threads",
+            "only these threads of one board, by number or address; with `follow=1`, until each is archived or gone",
+            "all",
+        ),
+        Argument(
+            "sample", "at most so many threads a board, the newest, and no archive: a first run to look at", "no bound"
+        ),
+    )
+    EXAMPLES = (
+        "scrapy crawl chan -a board=po",
+        "scrapy crawl chan -a board=po -a sample=10",
+        "scrapy crawl chan -a board=pol,b,g -a follow=1",
+        "scrapy crawl chan -a threads=https://boards.4chan.org/po/thread/570368",
+    )
 
     def __init__(
         self,
@@ -53,9 +64,14 @@ class ChanSpider(scrapy.Spider):
         **unknown: str,
     ) -> None:
         super().__init__()
-        known = ("board", "exclude", "follow", "archive", "threads", "sample")
-        reject_unknown(self.name, unknown, known)
-        self.arguments = dict(zip(known, (board, exclude, follow, archive, threads, sample), strict=True))
+        reject_unknown(self.name, unknown, [argument.name for argument in self.ARGUMENTS])
+        self.arguments = dict(
+            zip(
+                [argument.name for argument in self.ARGUMENTS],
+                (board, exclude, follow, archive, threads, sample),
+                strict=True,
+            )
+        )
         self.board_names = board_names("board", board)
         self.excluded = board_names("exclude", exclude)
         self.follow = yes_or_no("follow", follow)

@@ -20,12 +20,13 @@ from chancrawl.agenda import Agenda, Ask
 from chancrawl.changes import Look
 from chancrawl.client import ChanClient, plausible, reason_of
 from chancrawl.coverage import UNWATCHED
-from chancrawl.engine import stopping
+from chancrawl.engine import sleep, stopping
 from chancrawl.errors import StoreAway, UserError
 from chancrawl.fourchan import IndexEntry
 from chancrawl.items import Board, Item, Poll
 from chancrawl.known import COMPLETE
 from chancrawl.payload import Malformed
+from chancrawl.thinning import thin
 from chancrawl.watch import Found, Watch
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Following:
         for name, watch in self.watches.items():
             watch.resume((await self.ledger.threads(name)).values())
         self.ledger.is_following = True
+        self._thinning = asyncio.ensure_future(self._thin_daily())
         logger.info("Following %s; Ctrl-C ends it.", ", ".join(f"/{name}/" for name in list(self.watches)[:12]))
         next_departure = 0.0
         while not stopping(self.crawler):
@@ -82,6 +84,13 @@ class Following:
                     self._put_off(ask)
             else:
                 await self._wait(ask - now)
+
+    async def _thin_daily(self) -> None:
+        while not stopping(self.crawler):
+            for board in self.watches:
+                with contextlib.suppress(StoreAway):
+                    await self.ledger.call(thin, self.ledger.store, board)
+            await sleep(self.crawler, 86_400)
 
     async def _wait(self, seconds: float) -> None:
         """Until there is news, but not longer than that, nor than a person would wait after Ctrl-C."""

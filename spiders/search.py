@@ -7,9 +7,9 @@ from pathlib import Path
 
 from scrapy import Request
 
-from chancrawl.arguments import duration, number, reject_unknown
+from chancrawl.arguments import Argument, duration, home, number, reject_unknown
 from chancrawl.errors import UserError, counted
-from chancrawl.handles import is_file
+from chancrawl.handles import is_file, refuse_credentials
 from chancrawl.twitter import SEARCH, feed_of_query
 from chancrawl.walking import Walk, Wants
 from spiders.walker import Visit
@@ -17,31 +17,41 @@ from spiders.x import XSpider, first_time
 
 
 class SearchSpider(XSpider):
-    """What matches queries: all of the last seven days at first, afterwards what is new.
-
-    Arguments
-        queries   a file with one a line, or queries between commas (https://docs.x.com/x-api/posts/search/integrate/operators)
-        since     2026-01-01: no older posts
-        limit     100: at most so many posts a query, the newest
-        follow    15m: ask again at this interval, until stopped
-        sample    10: at most so many queries
-    """
+    """What matches queries: all of the last seven days at first, afterwards what is new."""
 
     name = "search"
+    ARGUMENTS = (
+        Argument(
+            "queries",
+            "a file with one a line (`# ` begins a comment), or queries between commas (one that has a comma"
+            " must be in a file), in [X's "
+            "language](https://docs.x.com/x-api/posts/search/integrate/operators)",
+            "–",
+        ),
+        Argument("since", "no posts older than this day", "all of the last seven days"),
+        Argument("limit", "at most so many posts a query, the newest", "no bound"),
+        Argument("follow", "`15m`: ask again at this interval, until it is stopped", "once"),
+        Argument("sample", "at most so many queries", "all"),
+    )
+    EXAMPLES = (
+        "scrapy crawl search -a queries=#science,from:nasa",
+        "scrapy crawl search -a queries=queries.txt -a follow=15m",
+    )
 
     def __init__(
         self, queries: str = "", since: str = "", limit: str = "", follow: str = "", sample: str = "", **unknown: str
     ) -> None:
         super().__init__()
-        known = ("queries", "since", "limit", "follow", "sample")
-        reject_unknown(self.name, unknown, known)
-        self.arguments = dict(zip(known, (queries, since, limit, follow, sample), strict=True))
+        reject_unknown(self.name, unknown, [argument.name for argument in self.ARGUMENTS])
+        self.arguments = dict(
+            zip([argument.name for argument in self.ARGUMENTS], (queries, since, limit, follow, sample), strict=True)
+        )
         self.wants = Wants(first_time(since), number("limit", limit))
         self.follow = duration("follow", follow)
         self.sample = number("sample", sample)
         if not queries.strip():
             raise UserError("Which queries? Give -a queries=queries.txt (one a line) or -a queries=#science,from:nasa.")
-        self.queries_value = queries
+        self.queries_value = home(queries)
 
     async def estimate(self) -> str:
         price = self.access.price["posts"]
@@ -75,6 +85,7 @@ def queries_of(value: str) -> list[str]:
     """
     lines = value.split(",")
     if is_file(value):
+        refuse_credentials("queries", Path(value))
         try:
             lines = Path(value).read_text(encoding="utf-8-sig").splitlines()
         except OSError as error:

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from chancrawl import twitter, walking
 from chancrawl.access import Bill
-from chancrawl.arguments import duration, number, reject_unknown, yes_or_no
+from chancrawl.arguments import Argument, duration, home, number, reject_unknown, yes_or_no
 from chancrawl.client import reason_of
 from chancrawl.configuration import tweet_ini
 from chancrawl.engine import stopping
@@ -40,19 +40,39 @@ WINDOW = 1000
 class TimelineSpider(XSpider):
     """The posts of accounts: all that can be reached at first, afterwards what is new.
 
-    Arguments
-        handles   a file with one a line, or handles between commas
-        since     2026-01-01: no older posts
-        limit     3200: at most so many posts an account, the newest
-        follow    15m: come again, to each account as often as it posts, until stopped
-        plan      search: ask for several accounts' new posts with one search
-        snowball  1: write a file of the accounts that were retweeted and are not collected yet
-        sample    10: at most so many accounts
-
     A name in the list stands for the account that had it when it was looked up first; see X_FOLLOW.
     """
 
     name = "timeline"
+    ARGUMENTS = (
+        Argument(
+            "handles",
+            "a file, or handles between commas; a CSV file with a column of names (`username`, `handle`, "
+            "`screen_name`) or numbers (`id`, `user_id`, `author_id`) will do",
+            "`handlesFile` of tweet.ini",
+        ),
+        Argument("since", "no posts older than this day; X knows none before 2010-11-06", "as far as it goes"),
+        Argument("limit", "at most so many posts an account, the newest", "3,200, which is all that X shows"),
+        Argument(
+            "follow",
+            "`15m` comes again until it is stopped: to each account when a new post of it is to be expected,"
+            " at most that often and at least once a day",
+            "once",
+        ),
+        Argument("plan", "`search` asks for the new posts of several known accounts with one search", "`timeline`"),
+        Argument(
+            "snowball",
+            "`1` writes `handle.next.txt`: accounts that were retweeted and were not looked up yet, the most"
+            " retweeted first",
+            "`0`",
+        ),
+        Argument("sample", "at most so many accounts: a first run to look at", "all"),
+    )
+    EXAMPLES = (
+        "scrapy crawl timeline -a handles=handle.txt",
+        "scrapy crawl timeline -a handles=nasa,@esa -a since=2026-01-01",
+        "scrapy crawl timeline -a handles=handle.txt -a follow=15m",
+    )
 
     def __init__(
         self,
@@ -66,11 +86,10 @@ class TimelineSpider(XSpider):
         **unknown: str,
     ) -> None:
         super().__init__()
-        known = ("handles", "since", "limit", "follow", "plan", "snowball", "sample")
-        reject_unknown(self.name, unknown, known)
+        reject_unknown(self.name, unknown, [argument.name for argument in self.ARGUMENTS])
         handles = handles.strip() or tweet_ini().get("handlesfile", "")
         values = (handles, since, limit, follow, plan, snowball, sample)
-        self.arguments = dict(zip(known, values, strict=True))
+        self.arguments = dict(zip([argument.name for argument in self.ARGUMENTS], values, strict=True))
         self.wants = Wants(first_time(since), number("limit", limit))
         self.follow = duration("follow", follow)
         self.snowball = yes_or_no("snowball", snowball)
@@ -80,7 +99,7 @@ class TimelineSpider(XSpider):
         self.by_search = plan == "search"
         if not handles:
             raise UserError("Whose timelines? Give -a handles=handle.txt (one a line) or -a handles=nasa,esa.")
-        self.handles_value = handles
+        self.handles_value = home(handles)
 
     async def estimate(self) -> str:
         number = await asyncio.to_thread(self.handles.count)

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from chancrawl import twitter
 from chancrawl.access import Bill
-from chancrawl.arguments import duration, number, numbers, reject_unknown
+from chancrawl.arguments import Argument, duration, number, numbers, reject_unknown
 from chancrawl.client import reason_of
 from chancrawl.engine import stopping
 from chancrawl.errors import UserError, counted
@@ -28,24 +28,28 @@ logger = logging.getLogger(__name__)
 
 
 class TrendingSpider(XSpider):
-    """Trends, and posts about each by recent search.
-
-    Arguments
-        woeid     1,23424977: Where On Earth IDs of places; 1 is the world
-        tweets    100: posts a trend; 0 for the trends alone
-        follow    15m: ask again at this interval, until stopped
-        sample    10: posts about at most so many trends a place
-    """
+    """Trends, and posts about each by recent search."""
 
     name = "trending"
+    ARGUMENTS = (
+        Argument("woeid", "Where On Earth IDs of places; 1 is the world", "–"),
+        Argument("tweets", "posts about each trend, by recent search; 0 for the trends alone", "100"),
+        Argument("follow", "`15m`: ask again at this interval, until it is stopped", "once"),
+        Argument("sample", "posts about at most so many trends a place", "all"),
+    )
+    EXAMPLES = (
+        "scrapy crawl trending -a woeid=1,23424977",
+        "scrapy crawl trending -a woeid=1 -a tweets=0",
+    )
 
     def __init__(
         self, woeid: str = "", tweets: str = "100", follow: str = "", sample: str = "", **unknown: str
     ) -> None:
         super().__init__()
-        known = ("woeid", "tweets", "follow", "sample")
-        reject_unknown(self.name, unknown, known)
-        self.arguments = dict(zip(known, (woeid, tweets, follow, sample), strict=True))
+        reject_unknown(self.name, unknown, [argument.name for argument in self.ARGUMENTS])
+        self.arguments = dict(
+            zip([argument.name for argument in self.ARGUMENTS], (woeid, tweets, follow, sample), strict=True)
+        )
         self.places = numbers("woeid", woeid)
         if not self.places:
             raise UserError("Where? Give Where On Earth IDs: -a woeid=1 (the world), -a woeid=1,23424977.")

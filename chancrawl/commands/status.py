@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -74,13 +73,16 @@ class Command(StoreCommand):
         store = store_of(self.settings)
         try:
             store.open_to_read(TABLES)
-            alive = [(run, [followed(store, board) for board in run.boards]) for run in runs.alive(store)]
+            alive = [
+                (run, [followed(store, board, run.started_at) for board in run.boards]) for run in runs.alive(store)
+            ]
             (print_json if opts.format == "json" else print_text)(alive, ended(store))
         finally:
             store.close()
 
 
-def followed(store: Store, board: str) -> FollowedBoard:
+def followed(store: Store, board: str, since: datetime) -> FollowedBoard:
+    """How well a board is followed; delays are those of posts made after `since`, when somebody looked already."""
     rows = [(moment(posted), moment(seen)) for posted, seen in store.rows(NEWEST, board)]
     times = [(posted, seen) for posted, seen in rows if posted and seen]
     newest = max((seen for _, seen in times), default=None)
@@ -88,6 +90,7 @@ def followed(store: Store, board: str) -> FollowedBoard:
     for posted, seen in times:
         if newest is not None and posted > newest - HOUR:
             hour.held += 1
+        if newest is not None and posted > max(newest - HOUR, since):
             hour.delays[max(round((seen - posted).total_seconds()), 0)] += 1
     return FollowedBoard(board, hour.held, hour.delay(0.5), moment(store.rows(LAST_READ, board)[0][0]))
 
@@ -111,15 +114,19 @@ def print_text(alive: Alive, last: list[Ended]) -> None:
     print("Alive:" if alive else "No crawl is alive.")
     for run, boards in alive:
         print(f"  {_command(run.spider, run.arguments)}: {run}")
-        counts = Counter({name: int(run.stats.get(f"items/{name}") or 0) for name in ("post", "tweet")})
+        posts, requests = (
+            _count(run, "items/post") + _count(run, "items/tweet"),
+            _count(run, "downloader/request_count"),
+        )
         print(f"    since {_minute(run.started_at)}, last sign of life {run.age:.0f} s ago, "
-              f"{counts.total():,} posts, {int(run.stats.get('downloader/request_count') or 0):,} requests")  # fmt: skip
+              f"{posts:,} posts, {requests:,} requests")  # fmt: skip
         if run.arguments.get("follow") in ("1", "true", "yes") and not boards and not run.arguments.get("threads"):
             print("    follows no board: it stands by for another crawl, or has just started")
         for board in boards:
-            lag = "" if board.median_seconds is None else f", half of them seen within {board.median_seconds:.0f} s"
-            print(f"    /{board.board}/: {board.posts_an_hour:,} posts in its last hour{lag}; "
-                  f"read last at {_minute(board.read_at)}")  # fmt: skip
+            seconds = board.median_seconds
+            lag = "" if seconds is None else f", half of them seen within {seconds:.0f} s"
+            rate = f"/{board.board}/: {board.posts_an_hour:,} posts in its last hour{lag}"
+            print(f"    {rate}; read last at {_minute(board.read_at)}")
     if last:
         print("Ended:")
     for end in last:
@@ -156,6 +163,10 @@ def _command(spider: str, arguments: dict[str, Any]) -> str:
     """
     given = (f"{name}={visible(str(value))[:60]}" for name, value in arguments.items() if value)
     return " ".join([spider, *given])
+
+
+def _count(run: Run, stat: str) -> int:
+    return int(run.stats.get(stat) or 0)
 
 
 def _minute(time: datetime | None) -> str:

@@ -137,6 +137,7 @@ class Configuration:
         check(settings)
         if getattr(self.crawler.spidercls, "name", None) == "chan" and not settings.getbool("SANDBOX"):
             check_pace(settings)
+        warn_of_readable(settings)
         if settings.getbool("SANDBOX"):
             # Imported here: a crawl of the real site needs no server.
             from chancrawl.sandbox.process import start_for
@@ -236,6 +237,24 @@ def _expand(settings: BaseSettings) -> None:
     is_default = settings["CSV_FOLDER"] == DEFAULT_FOLDER
     if settings.getbool("SANDBOX") and is_default and (settings.getpriority("CSV_FOLDER") or 0) <= PROJECT:
         settings.set("CSV_FOLDER", SANDBOX_FOLDER, priority="project")
+
+
+def warn_of_readable(settings: BaseSettings) -> None:
+    """Say once of each file with secrets that other users of this machine can read it."""
+    files = {"X_CREDENTIALS": settings.get("X_CREDENTIALS"), "proxies": settings.get("ROTATING_PROXY_LIST_PATH")}
+    if any(_has_password(value) for value in ini_file().values()):
+        files["settings"] = "chancrawl.ini"
+    if tweet_ini().get("dbpass"):
+        files["older settings"] = "tweet.ini"
+    for name, file in files.items():
+        try:
+            is_readable = bool(file) and os.name == "posix" and bool(Path(file or "").stat().st_mode & 0o044)
+        except OSError:
+            continue
+        if is_readable:
+            logger.warning(
+                "%s (%s) holds secrets, and other users of this machine can read it: chmod 600 it.", file, name
+            )
 
 
 def check_given(settings: BaseSettings, given: Sequence[str]) -> None:

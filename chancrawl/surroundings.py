@@ -85,7 +85,7 @@ def stop_when_hung_up() -> None:
 # --- the log
 
 OURS = ("chancrawl", "spiders", "pipelines")
-_USERINFO = re.compile(r"(?<=://)\S*@")
+_USERINFO = re.compile(r"(?<=://)(?!user:password@)\S*@")  # but not where it is the form of an address
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 

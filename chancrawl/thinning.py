@@ -30,15 +30,16 @@ def thin(store: PostgresStore | CsvStore, board: str, now: datetime | None = Non
     until = (now or datetime.now(UTC)) - THIN_AFTER
     since, until_text = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (until - REACH, until))
     rows = store.rows(OLD, board, since, until_text)
-    keys = {moment(row[0]): row[0] for row in rows}
-    changed, gone = thinned([Poll(board, at, *rest) for at, rest in zip(keys, (row[1:] for row in rows), strict=True)])
+    polls = [Poll(board, at, *rest) for polled_at, *rest in rows if (at := moment(polled_at))]
+    keys = dict(zip((poll.polled_at for poll in polls), (row[0] for row in rows), strict=True))
+    changed, gone = thinned(polls)
     if gone:
         store.write(_statements(board, changed, gone, keys))
     return len(gone)
 
 
 def _statements(
-    board: str, changed: list[Poll], gone: list[Poll], keys: dict[datetime | None, Any]
+    board: str, changed: list[Poll], gone: list[Poll], keys: dict[datetime, Any]
 ) -> Iterator[tuple[str, tuple[Any, ...]]]:
     for poll in changed:
         yield CHANGE, (poll.looks, poll.longest_gap, board, keys[poll.polled_at])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
-from scrapy import Spider
 
+from chancrawl.commands import spiders
 from chancrawl.items import Account, Deletion, Feed, Gap, Handle, Post, Thread, Trend, Tweet, columns
 from spiders.chan import ChanSpider
 from spiders.search import SearchSpider
@@ -27,11 +28,17 @@ def test_every_setting_of_ours_is_described() -> None:
 
 
 @pytest.mark.parametrize("spider", [ChanSpider, TimelineSpider, SearchSpider, TrendingSpider])
-def test_every_argument_is_described(spider: type[Spider]) -> None:
+def test_the_tables_of_arguments_are_those_of_scrapy_spiders(spider: Any) -> None:
     arguments = [name for name in inspect.signature(spider).parameters if name != "unknown"]
-    for name in arguments:
-        assert f"`{name}`" in COLLECTING
-        assert name in (spider.__doc__ or "")
+    assert arguments == [argument.name for argument in spider.ARGUMENTS]
+    assert "\n".join(spiders.markdown([spider])) in COLLECTING
+    shown = "\n".join(spiders.text([spider]))
+    assert all(f"  {name} " in shown for name in arguments) and spider.EXAMPLES[0] in shown
+    for example in spider.EXAMPLES:
+        assert example.startswith(f"scrapy crawl {spider.name} -a ")
+        given = dict(word.split("=", 1) for word in example.split()[3:] if "=" in word)
+        assert given.keys() <= set(arguments)
+        spider(**given)
 
 
 def test_the_readme_counts_the_columns() -> None:

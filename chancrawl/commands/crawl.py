@@ -70,22 +70,22 @@ class Command(crawl.Command):
         stop_when_hung_up()
         task = cast("asyncio.Task[None]", self.crawler_process.crawl(crawler, **opts.spargs))
         self.crawler_process.start()
-        if not self._ended_well(crawler, task):
-            used_up = crawler.stats is not None and crawler.stats.get_value("finish_reason") in USED_UP
-            self.exitcode = 3 if used_up else 1
+        self.exitcode = self._exit_code(crawler, task)
 
-    def _ended_well(self, crawler: Crawler, task: asyncio.Task[None]) -> bool:
-        """Whether the crawl did its work, or was stopped by a person, and has stored everything."""
+    def _exit_code(self, crawler: Crawler, task: asyncio.Task[None]) -> int:
+        """0 if the crawl did its work, or was stopped by a person, and has stored everything."""
         if not task.done() or task.cancelled():
-            return False  # stopped before it began, or by a second Ctrl-C
+            return 1  # stopped before it began, or by a second Ctrl-C
         error = task.exception()
         if isinstance(error, UserError):
             logger.error("%s", error)
         elif error is not None:
             logger.error("The crawl ended with an error", exc_info=error)
         if error is not None:
-            return False
+            return 1
         stats = crawler.stats.get_stats()
         reason = stats.get("finish_reason", "")
+        if reason in USED_UP:
+            return 3
         is_good = reason.startswith(GOOD_ENDS) and "failure" not in stats
-        return is_good and not incomplete(stats, reason == "finished")
+        return 0 if is_good and not incomplete(stats, reason == "finished") else 1

@@ -74,7 +74,7 @@ async def serve(options: argparse.Namespace) -> int:
         if options.site != "small":
             world.begin()
     limits = {name: int(calls) for name, _, calls in (entry.partition("=") for entry in options.limit)}
-    credentials = options.credentials.read_text() if options.credentials else bundled_credentials()
+    credentials = options.credentials.read_text(encoding="utf-8") if options.credentials else bundled_credentials()
     gate = Gate(read_members(credentials.splitlines()), options.window, limits)
     x = XWorld(options.seed, start, options.accounts, options.posts)
     server = Server(world, Clock(options.clock or start, options.speed), x, gate)

@@ -182,7 +182,8 @@ def check(settings: BaseSettings) -> None:
         raise UserError(f"SANDBOX_TRUTH is {truth}, but there is no folder {Path(truth).absolute().parent}.")
     for key in ini_file():
         if key.upper() not in settings:
-            raise UserError(f"chancrawl.ini sets {key.upper()}, which is no setting.")
+            name = key.upper() if re.fullmatch("[a-z_]+", key) else "something"  # else it may be a part of a secret
+            raise UserError(f"chancrawl.ini sets {name}, which is no setting; write NAME = value.")
 
 
 WHICH_DATABASE = "which database? Set DATABASE_URL=postgresql://user:password@host:5432/name"

@@ -77,6 +77,9 @@ FOUND_COLUMNS = ["id", "last_seen_at", "found_in"]
 KNOWN_TWEET_COLUMNS = ["id", "retweeted_username", "metrics", "first_seen_at", "last_seen_at", "found_in"]
 KNOWN_COLUMNS = "board thread_no no digest revision posted_at first_seen_at deleted_at deletion_confirmed_at".split()
 
+RESERVED = {"trends", "con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+"""Handles that are no names of files: ours, or devices of Windows."""
+
 OF_ACCOUNT = "*"
 """Stands for the file of a post of X until it is known which one is its account's."""
 
@@ -342,7 +345,7 @@ def _stem(store: CsvStore, tweet: Tweet, new: dict[int, str]) -> str:
     stem = store.stems.get(tweet.author_id) or new.get(tweet.author_id)
     if stem is None:
         stem = tweet.username if tweet.username and HANDLE.fullmatch(tweet.username) else f"x.{tweet.author_id}"
-        stem = "x.trends" if stem.lower() == "trends" else stem
+        stem = f"x.{stem}" if stem.lower() in RESERVED else stem
         taken = {name.lower() for name in (*store.stems.values(), *new.values())}
         if stem.lower() in taken:
             stem = f"{stem}.{tweet.author_id}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import socket
 import subprocess
 import sys
@@ -18,12 +19,13 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 class Proxy:
-    """Listens on an address, forwards from it, and refuses everything once told to with `banned`."""
+    """Listens on an address and forwards from it. `banned`: the site refuses it; `password`: it lets in nobody else."""
 
-    def __init__(self, host: str, banned: bool = False) -> None:
+    def __init__(self, host: str, banned: bool = False, password: str = "") -> None:
         self.host = host
         self.port = free_port(host)
         command = [sys.executable, "-m", "tests.proxies", host, str(self.port), *(["--banned"] if banned else [])]
+        command += ["--password", password]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None and self.process.stdout.readline() == "ready\n"
 
@@ -35,10 +37,13 @@ class Proxy:
         self.process.communicate(timeout=10)
 
 
-async def serve(host: str, port: int, banned: bool) -> None:
+async def serve(host: str, port: int, banned: bool, password: str) -> None:
     async with ClientSession(connector=TCPConnector(local_addr=(host, 0)), auto_decompress=False) as session:
 
         async def forward(request: web.BaseRequest) -> web.Response:
+            given = request.headers.get("Proxy-Authorization", "").removeprefix("Basic ")
+            if password and base64.b64decode(given).partition(b":")[2] != password.encode():
+                return web.Response(status=407, headers={"Proxy-Authenticate": 'Basic realm="proxy"'})
             if banned:
                 page = "<!DOCTYPE html><title>Attention Required!</title>"
                 return web.Response(status=403, text=page, content_type="text/html")
@@ -66,5 +71,6 @@ if __name__ == "__main__":
     parser.add_argument("host")
     parser.add_argument("port", type=int)
     parser.add_argument("--banned", action="store_true")
+    parser.add_argument("--password", default="")
     options = parser.parse_args()
-    asyncio.run(serve(options.host, options.port, options.banned))
+    asyncio.run(serve(options.host, options.port, options.banned, options.password))

@@ -18,7 +18,7 @@ from tests.proxies import free_port
 
 OWNER, CRAWLER, READER = "archive_owner", "crawler", "reader"
 PASSWORD = "100%40 @ /Zürich: 'x'"
-"""With signs that have a meaning in addresses, shells, unit files and cron lines; a blank; a letter that is no ASCII."""
+"""With signs that mean something in addresses, shells, unit files, cron lines; a blank; a letter that is no ASCII."""
 
 PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import ceil
+from typing import NamedTuple
 
 from chancrawl.items import Poll
 from chancrawl.known import IMPLAUSIBLE
@@ -19,12 +20,13 @@ UNWATCHED = timedelta(minutes=10)
 """Between two looks at a board that are further apart than this, nobody was watching."""
 
 
-@dataclass(slots=True, frozen=True)
-class HeldPost:
+class HeldPost(NamedTuple):
+    """A post that is stored. Times are in seconds since 1970: of these there are millions."""
+
     no: int
-    posted_at: datetime
-    first_seen_at: datetime
-    deleted_at: datetime | None
+    posted: int
+    seen: int
+    is_deleted: bool
 
 
 @dataclass(slots=True, frozen=True)
@@ -75,16 +77,20 @@ class Coverage:
     pauses: list[tuple[datetime, datetime]]
 
 
-def account(posts: Iterable[HeldPost], looks: Iterable[Look]) -> Coverage:
+def account(posts: Iterable[HeldPost], looks: Iterable[Look], after: int = 0) -> Coverage:
     """Posts by number and looks by time, each in order; either is gone through once, whatever its length.
 
-    What was on the board before anybody looked does not count: only what was posted since.
+    What was on the board before anybody looked does not count: only what was posted since, and above the number
+    `after`.
     """
-    hours: dict[datetime, Hour] = {}
+    hours: dict[int, Hour] = {}
 
-    def hour_of(time: datetime) -> Hour:
-        start = time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-        return hours.setdefault(start, Hour(start))
+    def hour_of(seconds: float) -> Hour:
+        number = int(seconds // 3600)
+        hour = hours.get(number)
+        if hour is None:
+            hour = hours[number] = Hour(datetime.fromtimestamp(number * 3600, UTC))
+        return hour
 
     first: Look | None = None
     highest: Look | None = None
@@ -98,26 +104,29 @@ def account(posts: Iterable[HeldPost], looks: Iterable[Look]) -> Coverage:
             pauses += _pause(before, look)
         before = look
     last = first.newest_no if first else None
-    began = first.polled_at if first else None
-    for post in posts:
-        began = began or post.first_seen_at  # a board that was only passed over has no looks: the oldest post tells
-        if last is None and post.posted_at < began:
+    if after:
+        last = max(last or 0, after)
+    began = first.polled_at.timestamp() if first else None
+    for no, posted, seen, is_deleted in posts:
+        began = began or seen  # a board that was only passed over has no looks: the oldest post tells
+        if last is None and posted < began:
             continue
-        if last is not None and not last < post.no < last + IMPLAUSIBLE:
+        if last is not None and not last < no < last + IMPLAUSIBLE:
             continue
-        hour = hour_of(post.posted_at)
-        if last is not None and post.no > last + 1:
-            hour.missing.append((last + 1, post.no - 1))
+        hour = hour_of(posted)
+        if last is not None and no > last + 1:
+            hour.missing.append((last + 1, no - 1))
         hour.held += 1
-        hour.deleted += post.deleted_at is not None
-        hour.delays[max(round((post.first_seen_at - post.posted_at).total_seconds()), 0)] += 1
-        last = post.no
+        hour.deleted += is_deleted
+        delay = seen - posted
+        hour.delays[delay if delay > 0 else 0] += 1
+        last = no
     if highest is not None and highest.newest_no is not None and last is not None and highest.newest_no > last:
-        hour_of(highest.polled_at).missing.append((last + 1, highest.newest_no))
+        hour_of(highest.polled_at.timestamp()).missing.append((last + 1, highest.newest_no))
 
     for start, end in pauses:
         while start < end:
-            hour = hour_of(start)
+            hour = hour_of(start.timestamp())
             until = min(end, hour.start + timedelta(hours=1))
             hour.unwatched += until - start
             start = until
@@ -132,6 +141,20 @@ def _pause(before: Look, look: Look) -> list[tuple[datetime, datetime]]:
     elif look.longest_gap > UNWATCHED.total_seconds():
         start = look.polled_at - timedelta(seconds=look.longest_gap)
     return [(start, look.polled_at)] if look.polled_at > start else []
+
+
+def by_day(coverage: Coverage) -> Coverage:
+    """The hours of each UTC day in one."""
+    days: dict[datetime, Hour] = {}
+    for hour in coverage.hours:
+        start = hour.start.replace(hour=0)
+        day = days.setdefault(start, Hour(start))
+        day.held += hour.held
+        day.deleted += hour.deleted
+        day.missing += hour.missing
+        day.delays += hour.delays
+        day.unwatched += hour.unwatched
+    return Coverage(list(days.values()), coverage.pauses)
 
 
 THIN_AFTER = timedelta(days=7)

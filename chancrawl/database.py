@@ -62,6 +62,9 @@ class PostgresStore:
     sql_age = "extract(epoch FROM now() - {})"
     """Seconds since a time, in its SQL."""
 
+    sql_seconds = "extract(epoch FROM {})::bigint"
+    """A time in seconds since 1970, in its SQL."""
+
     def __init__(self, url: str) -> None:
         self.url = url
         self.connection: Any = None

@@ -24,6 +24,7 @@ class CsvStore:
     """The SQLite ledger of a folder of CSV files: CSV_FOLDER/ledger.sqlite."""
 
     sql_now = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+    sql_seconds = "CAST(strftime('%s', {}) AS INTEGER)"
     sql_age = "(julianday('now') - julianday({})) * 86400"
 
     def is_outage(self, error: Exception) -> bool:

@@ -5,14 +5,15 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chancrawl.coverage import Coverage, HeldPost, Look, account
+from chancrawl.coverage import Coverage, HeldPost, Look, account, between, by_day, thinned
+from chancrawl.items import Poll
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 def post(no: int, minute: float, delay: float = 3, deleted: bool = False) -> HeldPost:
-    posted = NOON + timedelta(minutes=minute)
-    return HeldPost(no, posted, posted + timedelta(seconds=delay), posted + timedelta(minutes=5) if deleted else None)
+    posted = int((NOON + timedelta(minutes=minute)).timestamp())
+    return HeldPost(no, posted, posted + int(delay), deleted)
 
 
 def look(minute: float, newest_no: int | None, longest_gap: float | None = 30.0) -> Look:
@@ -61,3 +62,64 @@ def test_every_number_is_held_or_missing(held: set[int], newest: int) -> None:
     missing = {no for hour in coverage.hours for first, last in hour.missing for no in range(first, last + 1)}
     assert not missing & held and missing | held == set(range(101, newest + 1))
     assert sum(hour.issued for hour in coverage.hours) == newest - 100
+
+
+@given(
+    st.dictionaries(st.integers(101, 900), st.booleans(), max_size=200),
+    st.lists(st.integers(0, 40), max_size=12, unique=True),
+    st.integers(0, 8),
+    st.integers(1, 8),
+)
+def test_a_stretch_is_the_same_part_of_the_whole(
+    held: dict[int, bool], looks: list[int], since: int, hours: int
+) -> None:
+    """What is read for `since` and `until` alone says what the whole account says of these hours."""
+    posts = [post(no, no, deleted=deleted) for no, deleted in sorted(held.items())]  # a number a minute
+    polls = [look(30 * number, 100 + 30 * number, 30.0 if number else None) for number in sorted({0, *looks})]
+    start = NOON + timedelta(hours=since)
+    end = start + timedelta(hours=hours)
+    first, last = (start - timedelta(hours=1)).timestamp(), (end + timedelta(hours=1)).timestamp()
+    some = [each for each in posts if first <= each.posted < last]
+    some += [each for each in posts if each.posted >= last][:1]
+    after = max((each.no for each in posts if not some or each.no < some[0].no), default=0)
+    near = [polls[0], *(each for each in polls if each.polled_at >= start - timedelta(hours=1))]
+    part = between(account(some, near, after), start, end)
+    whole = between(account(posts, polls), start, end)
+    assert [hour for hour in part.hours if hour.issued] == [hour for hour in whole.hours if hour.issued]
+
+
+def test_days_are_sums_of_their_hours() -> None:
+    coverage = account(
+        [post(n, 17 * n, deleted=n % 3 == 0) for n in range(1, 300, 2)], [look(0, 0, None), look(900, 40)]
+    )
+    days = by_day(coverage).hours
+    assert len(days) == 5 and all(day.start.hour == 0 for day in days)
+    for what in ("held", "deleted", "issued", "missing_count"):
+        assert sum(getattr(day, what) for day in days) == sum(getattr(hour, what) for hour in coverage.hours)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 2000), st.integers(0, 5), st.sampled_from([None, 5.0, 30.0, 700.0])), max_size=80)
+)
+def test_thinned_looks_say_the_same(steps: list[tuple[int, int, float | None]]) -> None:
+    """Old rows of board_polls go, and coverage does not change."""
+    at, newest, polls = NOON, 100, []
+    for seconds, new, gap in steps:
+        at, newest = at + timedelta(seconds=seconds), newest + new
+        polls.append(Poll("po", at, newest, 10, 1, gap))
+    changed, gone = thinned(polls)
+    kept = {poll.polled_at: poll for poll in polls if poll not in gone} | {poll.polled_at: poll for poll in changed}
+    left = [kept[time] for time in sorted(kept)]
+    assert len(left) + len(gone) == len(polls) and sum(p.looks for p in left) == len(polls)
+    posts = [post(no, (no - 100) * 3) for no in range(101, newest, 2)]
+    before, after = (
+        account(posts, [Look(p.polled_at, p.newest_no, p.longest_gap) for p in rows]) for rows in (polls, left)
+    )
+    assert after == before
+    assert thinned(left)[1] == [] or len(left) < len(polls)
+
+
+def test_a_week_of_polls_is_a_tenth() -> None:
+    polls = [Poll("po", NOON + timedelta(seconds=10 * n), n, 10, 2, 12.0) for n in range(6 * 60 * 24)]
+    changed, gone = thinned(polls)
+    assert len(polls) - len(gone) < 300 and sum(poll.looks for poll in changed) > 17_000

@@ -8,7 +8,8 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from scrapy.exceptions import UsageError
@@ -16,7 +17,7 @@ from scrapy.utils.conf import arglist_to_dict
 
 from chancrawl.arguments import board_names, moment_of
 from chancrawl.command import StoreCommand
-from chancrawl.coverage import Coverage, HeldPost, Hour, Look, account, between
+from chancrawl.coverage import Coverage, HeldPost, Hour, Look, account, between, by_day
 from chancrawl.database import PostgresStore
 from chancrawl.errors import UserError, capitalized
 from chancrawl.folder import CsvStore
@@ -25,13 +26,27 @@ from chancrawl.items import Gap
 from chancrawl.stores import moment, store_of
 from chancrawl.walking import EPOCH
 
-POSTS = "SELECT no, posted_at, first_seen_at, deleted_at FROM posts WHERE board = ? ORDER BY no"
-LOOKS = "SELECT polled_at, newest_no, longest_gap FROM board_polls WHERE board = ? ORDER BY polled_at"
+POSTS = """
+SELECT no, {posted}, {seen}, CASE WHEN deleted_at IS NULL THEN 0 ELSE 1 END FROM posts
+WHERE board = ? AND no >= ? AND no <= ? ORDER BY no
+"""
+# Numbers rise with time, but for posts of about the same second: the lowest and highest of a few.
+NEAR = (
+    "SELECT {}(no) FROM (SELECT no FROM posts WHERE board = ? AND posted_at {} ? ORDER BY posted_at {} LIMIT 100) near"
+)
+FIRST, LAST = NEAR.format("min", ">=", ""), NEAR.format("max", "<", "DESC")
+BEFORE = "SELECT max(no) FROM posts WHERE board = ? AND no < ?"
+NEXT = "SELECT min(no) FROM posts WHERE board = ? AND no > ?"
+FIRST_LOOK = "SELECT polled_at, newest_no, longest_gap FROM board_polls WHERE board = ? ORDER BY polled_at LIMIT 1"
+LOOKS = (
+    "SELECT polled_at, newest_no, longest_gap FROM board_polls WHERE board = ? AND polled_at >= ? ORDER BY polled_at"
+)
 FEEDS = "SELECT feed, complete_since, visited_at, posts FROM feeds {} ORDER BY feed"
 GAPS = "SELECT before_id, after_id, starts_at, ends_at, reason, found_at FROM gaps WHERE feed = ? ORDER BY before_id"
 TABLES = ("threads", "posts", "board_polls", "feeds", "gaps", "accounts", "handles")
 """Those that are read."""
 
+HOUR = timedelta(hours=1)
 COLUMNS = "board hour issued held deleted missing intervals median_seconds p95_seconds unwatched_seconds".split()
 FEED_COLUMNS = "feed account complete_since read_at posts gaps".split()
 
@@ -52,7 +67,8 @@ class Command(StoreCommand):
     failure = "The store cannot be read"
 
     def syntax(self) -> str:
-        return "[-a board=po,g] [-a handles=nasa] [-a since=2026-01-01] [-a until=2026-02-01] [--format text|csv|json]"
+        options = "[--by hour|day] [--format text|csv|json]"
+        return f"[-a board=po,g] [-a handles=nasa] [-a since=2026-01-01] [-a until=2026-02-01] {options}"
 
     def short_desc(self) -> str:
         return "Say what is held of what was posted, and what is missing"
@@ -67,6 +83,7 @@ class Command(StoreCommand):
             metavar="NAME=VALUE",
             help="board=po,g or all: only boards; handles=nasa,id:5 or all: only feeds of X; since=, until=: a stretch",
         )
+        parser.add_argument("--by", choices=("hour", "day"), default="hour", help="default hour")
         parser.add_argument("--format", choices=("text", "csv", "json"), default="text", help="default text")
 
     def work(self, args: list[str], opts: argparse.Namespace) -> None:
@@ -78,7 +95,7 @@ class Command(StoreCommand):
             boards = wanted.boards_in(store) if wanted.boards is not None else []
             print_as = {"text": print_text, "csv": print_csv, "json": print_json}[opts.format]
             print_as(
-                ((board, between(coverage_of(store, board), wanted.since, wanted.until)) for board in boards),
+                ((board, wanted.coverage_of(store, board)) for board in boards),
                 feeds_of(store, wanted) if wanted.handles is not None else (),
             )
         finally:
@@ -93,6 +110,7 @@ class Wanted:
     handles: list[str] | None
     since: datetime | None
     until: datetime | None
+    by_day: bool
 
     @classmethod
     def of(cls, args: list[str], opts: argparse.Namespace) -> Wanted:
@@ -101,7 +119,7 @@ class Wanted:
         except ValueError:
             raise UsageError("write -a board=po, or -a handles=nasa") from None
         if args or arguments.keys() - {"board", "handles", "since", "until"}:
-            raise UsageError("coverage takes -a board=…, handles=…, since=…, until=… and --format alone")
+            raise UsageError("coverage takes -a board=…, handles=…, since=…, until=…, --by and --format alone")
         boards = board_names("board", arguments.get("board", ""))
         handles, odd = handles_of(arguments.get("handles", ""))
         if odd:
@@ -113,6 +131,7 @@ class Wanted:
             [] if names == ["all"] else names if "handles" in arguments else [] if both else None,
             moment_of("since", arguments.get("since", "")),
             moment_of("until", arguments.get("until", "")),
+            opts.by == "day",
         )
 
     def boards_in(self, store: PostgresStore | CsvStore) -> list[str]:
@@ -122,14 +141,33 @@ class Wanted:
                 raise UserError(f"{capitalized(store.place)} holds nothing of /{board}/.")
         return self.boards or held
 
+    def coverage_of(self, store: PostgresStore | CsvStore, board: str) -> Coverage:
+        found = between(coverage_of(store, board, self.since, self.until), self.since, self.until)
+        return by_day(found) if self.by_day else found
 
-def coverage_of(store: PostgresStore | CsvStore, board: str) -> Coverage:
-    looks = (Look(_time(at), newest, gap) for at, newest, gap in store.stream(LOOKS, board))
-    posts = (
-        HeldPost(no, _time(posted or first_seen), _time(first_seen), moment(deleted))
-        for no, posted, first_seen, deleted in store.stream(POSTS, board)
+
+def coverage_of(
+    store: PostgresStore | CsvStore, board: str, since: datetime | None = None, until: datetime | None = None
+) -> Coverage:
+    """The account of a board; of the hours between two times at least."""
+    first, after, last = 0, 0, 2**63 - 1
+    looks = store.stream(LOOKS, board, EPOCH.isoformat())
+    if since is not None:
+        start = f"{since - HOUR:%Y-%m-%dT%H:%M:%SZ}"
+        ((first_no,),) = store.stream(FIRST, board, start)
+        first = first_no or last
+        ((after,),) = store.stream(BEFORE, board, first)
+        looks = chain(store.stream(FIRST_LOOK, board), store.stream(LOOKS, board, start))
+    if until is not None:
+        ((last_no,),) = store.stream(LAST, board, f"{until + HOUR:%Y-%m-%dT%H:%M:%SZ}")
+        ((next_no,),) = store.stream(NEXT, board, last_no or 0)  # numbers before it are missing from its hour
+        last = next_no or last
+    sql = POSTS.format(
+        posted=store.sql_seconds.format("coalesce(posted_at, first_seen_at)"),
+        seen=store.sql_seconds.format("first_seen_at"),
     )
-    return account(posts, looks)
+    rows = store.stream(sql, board, first, last)
+    return account(map(HeldPost._make, rows), (Look(_time(at), newest, gap) for at, newest, gap in looks), after or 0)
 
 
 def feeds_of(store: PostgresStore | CsvStore, wanted: Wanted) -> Iterator[FeedCoverage]:

@@ -28,6 +28,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from math import ceil
+from importlib.util import find_spec
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
@@ -347,6 +348,8 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=40, help="of a credential in a window (quota)")
     options = parser.parse_args()
     if options.what == "speed":
+        if find_spec("tweepy") is None:
+            sys.exit("The threaded script needs tweepy: pip install -r requirements-dev.txt.")
         result = speed(options.accounts, options.posts)
     else:
         result = quota(options.accounts, options.posts, options.window, options.calls)

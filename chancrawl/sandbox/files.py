@@ -60,11 +60,20 @@ def _catalog_thread(board: Board, thread: Thread) -> bytes:
     opening = _opening(board, thread, posts)
     opening |= {
         "omitted_posts": len(posts) - 1 - len(last),
-        "omitted_images": sum(1 for post in posts[1:-5] if post.has_file),
+        "omitted_images": _omitted_images(posts),
         "last_modified": int(thread.modified_at),
     }
     replies = b",".join(body_of(board, post) for post in last)
     return json.dumps(opening).encode()[:-1] + b',"last_replies":[' + replies + b"]}"
+
+
+def _omitted_images(posts: list[Post]) -> int:
+    """Of the replies that an index file leaves out."""
+    return sum(1 for post in posts[1:][:-5] if _has_image(post))
+
+
+def _has_image(post: Post) -> bool:
+    return post.has_file and post.file_deleted_at is None
 
 
 def page_json(board: Board, number: int) -> bytes | None:
@@ -75,7 +84,8 @@ def page_json(board: Board, number: int) -> bytes | None:
     for thread in pages[number - 1]:
         posts = thread.visible()
         last = posts[1:][-5:]
-        opening = _opening(board, thread, posts) | {"omitted_posts": len(posts) - 1 - len(last), "omitted_images": 0}
+        opening = _opening(board, thread, posts)
+        opening |= {"omitted_posts": len(posts) - 1 - len(last), "omitted_images": _omitted_images(posts)}
         bodies = [json.dumps(opening).encode(), *(body_of(board, post) for post in last)]
         threads.append(b'{"posts":[' + b",".join(bodies) + b"]}")
     return b'{"threads":[' + b",".join(threads) + b"]}"
@@ -91,10 +101,13 @@ def thread_json(board: Board, thread: Thread, tail: bool = False) -> bytes | Non
     if tail and not size:
         return None
     opening = _opening(board, thread, posts)
+    if thread.archived_at is None:
+        opening["unique_ips"] = len({post.address for post in posts})
     replies = posts[1:]
     if tail:
         replies = replies[-size:]
-        opening = {key: opening[key] for key in ("no", "resto", "replies", "images", "bumplimit", "imagelimit")}
+        kept = ("no", "resto", "replies", "images", "unique_ips", "bumplimit", "imagelimit")
+        opening = {key: opening[key] for key in kept if key in opening}
         opening["tail_id"] = posts[-size - 1].no
     bodies = [json.dumps(opening).encode(), *(body_of(board, post) for post in replies)]
     for post in (posts[0], *replies):
@@ -129,7 +142,7 @@ def body_of(board: Board, post: Post) -> bytes:
 def _opening(board: Board, thread: Thread, posts: list[Post]) -> dict[str, Any]:
     raw: dict[str, Any] = json.loads(body_of(board, thread.posts[0]))
     replies = len(posts) - 1
-    images = sum(1 for post in posts[1:] if post.has_file and post.file_deleted_at is None)
+    images = sum(1 for post in posts[1:] if _has_image(post))
     if thread.sticky:
         raw["sticky"] = 1
     if thread.closed:

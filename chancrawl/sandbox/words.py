@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import html
+from datetime import datetime, timedelta, timezone, tzinfo
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 NOUNS = (
     "crane kettle bridge garden lantern river notebook turtle bicycle window teapot lighthouse carrot violin mountain "
@@ -96,11 +98,26 @@ def _exif(random: Random) -> str:
     )
 
 
+try:
+    NEW_YORK: tzinfo = ZoneInfo("America/New_York")
+except ZoneInfoNotFoundError:  # a machine without time zones
+    NEW_YORK = timezone(timedelta(hours=-5))
+
+
+def now_text(time: float) -> str:
+    """A post's time as the site prints it, in New York's time.
+
+    >>> now_text(1546294897)
+    '12/31/18(Mon)17:21:37'
+    """
+    return f"{datetime.fromtimestamp(time, NEW_YORK):%m/%d/%y(%a)%H:%M:%S}"
+
+
 def post(seed: int, board: dict[str, Any], no: int, thread_no: int, time: float, earlier: list[int], boards: list[str],
          has_file: bool) -> dict[str, Any]:  # fmt: skip
     """A post as the API sends it, but for the keys that an opening post carries for its thread."""
     random = Random(seed * 1_000_003 + no)
-    raw: dict[str, Any] = {"no": no, "now": "11/21/26(Sat)00:00:00", "name": random.choice(NAMES)}
+    raw: dict[str, Any] = {"no": no, "now": now_text(time), "name": random.choice(NAMES)}
     if no == thread_no and random.random() < 0.8:
         raw["sub"] = f"{random.choice(ADJECTIVES).title()} {random.choice(NOUNS)} general &amp; friends"
     if random.random() < 0.95 or not has_file:

@@ -18,6 +18,7 @@ PROBLEMS = "https://api.twitter.com/2/problems/"
 LIMITS = {
     "users": (900, 300),
     "users_by_id": (900, 300),
+    "user": (900, 300),
     "timeline": (900, 10_000),
     "search": (300, 450),
     "trends": (0, 75),

@@ -48,6 +48,8 @@ class XServer:
     def add_routes(self, app: web.Application) -> None:
         app.router.add_get("/2/users", self._endpoint("users_by_id", self.users_by_id))
         app.router.add_get("/2/users/by", self._endpoint("users", self.users))
+        app.router.add_get("/2/users/by/username/{name}", self._endpoint("user", self.user))
+        app.router.add_get("/2/users/{id:[0-9]+}", self._endpoint("user", self.user))
         app.router.add_get("/2/users/{id}/tweets", self._endpoint("timeline", self.timeline))
         app.router.add_get("/2/tweets/search/recent", self._endpoint("search", self.search))
         app.router.add_get("/2/trends/by/woeid/{woeid}", self._endpoint("trends", self.trends))
@@ -164,6 +166,16 @@ class XServer:
                 errors.append(_user_problem("usernames", name, title, detail))
         return {key: value for key, value in (("data", data), ("errors", errors)) if value}
 
+    def user(self, request: web.Request) -> dict[str, Any]:
+        """One account, by its name or its number."""
+        name, number = request.match_info.get("name", ""), request.match_info.get("id", "")
+        account = self.world.find(name) if name else self.world.accounts.get(int(number))
+        if account is not None and account.status in ("active", "protected"):
+            return {"data": self._user(account, set(request.query.get("user.fields", "").split(",")))}
+        parameter = "username" if name else "id"
+        detail = f"Could not find user with {parameter}: [{name or number}]."
+        return {"errors": [_user_problem(parameter, name or number, "Not Found Error", detail)]}
+
     def timeline(self, request: web.Request) -> Any:
         limit = _number(request, "max_results", 10, 5, 100)
         number = request.match_info["id"]
@@ -179,18 +191,22 @@ class XServer:
             return {"errors": [_user_problem("id", number, title, detail, kind)]}
         since_id = _number(request, "since_id", 0)
         before = _number(request, "until_id", NEVER)
-        if (token := request.query.get("pagination_token")) is not None:
+        if "end_time" in request.query:
+            before = min(before, id_at(_time(request, "end_time")))
+        top = before
+        token = request.query.get("pagination_token")
+        is_backwards = token is not None and token.startswith(PREVIOUS_TOKEN)
+        if token is not None and not is_backwards:
             before = min(before, _from_token(token, "pagination_token"))
+        newer_than = _from_token(token or "", "pagination_token", PREVIOUS_TOKEN) if is_backwards else None
         start = _time(request, "start_time") if "since_id" not in request.query else 0.0
         if "start_time" in request.query and _time(request, "start_time") < FIRST_START:
             raise BadRequest("start_time", request.query["start_time"])
-        if "end_time" in request.query:
-            before = min(before, id_at(_time(request, "end_time")))
         exclude = [kind for kind in request.query.get("exclude", "").split(",") if kind]
         if set(exclude) - {"replies", "retweets"}:
             raise BadRequest("exclude", request.query["exclude"])
-        ids, more = self.world.timeline(account, since_id, before, limit, start, exclude)
-        return self._page(request, [(account, one) for one in ids], more)
+        ids, more, has_newer = self.world.timeline(account, since_id, (before, top), limit, start, exclude, newer_than)
+        return self._page(request, [(account, one) for one in ids], more, has_newer)
 
     def search(self, request: web.Request) -> Any:
         limit = _number(request, "max_results", 10, 10, 100)
@@ -265,7 +281,7 @@ class XServer:
         sent = {name: value for name, value in values.items() if name in fields}
         return {"id": str(account.id), "name": account.name, "username": account.username} | sent
 
-    def _page(self, request: web.Request, found: list[tuple[Account, int]], more: bool) -> Any:
+    def _page(self, request: web.Request, found: list[tuple[Account, int]], more: bool, has_newer: bool = False) -> Any:
         if not found:
             return {"meta": {"result_count": 0}}
         posts = [self.world.post(account, number) for account, number in found]
@@ -278,6 +294,8 @@ class XServer:
         }
         if more:
             meta["next_token"] = _token(posts[-1].id)
+        if has_newer:
+            meta["previous_token"] = f"{PREVIOUS_TOKEN}{posts[0].id:x}"
         includes = self._includes(posts, fields, expansions, set(request.query.get("user.fields", "").split(",")))
         payload = {"data": [raw(post, fields) for post in posts], "includes": includes, "meta": meta}
         return {key: value for key, value in payload.items() if value}
@@ -419,13 +437,16 @@ FIELDS = {
 TOKEN = "7140dibdnow9c7btw"  # noqa: S105
 
 
+PREVIOUS_TOKEN = "77qpymm88g5h9vqkl"  # noqa: S105
+
+
 def _token(oldest_id: int) -> str:
     return f"{TOKEN}{oldest_id:x}"
 
 
-def _from_token(token: str, name: str) -> int:
+def _from_token(token: str, name: str, kind: str = TOKEN) -> int:
     try:
-        return int(token.removeprefix(TOKEN), 16)
+        return int(token.removeprefix(kind), 16)
     except ValueError:
         raise BadRequest(name, token) from None
 

@@ -131,18 +131,27 @@ class XWorld:
         return post
 
     def timeline(
-        self, account: Account, since_id: int, before: int, limit: int, start: float, exclude: Collection[str] = ()
-    ) -> tuple[list[int], bool]:
-        """Posts above `since_id` and below `before`, newest first, at most `limit`; and whether there are more."""
+        self,
+        account: Account,
+        since_id: int,
+        before: tuple[int, int],
+        limit: int,
+        start: float,
+        exclude: Collection[str] = (),
+        newer_than: int | None = None,
+    ) -> tuple[list[int], bool, bool]:
+        """Posts above `since_id` and below the first of `before`, newest first, at most `limit`; whether there are
+        older ones, and newer ones below the second. With `newer_than`, those just above that post instead."""
         shown = account.shown()
         if exclude:
             posts = {number: self.post(account, number) for number in shown}
             shown = [n for n, post in posts.items() if not ("retweets" in exclude and post.original is not None)
                      and not ("replies" in exclude and post.reply_to is not None)]  # fmt: skip
         low = max(bisect_right(shown, since_id), bisect_left(shown, id_at(start)) if start else 0)
-        high = bisect_left(shown, before)
-        page = shown[max(low, high - limit) : high][::-1]
-        return page, high - limit > low
+        high, top = (bisect_left(shown, bound) for bound in before)
+        end = min(high, bisect_right(shown, newer_than) + limit) if newer_than is not None else high
+        page = shown[max(low, end - limit) : end][::-1]
+        return page, end - limit > low, end < top
 
     def search(
         self, matches: Callable[[Post], bool], since_id: int, before: int, limit: int

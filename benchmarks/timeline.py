@@ -27,8 +27,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from math import ceil
 from importlib.util import find_spec
+from math import ceil
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any

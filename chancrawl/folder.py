@@ -120,7 +120,7 @@ class CsvStore:
     def _claim(self) -> None:
         """Keep other crawls out of a folder that is not there yet: two that start at once are not both to ask."""
         name = sha256(str(self.folder.absolute()).encode()).hexdigest()[:16]
-        with contextlib.suppress(PermissionError):  # somebody else's, who will not write here
+        with contextlib.suppress(OSError):  # somebody else's, who will not write here; or there is no folder for it
             self._lock(Path(tempfile.gettempdir()) / f"chancrawl-{name}.lock")
 
     def _lock(self, file: Path) -> None:

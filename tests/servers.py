@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -67,9 +68,11 @@ class _Service:
             assert time.monotonic() < end, (self.folder / "log").read_text() + why
             time.sleep(0.05)
 
+    halting = signal.SIGTERM
+
     def halt(self) -> None:
         if self.process is not None:
-            self.process.terminate()
+            self.process.send_signal(self.halting)
             self.process.wait(timeout=30)
 
     def stop(self) -> None:
@@ -81,6 +84,8 @@ class _Service:
 
 class Postgres(_Service):
     """A server that asks for passwords (SCRAM), as an administrator sets it up for docs/deploying.md."""
+
+    halting = signal.SIGINT  # a fast shutdown: it does not wait for its clients
 
     def __init__(self, programs: Path, *options: str) -> None:
         super().__init__()

@@ -32,6 +32,8 @@ KINDS = (
     "wrong_types",
     "forgetful",
     "deep",
+    "crowd",
+    "multitude",
 )
 X_KINDS = (
     *("401", "404", "nothing", "code34", "unavailable", "usage_capped"),
@@ -147,6 +149,10 @@ def spoil(fault: Fault, body: bytes) -> bytes:
             return body[: len(body) * 2 // 3]
         case "wrong_types":
             return json.dumps(_mistype(json.loads(body))).encode()
+        case "crowd":
+            return _crowded(body, 3_000)
+        case "multitude":
+            return _crowded(body, 300_000)
         case "holey":
             return json.dumps(_without_a_number(json.loads(body))).encode()
         case "bad_byte":
@@ -158,6 +164,16 @@ def spoil(fault: Fault, body: bytes) -> bytes:
         case "no_meta":
             payload = json.loads(body)
             return json.dumps({key: value for key, value in payload.items() if key != "meta"}).encode()
+    return body
+
+
+def _crowded(body: bytes, number: int) -> bytes:
+    """A list of threads or of the archive, with so many more that nobody has made."""
+    if body[:2] == b"[{":
+        more = b",".join(b'{"no":%d,"last_modified":1,"replies":1}' % (900_000_000 + n) for n in range(number))
+        return body[:-1] + b',{"page":11,"threads":[' + more + b"]}]"
+    if body[:1] == b"[":
+        return b"[" + b",".join(b"%d" % (900_000_000 + n) for n in range(40 * number)) + b"]"
     return body
 
 

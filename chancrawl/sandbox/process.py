@@ -36,9 +36,10 @@ def start_for(crawler: Crawler, settings: BaseSettings) -> None:
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         start_new_session=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONIOENCODING": "utf-8"},
     )
     assert process.stdout is not None
     url = process.stdout.readline().strip()

@@ -16,6 +16,8 @@ from tests.conftest import Crawler, Database, Sandbox
 from tests.spiders.test_chan import BOARD, fates, live_threads
 from tests.stores import posts_of
 
+pytestmark = pytest.mark.soak
+
 Wait = Callable[..., None]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -249,3 +250,46 @@ def test_absurd_headers_while_following(tmp_path: Path, kind: str, wait_until: A
         crawler.interrupted(process).ok()
     finally:
         sandbox.stop()
+
+
+# --- H20: lists of more threads than there can be
+
+
+@pytest.mark.parametrize("kind", ["crowd", "multitude"])
+def test_a_list_of_more_threads_than_a_board_can_have_is_not_believed(
+    any_store: Crawler, sandbox: Sandbox, kind: str
+) -> None:
+    sandbox.fault(kind, path="threads.json")
+    sandbox.fault(kind, path="archive.json")
+    run = any_store(f"-aboard={BOARD}", "-sRETRY_TIMES=1", "-sBACKOFF_MAX=1", "-sCHAN_INDEX_INTERVAL=0.01")
+    assert "Traceback" not in run.output and run.code == 1 and "Incomplete." in run.output
+    asked = [int(no) for request in sandbox.requests() for no in re.findall(r"/thread/(\d+)", request["path"])]
+    assert max(asked) < 900_000_000
+    assert set(any_store.held(BOARD)) >= sandbox.visible(BOARD, live_only=True), "the catalog stands in"
+    assert not [no for no, fate in fates(any_store).items() if fate == "deleted"]
+    sandbox.heal()
+    any_store(f"-aboard={BOARD}").ok()
+    assert set(any_store.held(BOARD)) == sandbox.visible(BOARD)
+
+
+# --- H10: a database that stays away
+
+
+def test_a_pass_does_not_wait_for_its_database_for_ever(tmp_path: Path, sandbox: Sandbox, wait_until: Any) -> None:
+    from tests.servers import OWNER, Postgres, versions
+
+    server = Postgres(next(iter(versions().values())))
+    try:
+        server.roles()
+        crawler = Crawler(tmp_path / "data", sandbox.url, server.url(OWNER), delay=0.02)
+        process = crawler.start("-aboard=po", "-sBATCH_SIZE=50", "-sBATCH_SECONDS=0.2", "-sSTORE_PATIENCE=3")
+        wait_until(lambda: len(sandbox.requests()) > 60)
+        server.halt()
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 1 and "Traceback" not in output, output
+        assert "wait in" in output or "STORE_PATIENCE" in output
+        server.up()
+        crawler("-aboard=po").ok()
+        assert set(crawler.held("po")) == sandbox.visible("po")
+    finally:
+        server.stop()

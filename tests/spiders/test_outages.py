@@ -17,6 +17,8 @@ from tests.conftest import Crawler, Database, Sandbox
 from tests.stores import COLUMNS, posts_of
 from tests.x import XCrawler, expected, handles_of, served
 
+pytestmark = pytest.mark.soak
+
 Wait = Callable[[Callable[[], bool]], None]
 
 

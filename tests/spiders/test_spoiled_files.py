@@ -16,8 +16,8 @@ from tests.stores import posts_of
 
 pytestmark = pytest.mark.soak
 
-KINDS = ["404", "503", "302", "json403", "html403", "html200", "stub", "empty", "malformed", "holey", "truncated",
-         "wrong_types", "bad_byte", "modified2099", "forgetful"]  # fmt: skip
+KINDS = ["404", "503", "crowd", "302", "json403", "html403", "html200", "stub", "empty", "malformed", "holey",
+         "truncated", "wrong_types", "bad_byte", "modified2099", "forgetful"]  # fmt: skip
 FILES = [
     "boards.json",
     "threads.json",

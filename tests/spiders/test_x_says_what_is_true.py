@@ -15,6 +15,8 @@ import pytest
 from tests.conftest import ROOT, Database, Sandbox, environment
 from tests.x import BUNDLED, XCrawler, handles_of, pages
 
+pytestmark = pytest.mark.soak
+
 HEADER = "consumer_key,consumer_secret,access_token,access_token_secret"
 
 

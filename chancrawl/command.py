@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sqlite3
 import sys
 
 import psycopg2
 from scrapy.commands import ScrapyCommand
-from scrapy.settings import BaseSettings
+from scrapy.settings import Settings
+from scrapy.utils.log import configure_logging
 
 from chancrawl import merging
 from chancrawl.configuration import check, check_given
 from chancrawl.errors import UserError, first_line
 from chancrawl.surroundings import clean_log, keep_private, plain_streams
 
+logger = logging.getLogger(__name__)
 
-def begin(settings: BaseSettings, given: list[str]) -> None:
-    """What every command does first; `given` are its `-s`. Exits with one sentence for a wrong setting."""
+
+def begin(settings: Settings, given: list[str], has_log: bool = False) -> None:
+    """What every command does first; `given` are its `-s`. Exits with one sentence for a wrong setting, which goes to
+    the log of a command that has one: LOG_FILE is where the users of Scrapyd look."""
     plain_streams()
     clean_log()
     try:
         check_given(settings, given)
         check(settings)
     except UserError as error:
-        raise SystemExit(str(error)) from None
+        if not has_log:
+            raise SystemExit(str(error)) from None
+        configure_logging(settings)
+        logger.error("%s", error)
+        raise SystemExit(1) from None
     keep_private(settings["UMASK"])
 
 

@@ -258,6 +258,10 @@ def warn_of_readable(settings: BaseSettings) -> None:
             )
 
 
+IN_SCRAPYD = "SCRAPY_PROJECT" in os.environ
+"""Whether this is a job of Scrapyd, which sets the variable for each."""
+
+
 def check_given(settings: BaseSettings, given: Sequence[str]) -> None:
     """UserError for a `-s NAME=VALUE` that would do nothing, or would show a secret. `settings` have them already."""
     project = import_module("chancrawl.settings")
@@ -269,7 +273,7 @@ def check_given(settings: BaseSettings, given: Sequence[str]) -> None:
             close = difflib.get_close_matches(name.upper().replace("-", "_"), known, 1, 0.8)
             if close:
                 raise UserError(f"There is no setting {name}; {close[0]} is one.")
-        if name in ("DATABASE_URL", "ROTATING_PROXY_LIST") and "SCRAPY_JOB" in os.environ and _has_password(value):
+        if name in ("DATABASE_URL", "ROTATING_PROXY_LIST") and IN_SCRAPYD and _has_password(value):
             raise UserError(
                 f"{name} has a password, and Scrapyd shows the settings of a job to all who may look: put it into the "
                 "environment of the Scrapyd service or into chancrawl.ini in its folder, not into setting=."

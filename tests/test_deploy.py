@@ -115,12 +115,17 @@ def test_scrapyd(
         assert content.read("chancrawl/schema.sql") == (ROOT / "schema.sql").read_bytes()
         assert not any(name.startswith("tests") for name in names)
 
-    settings = [
-        f"CHAN_API_URL={sandbox.url}",
-        f"DATABASE_URL={database.url}",
-        f"CSV_FOLDER={tmp_path / 'data'}",
-        "DOWNLOAD_DELAY=0.01",
-    ]
+    # A password has no place among the settings of a job: it is refused, and not shown.
+    secret = "DATABASE_URL=postgresql://me:hunter2@127.0.0.1:9/db"
+    job = scrapyd.ask("schedule.json", project="chancrawl", spider="chan", board="wsr", setting=secret)["jobid"]
+    wait_until(lambda: job in scrapyd.jobs("finished"), timeout=60)
+    said = (tmp_path / "scrapyd" / "logs" / "chancrawl" / "chan" / f"{job}.log").read_text()
+    assert "not into setting=" in said + (tmp_path / "scrapyd" / "log").read_text() and "Traceback" not in said
+
+    # What all jobs share is in chancrawl.ini in the folder of the service.
+    ini = f"[chancrawl]\nDATABASE_URL = {database.url}\nCSV_FOLDER = {tmp_path / 'data'}\n"
+    (tmp_path / "scrapyd" / "chancrawl.ini").write_text(ini)
+    settings = [f"CHAN_API_URL={sandbox.url}", "DOWNLOAD_DELAY=0.01"]
     job = scrapyd.ask("schedule.json", project="chancrawl", spider="chan", board="wsr", setting=settings)["jobid"]
     wait_until(lambda: job in scrapyd.jobs("finished"), timeout=90)
     held = {row[0] for row in database.rows("SELECT no FROM posts WHERE board = 'wsr'")}

@@ -167,7 +167,9 @@ def test_scrapyd_is_not_given_passwords(tmp_path: Path, name: str) -> None:
     """R3: Scrapyd shows the settings of its jobs."""
     value = f"postgresql://me:{SECRET}@127.0.0.1:9/db" if name == "DATABASE_URL" else f"http://me:{SECRET}@127.0.0.1:9"
     command = ("crawl", "chan", "-a", "board=po", "-a", "_job=1", "-s", f"{name}={value}")
-    run = scrapy(*command, cwd=tmp_path, SCRAPY_JOB="1").refused(name, "chancrawl.ini", "environment of the Scrapyd")
+    run = scrapy(*command, cwd=tmp_path, SCRAPY_PROJECT="chancrawl").refused(
+        name, "chancrawl.ini", "environment of the Scrapyd"
+    )
     assert "hunter2" not in run.output and len(run.output.splitlines()) == 1
 
 

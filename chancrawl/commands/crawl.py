@@ -44,7 +44,7 @@ class Command(crawl.Command):
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         super().process_options(args, opts)
         assert self.settings is not None
-        begin(self.settings, opts.set)
+        begin(self.settings, opts.set, has_log=True)
         level = str(self.settings["LOG_LEVEL"]).upper()
         if level not in LEVELS:
             raise UsageError(f"LOG_LEVEL is {level}; it has to be one of {', '.join(LEVELS)}")

@@ -24,8 +24,6 @@ from typing import Any, ParamSpec, Self, TypeVar
 import psycopg2
 from scrapy import signals
 from scrapy.crawler import Crawler
-from scrapy.utils.asyncio import AsyncioLoopingCall, create_looping_call
-from twisted.internet.task import LoopingCall
 
 from chancrawl import runs
 from chancrawl.changes import Held, Known
@@ -75,7 +73,7 @@ class Ledger:
         self._patience = crawler.settings.getfloat("STORE_PATIENCE")
         self._boards: tuple[str, ...] = ()  # that this crawl follows
         self._is_doubled = False  # whether another one does, too
-        self._beating: AsyncioLoopingCall | LoopingCall | None = None
+        self._beating: asyncio.Task[None] | None = None
         self.failure: UserError | None = None
         """Why the store cannot be used any more, if it was in reach again and something else was wrong."""
         self.is_full = False
@@ -225,13 +223,17 @@ class Ledger:
         await self._in_thread(self.store.open)
         logger.info("Storing in %s%s.", self.store.place, "" if self.crawler.settings.get("DATABASE_URL") else
                     ", as CSV files: DATABASE_URL is not set")  # fmt: skip
-        self._beating = create_looping_call(self._beat)
-        self._beating.start(BEAT, now=False)
+        self._beating = asyncio.ensure_future(self._beat_on())
+
+    async def _beat_on(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT)
+            if self.run_id is not None and not self.is_away:
+                await self._beat()
 
     async def _beat(self) -> None:
         """Give a sign of life, and say so if another crawl follows the same boards."""
-        if self.run_id is None or self.is_away:
-            return
+        assert self.run_id is not None
         try:
             others = await self.attempt(self._beat_now, self.run_id)
         except (StoreAway, UserError):  # whoever writes next meets it, too
@@ -258,8 +260,8 @@ class Ledger:
     async def spider_closed(self, reason: str) -> None:
         self.is_following = False
         self._is_ending = True
-        if self._beating is not None and self._beating.running:
-            self._beating.stop()
+        if self._beating is not None:
+            self._beating.cancel()
         try:
             for write in self.before_closing:
                 await write()

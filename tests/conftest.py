@@ -290,6 +290,14 @@ class Crawler:
         return sorted(int(row["no"]) for row in self.csv(f"{board}/posts-*") if row["revision"] == "1")
 
 
+def wait_for_line(process: subprocess.Popen[str], words: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if words in line:
+            return
+    raise AssertionError(f"it ended before it said {words}")
+
+
 def environment() -> dict[str, str]:
     """The environment of a crawl: no setting of the developer's, no proxy."""
     ours = (

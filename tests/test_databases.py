@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.conftest import ROOT, Crawler, Database, Run, Sandbox, environment
+from tests.conftest import ROOT, Crawler, Database, Run, Sandbox, environment, wait_for_line
 from tests.servers import CRAWLER, OWNER, PASSWORD, PGBOUNCER, READER, PgBouncer, Postgres, versions
 from tests.spiders.test_chan import BOARD
 from tests.stores import posts_of
@@ -107,14 +107,6 @@ def test_a_user_who_may_not_create_tables(archive: Postgres, sandbox: Sandbox, t
     crawl = ["crawl", "chan", "-a", f"board={BOARD}", "-s", f"CHAN_API_URL={sandbox.url}"]
     scrapy(*crawl, url=archive.url(CRAWLER), folder=tmp_path).refused("CREATE ON SCHEMA public")
     assert sandbox.requests() == []
-
-
-def wait_for_line(process: subprocess.Popen[str], words: str) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        if words in line:
-            return
-    raise AssertionError(f"it ended before it said {words}")
 
 
 # --- other programs' tables, and a schema of our own

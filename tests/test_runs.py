@@ -139,3 +139,17 @@ def test_who_is_taken_for_alive(store: PostgresStore) -> None:
     runs.beat(store, elsewhere, {"items/post": 5})
     (back, *_) = runs.others(store, mine, ["g"])  # it was only stopped: both follow, and both are told
     assert back.run_id == elsewhere and back.stats == {"items/post": 5}
+
+
+@pytest.mark.soak
+def test_a_crawl_gives_signs_of_life(any_store: Crawler, wait_until: Wait) -> None:
+    any_store(f"-aboard={BOARD}", "-asample=1").ok()
+    process = any_store.start(*FOLLOW)
+    wait_until(lambda: len(any_store.held(BOARD)) > 100)
+    first = reported(any_store)["alive"][0]
+    assert first["stats"] == {}
+    wait_until(lambda: reported(any_store)["alive"][0]["stats"], timeout=50)
+    second = reported(any_store)["alive"][0]
+    assert second["alive_seconds_ago"] < 15 and 0 < second["stats"]["items/post"] <= len(any_store.held(BOARD))
+    run = any_store.interrupted(process).ok()
+    assert "follows the same boards" not in run.output

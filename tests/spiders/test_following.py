@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Crawler, Database, Sandbox, environment
+from tests.conftest import ROOT, Crawler, Database, Sandbox, environment, wait_for_line
 
 SPEED = 20  # seconds of the sandbox's clock for one of ours
 DELAY = 1 / SPEED  # one request a second of its clock
@@ -153,9 +153,11 @@ def test_killed_again_and_again(follower: Crawler, lively: Sandbox, wait_until: 
     """kill -9 at twenty random instants: what was acknowledged stays, nothing is there twice, coverage tells gaps."""
     random = Random(7)
     acknowledged: set[int] = set()
-    for _ in range(20):
+    for number in range(20):
         process = follow(follower, "pol")
-        time.sleep(random.uniform(0.7, 2.2))
+        if number % 2:  # at any time after its start, which a busy machine makes long; else while it starts, too
+            wait_for_line(process, "Following")
+        time.sleep(random.uniform(0.2, 1.7))
         process.kill()
         process.communicate()
         if is_there(follower, "pol"):
@@ -170,7 +172,7 @@ def test_killed_again_and_again(follower: Crawler, lively: Sandbox, wait_until: 
     live = {post["no"] for post in lively.truth() if post["board"] == "pol" and post["deleted_at"] is None}
     assert not set(deletions(follower, "pol")) & live
     (board,) = json.loads(coverage(follower, "--format", "json", "-a", "board=pol"))
-    assert len(board["unwatched"]) >= 5
+    assert len(board["unwatched"]) >= 3  # some are killed before their first look
     assert sum(hour["unwatched_seconds"] for hour in board["hours"]) > 5 * SPEED
 
 

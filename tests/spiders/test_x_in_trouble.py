@@ -179,7 +179,7 @@ def test_the_budget_is_never_overspent_and_the_next_day_goes_on(any_store: XCraw
     assert float(dollars) == pytest.approx(bill) and reason == "budget_spent"
     # the budget is the day's, not the run's
     asked = len(sandbox.x_requests())
-    assert any_store.timeline(handles, "-s", "X_DAILY_BUDGET=2.5").code == 1
+    assert any_store.timeline(handles, "-s", "X_DAILY_BUDGET=2.5").code == 3
     assert 0.005 * sum(served(sandbox.x_requests(asked)).values()) <= 2.5 - bill + 1e-9
     any_store.timeline(handles).ok()
     everything(any_store, sandbox)

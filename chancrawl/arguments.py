@@ -88,7 +88,12 @@ def thread_numbers(name: str, value: str) -> tuple[list[int], list[str]]:
 
 def home(value: str) -> str:
     """A path with ~ at its beginning, as the shell would give it."""
-    return str(Path(value.strip()).expanduser()) if value.strip().startswith("~") else value
+    if not value.strip().startswith("~"):
+        return value
+    try:
+        return str(Path(value.strip()).expanduser())
+    except RuntimeError:
+        raise UserError(f"{value}: there is no home folder for it; write the whole path.") from None
 
 
 def yes_or_no(name: str, value: str) -> bool:
@@ -113,7 +118,10 @@ def moment_of(name: str, value: str) -> datetime | None:
         return None
     try:
         time = datetime.fromisoformat(value.strip())
-        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+        time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+        if not 1970 <= time.year < 3000:
+            raise ValueError
+        return time
     except (ValueError, OverflowError):
         raise UserError(f"{name}={value}: a day is wanted, for example -a {name}=2026-01-01.") from None
 

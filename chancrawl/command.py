@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sqlite3
 import sys
 
@@ -52,6 +53,7 @@ class StoreCommand(ScrapyCommand):
         begin(self.settings, opts.set)
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             self.work(args, opts)
             sys.stdout.flush()

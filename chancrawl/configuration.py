@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
-from urllib.request import getproxies
+from urllib.request import getproxies, proxy_bypass
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
@@ -22,6 +22,7 @@ from scrapy.crawler import Crawler
 from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings, default_settings
 from scrapy.utils.url import add_http_if_no_scheme
 
+from chancrawl.arguments import home
 from chancrawl.errors import UserError
 from chancrawl.http import is_local
 from chancrawl.surroundings import text_of
@@ -135,7 +136,8 @@ class Configuration:
 
     def update_settings(self, settings: BaseSettings) -> None:
         check(settings)
-        if getattr(self.crawler.spidercls, "name", None) == "chan" and not settings.getbool("SANDBOX"):
+        is_chan = getattr(self.crawler.spidercls, "name", None) == "chan"
+        if is_chan and not settings.getbool("SANDBOX"):
             check_pace(settings)
         warn_of_readable(settings)
         if settings.getbool("SANDBOX"):
@@ -145,8 +147,10 @@ class Configuration:
             start_for(self.crawler, settings)
             if proxies(settings):
                 logger.info("The sandbox is not asked by proxy: ROTATING_PROXY_LIST is not used.")
-        else:
+        elif proxies(settings):
             switch_on_proxies(settings)
+        else:
+            check_environment_proxies(settings["CHAN_API_URL" if is_chan else "X_API_URL"])
 
 
 def check(settings: BaseSettings) -> None:
@@ -234,7 +238,7 @@ def _expand(settings: BaseSettings) -> None:
     for name in PATHS:
         value = settings.get(name)
         if isinstance(value, str) and value.startswith("~"):
-            settings.set(name, str(Path(value).expanduser()), priority=settings.getpriority(name) or 0)
+            settings.set(name, home(value), priority=settings.getpriority(name) or 0)
     is_default = settings["CSV_FOLDER"] == DEFAULT_FOLDER
     if settings.getbool("SANDBOX") and is_default and (settings.getpriority("CSV_FOLDER") or 0) <= PROJECT:
         settings.set("CSV_FOLDER", SANDBOX_FOLDER, priority="project")
@@ -283,7 +287,7 @@ def check_given(settings: BaseSettings, given: Sequence[str]) -> None:
 
 
 def _has_password(value: str) -> bool:
-    return bool(re.search(r"://[^/\s]*:[^/\s]*@|password=", value))
+    return bool(re.search(r"(?:^|[,/\s])[^/\s,@]*:[^\s@]*@|password\s*=", value))
 
 
 def _check_budget(value: Any) -> None:
@@ -369,6 +373,8 @@ def _check_proxy(which: str, proxy: str, is_port_needed: bool = True) -> None:
             f"{which} speaks {scheme if scheme.isalnum() else 'no http'}, and only HTTP proxies can be used; write "
             "http://user:password@host:port (for SOCKS, put an HTTP proxy such as privoxy in front of it)."
         )
+    if len(proxy.split()) != 1:
+        raise UserError(f"{which} has a blank in it; write a blank in a password as %20.")
     if not port and is_port_needed:
         raise UserError(f"{which} has no port; write http://user:password@host:port.")
 
@@ -377,17 +383,13 @@ def check_environment_proxies(url: str) -> None:
     """UserError for a proxy of the environment (https_proxy, …) that would be used for an address and cannot be."""
     scheme = urlsplit(url).scheme
     proxy = getproxies().get(scheme)
-    if proxy and not is_local(url):
+    if proxy and proxy.strip() and not is_local(url) and not proxy_bypass(urlsplit(url).hostname or ""):
         _check_proxy(f"The proxy of the environment variable {scheme}_proxy", proxy, is_port_needed=False)
 
 
 def switch_on_proxies(settings: BaseSettings) -> None:
     """Put scrapy-rotating-proxies to work when it is given proxies."""
     found = proxies(settings)
-    if not found:
-        for name in ("CHAN_API_URL", "X_API_URL"):
-            check_environment_proxies(settings[name])
-        return
     settings.set("ROTATING_PROXY_LIST", found, priority="cmdline")
     settings.set("ROTATING_PROXY_LIST_PATH", None, priority="cmdline")
     middlewares: dict[Any, Any] = settings.getdict("DOWNLOADER_MIDDLEWARES")

@@ -191,7 +191,7 @@ class PostgresStore:
             more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
             raise _refused(
                 f"The user {self.connection.info.user} of DATABASE_URL lacks privileges in {self.place}: "
-                f"{', '.join(lacking[:3])}{more}. GRANT them (docs/deploying.md has the statements), or name another "
+                f"{', '.join(lacking[:3])}{more}. GRANT them (deploy/grants.sql has the statements), or name another "
                 "user."
             )
 

@@ -27,7 +27,7 @@ from scrapy.crawler import Crawler
 
 from chancrawl import runs
 from chancrawl.changes import Held, Known
-from chancrawl.engine import stays, stopping
+from chancrawl.engine import end, stays, stopping
 from chancrawl.errors import StoreAway, UserError, capitalized, first_line, store_failed
 from chancrawl.held_back import HeldBack
 from chancrawl.http import http_time
@@ -72,7 +72,6 @@ class Ledger:
         self._away_since = 0.0
         self._patience = crawler.settings.getfloat("STORE_PATIENCE")
         self._boards: tuple[str, ...] = ()  # that this crawl follows
-        self._is_doubled = False  # whether another one does, too
         self._beating: asyncio.Task[None] | None = None
         self.failure: UserError | None = None
         """Why the store cannot be used any more, if it was in reach again and something else was wrong."""
@@ -181,6 +180,8 @@ class Ledger:
             pause = min(pause * 2, 10.0)
             try:
                 await self._in_thread(self.store.connect)
+                if self.run_id is not None:  # before all that waits is written: nobody is to take its boards meanwhile
+                    await self.attempt(runs.beat, self.store, self.run_id, self.crawler.stats.get_stats())
                 if self.on_return is not None:
                     await self.on_return()
                 else:
@@ -238,9 +239,11 @@ class Ledger:
             others = await self.attempt(self._beat_now, self.run_id)
         except (StoreAway, UserError):  # whoever writes next meets it, too
             return
-        if others and not self._is_doubled:
-            logger.warning("%s follows the same boards: one of the two is enough, stop the other.", others[0])
-        self._is_doubled = bool(others)
+        if others and others[0].run_id < self.run_id:  # it was thought to be dead, and is back
+            end(self.crawler, UserError(
+                f"{capitalized(str(others[0]))} follows the same boards again, and was there before: this crawl ends. "
+                "Start it again, and it stands by.", reason="doubled",
+            ))  # fmt: skip
 
     def _beat_now(self, run_id: int) -> list[runs.Run]:
         runs.beat(self.store, run_id, self.crawler.stats.get_stats())

@@ -10,6 +10,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from rotating_proxies.middlewares import BanDetectionMiddleware, RotatingProxyMiddleware
+from rotating_proxies.utils import extract_proxy_hostport
 from scrapy import Request, Spider
 from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
@@ -188,6 +189,7 @@ class RotatingProxies(RotatingProxyMiddleware):  # type: ignore[misc]
 
     def process_request(self, request: Request, spider: Spider | None = None) -> None:
         super().process_request(request, spider)
+        request.meta["chosen_proxy"] = request.meta.get("proxy")  # with its user, which is taken out on the way
 
     def process_response(
         self, request: Request, response: Response, spider: Spider | None = None
@@ -207,15 +209,19 @@ class RotatingProxies(RotatingProxyMiddleware):  # type: ignore[misc]
 
     def _retire(self, request: Request) -> bool:
         """Take the proxy of a request out for good; whether another one is left."""
-        proxy = self.proxies.get_proxy(request.meta.get("proxy"))
-        if proxy is not None:
-            address = urlsplit(proxy)
-            place = f"{address.hostname}:{address.port}"
+        proxy = request.meta.get("chosen_proxy")
+        if proxy in self.proxies.proxies:
+            address = urlsplit(str(proxy))
+            user = f"{address.username}@" if address.username else ""
+            place = f"{user}{address.hostname}:{address.port}"
             self.proxies.proxies.pop(proxy)
             for listed in (self.proxies.unchecked, self.proxies.good, self.proxies.dead):
                 listed.discard(proxy)
+            # Proxies on one host and port differ in their users: one of the others stands for it now.
             for key in [key for key, url in self.proxies.proxies_by_hostport.items() if url == proxy]:
                 del self.proxies.proxies_by_hostport[key]
+                same = [url for url in self.proxies.proxies if extract_proxy_hostport(url) == key]
+                self.proxies.proxies_by_hostport |= dict.fromkeys([key], same[0]) if same else {}
             self.stats.inc_value("proxies/refused")
             logger.warning(
                 "The proxy %s refuses us (407: its user or password is wrong); it is not used any more.", place

@@ -17,6 +17,7 @@ SCHEMA = resources.files("chancrawl").joinpath("schema.sql").read_text(encoding=
 VERSION = int(re.findall(r"^-- Version: (\d+)$", SCHEMA, re.MULTILINE)[0])
 
 SETTINGS = """
+SET LOCAL transaction_isolation = 'read committed';
 SET LOCAL TIME ZONE 'UTC';
 SET LOCAL statement_timeout = '10min';
 SET LOCAL lock_timeout = '30s';
@@ -37,7 +38,7 @@ PRIVILEGES = [
     *((t, right) for t in sorted(COLUMNS.keys() - {"schema_version"}) for right in ("SELECT", "INSERT", "UPDATE")),
     ("board_polls", "DELETE"),
 ]
-"""What a crawl's user needs on the tables. docs/deploying.md has the statements that grant it."""
+"""What a crawl's user needs on the tables. deploy/grants.sql grants it."""
 
 MIGRATIONS = {
     # Version 1 was not written down in the database; its first tables did not know what a run had cost.

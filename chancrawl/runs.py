@@ -12,6 +12,7 @@ import socket
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from chancrawl.database import PostgresStore
@@ -24,7 +25,21 @@ Store = PostgresStore | CsvStore
 BEAT = 30.0
 DEAD_AFTER = 100.0
 
-HOST = socket.gethostname()
+
+def _host() -> str:
+    """The name of this machine; in a container with the number of its process namespace, for containers can share a
+    name, and the number of a process means nothing outside of its own."""
+    try:
+        space = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return socket.gethostname()
+    return socket.gethostname() if space == INITIAL_NAMESPACE else f"{socket.gethostname()}/{space}"
+
+
+INITIAL_NAMESPACE = 0xEFFFFFFC
+"""The machine's own: PROC_PID_INIT_INO in Linux' include/linux/proc_ns.h."""
+
+HOST = _host()
 
 BEGIN = """
 INSERT INTO runs (spider, arguments, source, started_at, host, pid, folder, alive_at)

@@ -88,8 +88,15 @@ class Following:
     async def _thin_daily(self) -> None:
         while not stopping(self.crawler):
             for board in self.watches:
-                with contextlib.suppress(StoreAway):
+                if stopping(self.crawler):
+                    return
+                try:
                     await self.ledger.call(thin, self.ledger.store, board)
+                except StoreAway:
+                    continue
+                except UserError as error:  # nothing that the crawl needs; tomorrow it is tried again
+                    logger.warning("Old rows of board_polls could not be thinned. %s", error)
+                    break
             await sleep(self.crawler, 86_400)
 
     async def _wait(self, seconds: float) -> None:

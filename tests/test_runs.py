@@ -105,6 +105,23 @@ def test_ctrl_c_while_standing_by(sandbox: Sandbox, database: Database, tmp_path
     first.interrupted(process, signal.SIGTERM).ok()
 
 
+@pytest.mark.soak
+def test_of_two_followers_the_later_one_ends(
+    sandbox: Sandbox, database: Database, tmp_path: Path, wait_until: Wait
+) -> None:
+    """The first was thought to be dead, because it could not give signs of life, and is back."""
+    first, second = (Crawler(tmp_path / name, sandbox.url, database.url) for name in ("one", "two"))
+    process = first.start(*FOLLOW)
+    wait_until(lambda: tables(database) and database.one("SELECT count(*) FROM runs WHERE boards = %s", BOARD))
+    database.rows("UPDATE runs SET alive_at = now() - interval '101 seconds'")
+    other = second.start(*FOLLOW)
+    wait_until(lambda: database.one("SELECT count(*) FROM runs WHERE boards = %s", BOARD) == 2, timeout=25)
+    output, _ = other.communicate(timeout=60)
+    assert other.returncode == 1 and "was there before: this crawl ends" in output, output
+    assert process.poll() is None
+    first.interrupted(process).ok()
+
+
 @pytest.fixture
 def store(database: Database) -> PostgresStore:
     store = PostgresStore(database.url)

@@ -76,7 +76,7 @@ def test_a_proxy_that_does_not_let_us_in_is_out(tmp_path: Path, sandbox: Sandbox
         crawler = Crawler(tmp_path / "data", sandbox.url)
         run = crawler(f"-aboard={BOARD}", f"-sROTATING_PROXY_LIST={','.join(listed[::-1] if order else listed)}").ok()
         assert set(crawler.held(BOARD)) == sandbox.visible(BOARD)
-        assert run.output.count(f"The proxy 127.0.0.3:{closed.port} refuses us (407") == 1
+        assert run.output.count(f"The proxy me@127.0.0.3:{closed.port} refuses us (407") == 1
         assert "hunter2" not in run.output and "attention  1 proxies refused us" in run.output
         alone = crawler(f"-aboard={BOARD}", f"-sROTATING_PROXY_LIST={closed.url('me:hunter2')}")
         alone.refused("No proxy is left")
@@ -84,6 +84,21 @@ def test_a_proxy_that_does_not_let_us_in_is_out(tmp_path: Path, sandbox: Sandbox
     finally:
         good.stop()
         closed.stop()
+
+
+def test_of_two_users_at_one_proxy_the_right_one_stays(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Gateways tell their exits apart by the user."""
+    gate = Proxy("127.0.0.3", password="right")
+    try:
+        crawler = Crawler(tmp_path / "data", sandbox.url)
+        users = ",".join(gate.url(user) for user in ("one:right", "two:hunter2", "three:right", "four:hunter2"))
+        run = crawler(f"-aboard={BOARD}", f"-sROTATING_PROXY_LIST={users}").ok()
+        assert set(crawler.held(BOARD)) == sandbox.visible(BOARD)
+        assert set(re.findall(r"The proxy (\w+)@127", run.output)) == {"two", "four"}
+        run = crawler(f"-aboard={BOARD}", f"-sROTATING_PROXY_LIST={gate.url('a:b')},{gate.url('c:d')}")
+        run.refused("No proxy is left")
+    finally:
+        gate.stop()
 
 
 # --- files of settings
@@ -137,6 +152,25 @@ def test_a_setting_that_is_none_is_refused_with_the_right_name(
     """R9: the real site would be read in place of the sandbox."""
     run = scrapy(*command, "-s", wrong, cwd=tmp_path).refused(f"; {right} is one")
     assert len(run.output.splitlines()) == 1 and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["-s", "LOG_LEVEL=info", "-s", "DOWNLOAD_DELAY=abc"], "DOWNLOAD_DELAY"),
+        (["--logfile", "/nope/x.log", "-s", "DOWNLOAD_DELAY=abc"], "no folder"),
+        (["--logfile", "/tmp"], "cannot be written to"),
+        (["-s", "CSV_FOLDER=~nosuchuser/x"], "no home folder"),
+    ],
+)
+def test_mistakes_together(tmp_path: Path, arguments: list[str], words: str) -> None:
+    sandbox_run(tmp_path, *arguments).refused(words)
+
+
+@pytest.mark.parametrize("time", ["0001-01-01", "9999-12-31T23:30", "yesterday"])
+def test_times_that_are_none(tmp_path: Path, time: str) -> None:
+    for name in ("since", "until"):
+        scrapy("coverage", "-a", f"{name}={time}", cwd=tmp_path).refused(f"{name}={time}: a day is wanted")
 
 
 def test_settings_of_extensions_are_not_ours_to_refuse(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import gc
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import cast
@@ -14,6 +15,7 @@ from scrapy.commands import crawl
 from scrapy.crawler import Crawler
 from scrapy.exceptions import UsageError
 
+from chancrawl.arguments import home
 from chancrawl.command import begin
 from chancrawl.errors import UserError
 from chancrawl.surroundings import stop_when_hung_up
@@ -44,14 +46,21 @@ class Command(crawl.Command):
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         super().process_options(args, opts)
         assert self.settings is not None
-        begin(self.settings, opts.set, has_log=True)
         level = str(self.settings["LOG_LEVEL"]).upper()
         if level not in LEVELS:
             raise UsageError(f"LOG_LEVEL is {level}; it has to be one of {', '.join(LEVELS)}")
         self.settings.set("LOG_LEVEL", level, priority="cmdline")
-        logfile = self.settings["LOG_FILE"]
-        if logfile and not Path(logfile).absolute().parent.is_dir():
-            raise UsageError(f"there is no folder {Path(logfile).absolute().parent} for the log")
+        self._check_log(self.settings["LOG_FILE"])
+        begin(self.settings, opts.set, has_log=True)
+
+    def _check_log(self, name: str | None) -> None:
+        if not name:
+            return
+        file = Path(home(name)).absolute()
+        if not file.parent.is_dir():
+            raise UsageError(f"there is no folder {file.parent} for the log")
+        if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+            raise UsageError(f"the log {file} cannot be written to")
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         if len(args) != 1:

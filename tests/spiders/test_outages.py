@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from chancrawl.migrations import VERSION
 from tests.conftest import Crawler, Database, Sandbox
 from tests.stores import COLUMNS, posts_of
 from tests.x import XCrawler, expected, handles_of, served
@@ -185,7 +186,7 @@ def test_a_database_that_comes_back_as_another_one(
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 1 and "are of version 99" in output and "All is fetched" not in output, output
     assert spooled(crawler) and "writes them" in output
-    server.database.rows("UPDATE schema_version SET version = 3")
+    server.database.rows("UPDATE schema_version SET version = %s", VERSION)
     crawler("-aboard=po").ok()
     assert stored_whole(crawler, sandbox)
 

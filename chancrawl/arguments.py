@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,13 @@ class Argument:
     name: str
     meaning: str
     default: str
+
+
+def named(spider: str, arguments: Sequence[Argument], values: Sequence[str], unknown: Iterable[str]) -> dict[str, str]:
+    """The values of a spider's arguments, in their order, by name. UserError for an argument that it does not have."""
+    names = [argument.name for argument in arguments]
+    reject_unknown(spider, unknown, names)
+    return dict(zip(names, values, strict=True))
 
 
 def number(name: str, value: str) -> int | None:

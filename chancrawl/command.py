@@ -47,6 +47,15 @@ class StoreCommand(ScrapyCommand):
     failure = "The store cannot be used"
     """How the sentence begins that tells of an error of the store."""
 
+    formats: tuple[str, ...] = ()
+    """In which forms it prints (`--format`), the default in front."""
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        if self.formats:
+            default = self.formats[0]
+            parser.add_argument("--format", choices=self.formats, default=default, help=f"default {default}")
+
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         super().process_options(args, opts)
         assert self.settings is not None

@@ -14,22 +14,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
 from scrapy.crawler import Crawler
-from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings, default_settings
-from scrapy.utils.url import add_http_if_no_scheme
+from scrapy.settings import BaseSettings, default_settings
 
 from chancrawl.arguments import home
 from chancrawl.errors import UserError
 from chancrawl.http import is_local
+from chancrawl.proxies import PROJECT, check_environment, listed, switch_on
 from chancrawl.surroundings import text_of
 
 logger = logging.getLogger(__name__)
-
-PROJECT = SETTINGS_PRIORITIES["project"]
 
 DEFAULT_FOLDER, SANDBOX_FOLDER = "data", "sandbox-data"
 """CSV_FOLDER, and what it is for the sandbox: posts of the sandbox and of a site are never in one store."""
@@ -140,17 +137,18 @@ class Configuration:
         if is_chan and not settings.getbool("SANDBOX"):
             check_pace(settings)
         warn_of_readable(settings)
+        found = listed(settings)
         if settings.getbool("SANDBOX"):
             # Imported here: a crawl of the real site needs no server.
             from chancrawl.sandbox.process import start_for
 
             start_for(self.crawler, settings)
-            if proxies(settings):
+            if found:
                 logger.info("The sandbox is not asked by proxy: ROTATING_PROXY_LIST is not used.")
-        elif proxies(settings):
-            switch_on_proxies(settings)
+        elif found:
+            switch_on(settings, found)
         else:
-            check_environment_proxies(settings["CHAN_API_URL" if is_chan else "X_API_URL"])
+            check_environment(settings["CHAN_API_URL" if is_chan else "X_API_URL"])
 
 
 def check(settings: BaseSettings) -> None:
@@ -344,58 +342,3 @@ NUMBERS: dict[str, int | float] = {
     "X_RECHECK_DAYS": 0.0,
     "X_TREND_WINDOW": 0.0,
 }
-
-
-def proxies(settings: BaseSettings) -> list[str]:
-    """The proxies of ROTATING_PROXY_LIST_PATH or ROTATING_PROXY_LIST; UserError for one that is none."""
-    path = settings.get("ROTATING_PROXY_LIST_PATH")
-    if path and not Path(path).is_file():
-        raise UserError(f"ROTATING_PROXY_LIST_PATH is {path}, but there is no such file; it holds one proxy a line.")
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines() if path else settings.getlist("ROTATING_PROXY_LIST")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"ROTATING_PROXY_LIST_PATH is {path}, and that file cannot be read: {error}.") from None
-    found = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
-    for number, proxy in enumerate(found, 1):
-        _check_proxy(f"Proxy {number} of the list", proxy)
-    return found
-
-
-def _check_proxy(which: str, proxy: str, is_port_needed: bool = True) -> None:
-    """UserError for a proxy that Scrapy cannot use. Never with its address: it may hold a password."""
-    try:
-        address = urlsplit(add_http_if_no_scheme(proxy))
-        scheme, port = address.scheme, address.port
-    except ValueError:
-        scheme, port = "http", None
-    if scheme != "http":
-        raise UserError(
-            f"{which} speaks {scheme if scheme.isalnum() else 'no http'}, and only HTTP proxies can be used; write "
-            "http://user:password@host:port (for SOCKS, put an HTTP proxy such as privoxy in front of it)."
-        )
-    if len(proxy.split()) != 1:
-        raise UserError(f"{which} has a blank in it; write a blank in a password as %20.")
-    if not port and is_port_needed:
-        raise UserError(f"{which} has no port; write http://user:password@host:port.")
-
-
-def check_environment_proxies(url: str) -> None:
-    """UserError for a proxy of the environment (https_proxy, …) that would be used for an address and cannot be."""
-    scheme = urlsplit(url).scheme
-    proxy = getproxies().get(scheme)
-    if proxy and proxy.strip() and not is_local(url) and not proxy_bypass(urlsplit(url).hostname or ""):
-        _check_proxy(f"The proxy of the environment variable {scheme}_proxy", proxy, is_port_needed=False)
-
-
-def switch_on_proxies(settings: BaseSettings) -> None:
-    """Put scrapy-rotating-proxies to work when it is given proxies."""
-    found = proxies(settings)
-    settings.set("ROTATING_PROXY_LIST", found, priority="cmdline")
-    settings.set("ROTATING_PROXY_LIST_PATH", None, priority="cmdline")
-    middlewares: dict[Any, Any] = settings.getdict("DOWNLOADER_MIDDLEWARES")
-    middlewares["chancrawl.middlewares.RotatingProxies"] = 610
-    middlewares["chancrawl.middlewares.BanDetection"] = 620
-    settings.set("DOWNLOADER_MIDDLEWARES", middlewares, priority="cmdline")
-    # Two requests for each address: one under way, one waiting for its turn.
-    if (settings.getpriority("CONCURRENT_REQUESTS") or 0) <= PROJECT:
-        settings.set("CONCURRENT_REQUESTS", 2 * len(found), priority="project")

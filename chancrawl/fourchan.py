@@ -168,14 +168,15 @@ def parse_index(payload: Any, problems: list[str] | None = None) -> dict[int, In
         raise Malformed("an index that is no list of pages")
     problems = [] if problems is None else problems
     entries: dict[int, IndexEntry] = {}
-    listed = sum(len(page["threads"]) for page in payload if isinstance(page, dict) and _is_list(page.get("threads")))
-    if listed > MOST_THREADS:
-        raise Malformed(f"an index of {listed:,} threads, more than a board can have")
+    listed = 0
     for page in payload:
         threads = page.get("threads") if isinstance(page, dict) else None
         if not isinstance(threads, list):
             problems.append("an index page without a list of threads")
             continue
+        listed += len(threads)
+        if listed > MOST_THREADS:
+            raise Malformed(f"an index of more than {MOST_THREADS:,} threads, more than a board can have")
         for raw in threads:
             _add_entry(entries, raw, 0, problems)
     return _unless_all_are_odd(entries, problems)
@@ -194,10 +195,6 @@ def parse_board_page(payload: Any, problems: list[str] | None = None, first: int
             raw = posts[0] | {"last_replies": posts[1:]}
         _add_entry(entries, raw, first, problems)
     return _unless_all_are_odd(entries, problems)
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
 
 
 def _unless_all_are_odd(entries: dict[int, IndexEntry], problems: list[str]) -> dict[int, IndexEntry]:

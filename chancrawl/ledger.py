@@ -233,7 +233,7 @@ class Ledger:
                 await self._beat()
 
     async def _beat(self) -> None:
-        """Give a sign of life, and say so if another crawl follows the same boards."""
+        """Give a sign of life; end the crawl if one that began before it follows the same boards."""
         assert self.run_id is not None
         try:
             others = await self.attempt(self._beat_now, self.run_id)

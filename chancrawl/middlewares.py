@@ -217,11 +217,8 @@ class RotatingProxies(RotatingProxyMiddleware):  # type: ignore[misc]
             self.proxies.proxies.pop(proxy)
             for listed in (self.proxies.unchecked, self.proxies.good, self.proxies.dead):
                 listed.discard(proxy)
-            # Proxies on one host and port differ in their users: one of the others stands for it now.
-            for key in [key for key, url in self.proxies.proxies_by_hostport.items() if url == proxy]:
-                del self.proxies.proxies_by_hostport[key]
-                same = [url for url in self.proxies.proxies if extract_proxy_hostport(url) == key]
-                self.proxies.proxies_by_hostport |= dict.fromkeys([key], same[0]) if same else {}
+            # Others on its host and port, which differ in their users, stay.
+            self.proxies.proxies_by_hostport = {extract_proxy_hostport(url): url for url in self.proxies.proxies}
             self.stats.inc_value("proxies/refused")
             logger.warning(
                 "The proxy %s refuses us (407: its user or password is wrong); it is not used any more.", place

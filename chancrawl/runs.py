@@ -105,13 +105,12 @@ def beat(store: Store, run_id: int, stats: dict[str, Any]) -> None:
 
 def alive(store: Store) -> list[Run]:
     """The crawls that are alive, the oldest first."""
-    rows = store.rows(UNFINISHED.format(age=store.sql_age.format("alive_at")), DEAD_AFTER)
-    return [run for run in map(_run, rows) if run.is_alive]
+    return _alive(store.rows(_unfinished(store), DEAD_AFTER))
 
 
 def others(store: Store, run_id: int, boards: Collection[str]) -> list[Run]:
     """Other crawls that are alive and follow one of some boards."""
-    return [run for run in alive(store) if run.run_id != run_id and set(run.boards) & set(boards)]
+    return _others(alive(store), run_id, boards)
 
 
 def claim(store: Store, run_id: int, boards: Collection[str]) -> list[Run]:
@@ -121,12 +120,23 @@ def claim(store: Store, run_id: int, boards: Collection[str]) -> list[Run]:
         return []
     with store.transaction() as cursor:
         cursor.execute(LOCK)
-        cursor.execute(UNFINISHED.replace("?", "%s").format(age=store.sql_age.format("alive_at")), (DEAD_AFTER,))
-        found = [run for run in map(_run, cursor.fetchall()) if run.is_alive and run.run_id != run_id]
-        found = [run for run in found if set(run.boards) & set(boards)]
+        cursor.execute(_unfinished(store).replace("?", "%s"), (DEAD_AFTER,))
+        found = _others(_alive(cursor.fetchall()), run_id, boards)
         if not found:
             cursor.execute(FOLLOWS.replace("?", "%s"), (",".join(boards), run_id))
     return found
+
+
+def _unfinished(store: Store) -> str:
+    return UNFINISHED.format(age=store.sql_age.format("alive_at"))
+
+
+def _alive(rows: list[Any]) -> list[Run]:
+    return [run for run in map(_run, rows) if run.is_alive]
+
+
+def _others(alive: list[Run], run_id: int, boards: Collection[str]) -> list[Run]:
+    return [run for run in alive if run.run_id != run_id and set(run.boards) & set(boards)]
 
 
 def _run(row: Any) -> Run:

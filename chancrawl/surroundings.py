@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any
 
 from chancrawl.http import visible
 
@@ -40,8 +40,8 @@ def plain_streams() -> None:
     """Let standard output and standard error take every text, whatever the locale is."""
     codecs.register_error("plain", _plain)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIO) or hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="plain")  # type: ignore[union-attr]
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="plain")
 
 
 def text_of(value: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import scrapy
 
 from chancrawl import fourchan
-from chancrawl.arguments import Argument, board_names, number, reject_unknown, thread_numbers, yes_or_no
+from chancrawl.arguments import Argument, board_names, named, number, thread_numbers, yes_or_no
 from chancrawl.client import ChanClient, Reading, Unavailable, refuse_mixed_sources, source_of
 from chancrawl.engine import sleep, stopping
 from chancrawl.errors import UserError, capitalized
@@ -64,14 +64,8 @@ class ChanSpider(scrapy.Spider):
         **unknown: str,
     ) -> None:
         super().__init__()
-        reject_unknown(self.name, unknown, [argument.name for argument in self.ARGUMENTS])
-        self.arguments = dict(
-            zip(
-                [argument.name for argument in self.ARGUMENTS],
-                (board, exclude, follow, archive, threads, sample),
-                strict=True,
-            )
-        )
+        values = (board, exclude, follow, archive, threads, sample)
+        self.arguments = named(self.name, self.ARGUMENTS, values, unknown)
         self.board_names = board_names("board", board)
         self.excluded = board_names("exclude", exclude)
         self.follow = yes_or_no("follow", follow)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scrapy import Request
 
-from chancrawl.arguments import Argument, duration, home, number, reject_unknown
+from chancrawl.arguments import Argument, duration, home, named, number
 from chancrawl.errors import UserError, counted
 from chancrawl.handles import is_file, refuse_credentials
 from chancrawl.twitter import SEARCH, feed_of_query
@@ -42,10 +42,7 @@ class SearchSpider(XSpider):
         self, queries: str = "", since: str = "", limit: str = "", follow: str = "", sample: str = "", **unknown: str
     ) -> None:
         super().__init__()
-        reject_unknown(self.name, unknown, [argument.name for argument in self.ARGUMENTS])
-        self.arguments = dict(
-            zip([argument.name for argument in self.ARGUMENTS], (queries, since, limit, follow, sample), strict=True)
-        )
+        self.arguments = named(self.name, self.ARGUMENTS, (queries, since, limit, follow, sample), unknown)
         self.wants = Wants(first_time(since), number("limit", limit))
         self.follow = duration("follow", follow)
         self.sample = number("sample", sample)

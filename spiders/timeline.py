@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from chancrawl import twitter, walking
 from chancrawl.access import Bill
-from chancrawl.arguments import Argument, duration, home, number, reject_unknown, yes_or_no
+from chancrawl.arguments import Argument, duration, home, named, number, yes_or_no
 from chancrawl.client import reason_of
 from chancrawl.configuration import tweet_ini
 from chancrawl.engine import stopping
@@ -86,10 +86,9 @@ class TimelineSpider(XSpider):
         **unknown: str,
     ) -> None:
         super().__init__()
-        reject_unknown(self.name, unknown, [argument.name for argument in self.ARGUMENTS])
         handles = handles.strip() or tweet_ini().get("handlesfile", "")
         values = (handles, since, limit, follow, plan, snowball, sample)
-        self.arguments = dict(zip([argument.name for argument in self.ARGUMENTS], values, strict=True))
+        self.arguments = named(self.name, self.ARGUMENTS, values, unknown)
         self.wants = Wants(first_time(since), number("limit", limit))
         self.follow = duration("follow", follow)
         self.snowball = yes_or_no("snowball", snowball)

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from chancrawl import twitter
 from chancrawl.access import Bill
-from chancrawl.arguments import Argument, duration, number, numbers, reject_unknown
+from chancrawl.arguments import Argument, duration, named, number, numbers
 from chancrawl.client import reason_of
 from chancrawl.engine import stopping
 from chancrawl.errors import UserError, counted
@@ -46,10 +46,7 @@ class TrendingSpider(XSpider):
         self, woeid: str = "", tweets: str = "100", follow: str = "", sample: str = "", **unknown: str
     ) -> None:
         super().__init__()
-        reject_unknown(self.name, unknown, [argument.name for argument in self.ARGUMENTS])
-        self.arguments = dict(
-            zip([argument.name for argument in self.ARGUMENTS], (woeid, tweets, follow, sample), strict=True)
-        )
+        self.arguments = named(self.name, self.ARGUMENTS, (woeid, tweets, follow, sample), unknown)
         self.places = numbers("woeid", woeid)
         if not self.places:
             raise UserError("Where? Give Where On Earth IDs: -a woeid=1 (the world), -a woeid=1,23424977.")

@@ -19,6 +19,8 @@ import psycopg2
 import pytest
 from hypothesis import settings
 
+from chancrawl.database import PostgresStore
+
 ROOT = Path(__file__).parents[1]
 FIXTURES = Path(os.environ.get("FIXTURES_DIR") or ROOT.parent / "shared" / "fixtures")
 
@@ -267,6 +269,14 @@ class Crawler:
         output, _ = process.communicate(timeout=timeout)
         return Run(process.returncode, output)
 
+    def other(self, *arguments: str) -> Run:
+        """Another command on its store: `status`, `coverage --format json`."""
+        command = [sys.executable, "-m", "scrapy", *arguments, "-s", f"CSV_FOLDER={self.folder}"]
+        if self.database_url:
+            command += ["-s", f"DATABASE_URL={self.database_url}"]
+        done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
+        return Run(done.returncode, done.stdout + done.stderr)
+
     # --- what is in the store
 
     @property
@@ -310,6 +320,16 @@ def environment() -> dict[str, str]:
         "X_CREDENTIALS",
     )
     return {k: v for k, v in os.environ.items() if k not in ours and not k.lower().endswith("_proxy")}
+
+
+@pytest.fixture
+def store(database: Database) -> Iterator[PostgresStore]:
+    """A database with its tables, as the ledger sees it."""
+    store = PostgresStore(database.url)
+    store.open()
+    store.prepare()
+    yield store
+    store.close()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,23 +15,15 @@ import pytest
 
 from chancrawl import runs
 from chancrawl.database import PostgresStore
-from tests.conftest import ROOT, Crawler, Database, Run, Sandbox, environment
+from tests.conftest import Crawler, Database, Sandbox
 from tests.spiders.test_chan import BOARD, live_threads
 
 Wait = Callable[..., None]
 FOLLOW = (f"-aboard={BOARD}", "-afollow=1", "-sBATCH_SECONDS=0.2")
 
 
-def status(crawler: Crawler, *arguments: str) -> Run:
-    command = [sys.executable, "-m", "scrapy", "status", *arguments, "-s", f"CSV_FOLDER={crawler.folder}"]
-    if crawler.database_url:
-        command += ["-s", f"DATABASE_URL={crawler.database_url}"]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
-    return Run(done.returncode, done.stdout + done.stderr)
-
-
 def reported(crawler: Crawler) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(status(crawler, "--format", "json").ok().output)
+    found: dict[str, Any] = json.loads(crawler.other("status", "--format", "json").ok().output)
     return found
 
 
@@ -40,7 +31,7 @@ def test_status_lists_who_is_alive_and_how_the_others_ended(
     any_store: Crawler, sandbox: Sandbox, wait_until: Wait
 ) -> None:
     if not any_store.database_url:
-        status(any_store).refused("nothing was collected yet")
+        any_store.other("status").refused("nothing was collected yet")
     any_store(f"-aboard={BOARD}", "-asample=2").ok()
     process = any_store.start(*FOLLOW)
     live = {no for thread in live_threads(sandbox) for no in (p["no"] for p in sandbox.thread(thread)["posts"])}
@@ -53,17 +44,17 @@ def test_status_lists_who_is_alive_and_how_the_others_ended(
     assert board["board"] == BOARD and board["posts_an_hour"] > 0 and board["read_at"]
     (end,) = found["ended"]
     assert end["reason"] == "finished" and end["succeeded_at"] == end["finished_at"]
-    text = status(any_store).ok().output
+    text = any_store.other("status").ok().output
     assert f"process {process.pid} on {runs.HOST}" in text and f"/{BOARD}/: " in text and "sample=2: finished" in text
     process.kill()
     process.communicate()
     assert reported(any_store)["alive"] == []  # its process is gone
-    assert "No crawl is alive." in status(any_store).output
+    assert "No crawl is alive." in any_store.other("status").output
     sandbox.fault("503", path="threads.json")
     sandbox.fault("503", path="catalog")
     sandbox.fault("503", path="/1.json")
     any_store(f"-aboard={BOARD}", "-sRETRY_TIMES=0", "-sBACKOFF_MAX=1").refused("Incomplete.")
-    text = status(any_store).ok().output
+    text = any_store.other("status").ok().output
     assert "incomplete at" in text and "the last success at no time" in text
 
 
@@ -80,7 +71,7 @@ def test_a_second_follower_stands_by_until_the_first_ends(
     asked = [request for request in sandbox.requests() if BOARD in request["path"]]
     alive = {run["pid"]: [board["board"] for board in run["boards"]] for run in reported(first)["alive"]}
     assert alive == {process.pid: [BOARD], other.pid: []}
-    assert "stands by" in status(first).output
+    assert "stands by" in first.other("status").output
     process.kill()  # not in good order: its number tells that it is gone
     process.communicate()
     wait_until(lambda: database.one("SELECT count(*) FROM runs WHERE boards = %s", BOARD) == 2, timeout=40)
@@ -120,14 +111,6 @@ def test_of_two_followers_the_later_one_ends(
     assert other.returncode == 1 and "was there before: this crawl ends" in output, output
     assert process.poll() is None
     first.interrupted(process).ok()
-
-
-@pytest.fixture
-def store(database: Database) -> PostgresStore:
-    store = PostgresStore(database.url)
-    store.open()
-    store.prepare()
-    return store
 
 
 def begun(store: PostgresStore, host: str, pid: int, age: float) -> int:

@@ -90,15 +90,6 @@ def test_a_spool_belongs_to_one_process(spool: Spool, tmp_path: Path) -> None:
 # --- into a database
 
 
-@pytest.fixture
-def store(database: Database) -> Any:
-    store = PostgresStore(database.url)
-    store.open()
-    store.prepare()
-    yield store
-    store.close()
-
-
 def never(item: Item, reason: str) -> None:
     raise AssertionError(reason)
 

@@ -65,6 +65,7 @@ class FeedCoverage:
 
 class Command(StoreCommand):
     failure = "The store cannot be read"
+    formats = ("text", "csv", "json")
 
     def syntax(self) -> str:
         options = "[--by hour|day] [--format text|csv|json]"
@@ -84,7 +85,6 @@ class Command(StoreCommand):
             help="board=po,g or all: only boards; handles=nasa,id:5 or all: only feeds of X; since=, until=: a stretch",
         )
         parser.add_argument("--by", choices=("hour", "day"), default="hour", help="default hour")
-        parser.add_argument("--format", choices=("text", "csv", "json"), default="text", help="default text")
 
     def work(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None

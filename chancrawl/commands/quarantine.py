@@ -25,16 +25,13 @@ AT_ONCE = 500
 
 class Command(StoreCommand):
     failure = "The rows cannot be stored"
+    formats = ("text", "json")
 
     def syntax(self) -> str:
         return "[take-in]"
 
     def short_desc(self) -> str:
         return "Show what could not be read or stored, or store its rows"
-
-    def add_options(self, parser: argparse.ArgumentParser) -> None:
-        super().add_options(parser)
-        parser.add_argument("--format", choices=("text", "json"), default="text", help="default text")
 
     def work(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None

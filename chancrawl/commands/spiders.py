@@ -16,15 +16,13 @@ from chancrawl.command import StoreCommand
 
 
 class Command(StoreCommand):
+    formats = ("text", "markdown")
+
     def syntax(self) -> str:
         return "[SPIDER …] [--format text|markdown]"
 
     def short_desc(self) -> str:
         return "Show the spiders, their arguments, and examples"
-
-    def add_options(self, parser: argparse.ArgumentParser) -> None:
-        super().add_options(parser)
-        parser.add_argument("--format", choices=("text", "markdown"), default="text", help="default text")
 
     def work(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None
@@ -40,7 +38,7 @@ class Command(StoreCommand):
 def text(spiders: Iterable[Any]) -> list[str]:
     lines = []
     for spider in spiders:
-        lines += [f"{spider.name}: {first_line(spider)}", ""]
+        lines += [f"{spider.name}: {summary(spider)}", ""]
         for argument in spider.ARGUMENTS:
             meaning = re.sub(r"\[(.*?)\]\((.*?)\)", r"\1 (\2)", argument.meaning).replace("`", "")
             default = argument.default.replace("`", "")
@@ -60,5 +58,6 @@ def markdown(spiders: Iterable[Any]) -> list[str]:
     return lines
 
 
-def first_line(spider: type) -> str:
+def summary(spider: type) -> str:
+    """The first line of its docstring."""
     return (inspect.getdoc(spider) or "").partition("\n")[0]

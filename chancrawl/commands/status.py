@@ -23,12 +23,10 @@ TABLES = ("runs", "posts", "board_polls", "feeds")
 NEWEST = "SELECT posted_at, first_seen_at FROM posts WHERE board = ? ORDER BY no DESC LIMIT 10000"
 LAST_READ = "SELECT max(polled_at) FROM board_polls WHERE board = ?"
 ENDS = (
-    "SELECT spider, arguments, max(finished_at), max(CASE WHEN finish_reason IN ('finished', 'shutdown') "
-    "THEN finished_at END) FROM (SELECT spider, CAST(arguments AS text) AS arguments, finished_at, finish_reason "
-    "FROM runs WHERE finished_at IS NOT NULL AND spider <> 'initdb' ORDER BY run_id DESC LIMIT 1000) AS ended "
-    "GROUP BY spider, arguments ORDER BY 3 DESC"
+    "SELECT spider, CAST(arguments AS text), finished_at, finish_reason FROM runs "
+    "WHERE finished_at IS NOT NULL AND spider <> 'initdb' ORDER BY finished_at DESC LIMIT 1000"
 )
-REASON = "SELECT finish_reason FROM runs WHERE spider = ? AND CAST(arguments AS text) = ? AND finished_at = ?"
+SUCCESSES = ("finished", "shutdown")
 HOUR = timedelta(hours=1)
 
 
@@ -55,16 +53,13 @@ class Ended:
 
 class Command(StoreCommand):
     failure = "The store cannot be read"
+    formats = ("text", "json")
 
     def syntax(self) -> str:
         return "[--format text|json]"
 
     def short_desc(self) -> str:
         return "List the crawls that are alive, and how the last ones ended"
-
-    def add_options(self, parser: argparse.ArgumentParser) -> None:
-        super().add_options(parser)
-        parser.add_argument("--format", choices=("text", "json"), default="text", help="default text")
 
     def work(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None
@@ -96,13 +91,15 @@ def followed(store: Store, board: str, since: datetime) -> FollowedBoard:
 
 
 def ended(store: Store) -> list[Ended]:
-    found = []
-    for spider, arguments, finished, succeeded in store.rows(ENDS):
-        ((reason,), *_) = store.rows(REASON, spider, arguments, finished)
+    """The last of the crawls with each spider and arguments, the one that ended last in front."""
+    found: dict[tuple[str, str], Ended] = {}
+    for spider, arguments, finished, reason in store.rows(ENDS):
         at = moment(finished)
         assert at is not None
-        found.append(Ended(spider, json.loads(arguments), at, reason or "?", moment(succeeded)))
-    return found
+        last = found.setdefault((spider, arguments), Ended(spider, json.loads(arguments), at, reason or "?", None))
+        if last.succeeded_at is None and reason in SUCCESSES:
+            last.succeeded_at = at
+    return list(found.values())
 
 
 # --- two ways to say it
@@ -114,10 +111,8 @@ def print_text(alive: Alive, last: list[Ended]) -> None:
     print("Alive:" if alive else "No crawl is alive.")
     for run, boards in alive:
         print(f"  {_command(run.spider, run.arguments)}: {run}")
-        posts, requests = (
-            _count(run, "items/post") + _count(run, "items/tweet"),
-            _count(run, "downloader/request_count"),
-        )
+        posts = _count(run, "items/post") + _count(run, "items/tweet")
+        requests = _count(run, "downloader/request_count")
         print(f"    since {_minute(run.started_at)}, last sign of life {run.age:.0f} s ago, "
               f"{posts:,} posts, {requests:,} requests")  # fmt: skip
         if run.arguments.get("follow") in ("1", "true", "yes") and not boards and not run.arguments.get("threads"):

@@ -38,11 +38,7 @@ execute(["scrapy", *sys.argv[1:]])
 
 
 def quarantine(crawler: Crawler, *arguments: str) -> Run:
-    command = [sys.executable, "-m", "scrapy", "quarantine", *arguments, "-s", f"CSV_FOLDER={crawler.folder}"]
-    if crawler.database_url:
-        command += ["-s", f"DATABASE_URL={crawler.database_url}"]
-    run = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
-    return Run(run.returncode, run.stdout + run.stderr)
+    return crawler.other("quarantine", *arguments)
 
 
 @pytest.fixture

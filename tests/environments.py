@@ -43,7 +43,7 @@ VARIABLES: list[dict[str, str]] = [
     {"DATABASE_URL": f"postgresql://me:p@{SECRET}/x@h/db"}, {"X_CREDENTIALS": "none.csv"}, {"X_DAILY_BUDGET": "all"},
     {"ROTATING_PROXY_LIST": f"socks5://me:{SECRET}@h:1"}, {"SANDBOX_SPEED": "0"}, {"BATCH_SIZE": "1"},
     {"PYTHONOPTIMIZE": "2"}, {"PYTHONDONTWRITEBYTECODE": "1"}, {"PYTHONHASHSEED": "0"}, {"PYTHONUNBUFFERED": "1"},
-    {"TERM": "dumb", "COLUMNS": "3"}, {"NO_COLOR": "1"}, {"SCRAPY_PROJECT": "x"}, {"PYTHONWARNINGS": "default"},
+    {"TERM": "dumb", "COLUMNS": "3"}, {"NO_COLOR": "1"}, {"SCRAPY_PROJECT": "default"}, {"PYTHONWARNINGS": "default"},
 ]  # fmt: skip
 ZONES = ["", "UTC", "Asia/Kathmandu", "Nonsense/Nowhere", "America/St_Johns", ":"]
 MASKS = [0o000, 0o002, 0o022, 0o027, 0o077, 0o177]

@@ -176,7 +176,7 @@ def test_what_comes_along_is_on_the_bill(any_store: XCrawler, sandbox: Sandbox, 
 
 def test_with_what_comes_along_the_budget_holds_too(crawler: XCrawler, sandbox: Sandbox) -> None:
     run = crawler.timeline(",".join(handles_of(sandbox)), "-s", "X_DAILY_BUDGET=1.5", "-s", "X_BILL_INCLUDES=1")
-    assert run.code == 1 and "The budget of $1.5" in run.output
+    assert run.code == 3 and "The budget of $1.5" in run.output
     ((dollars,),) = crawler.rows("SELECT dollars FROM spending")
     assert 1.0 < dollars <= 1.5
 

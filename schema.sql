@@ -2,7 +2,7 @@
 -- Version: 4
 --
 -- Idempotent: `scrapy initdb` applies it, and a crawl's first write where the tables are not there. Tables of an earlier
--- version are brought up to this one when a crawl starts (chancrawl/migrations.py). All times are UTC. Columns are those
+-- version are brought up to this one when a crawl starts (chancrawl/storage/postgres/migrations.py). All times are UTC. Columns are those
 -- of the items in chancrawl/items.py, in their order; the CSV files use the same names.
 
 CREATE TABLE IF NOT EXISTS boards (

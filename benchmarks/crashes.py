@@ -29,8 +29,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # so that it runs from anywhere
 
 from benchmarks.tools import Server, postgres  # noqa: E402
-from chancrawl import fourchan  # noqa: E402
-from chancrawl.changes import Held, Look, compare  # noqa: E402
+from chancrawl.imageboards import fourchan  # noqa: E402
+from chancrawl.imageboards.diff import Held, Look, compare  # noqa: E402
 from chancrawl.items import Post  # noqa: E402
 from chancrawl.payload import loads  # noqa: E402
 from tests.conftest import Crawler, Database, Sandbox  # noqa: E402

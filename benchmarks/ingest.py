@@ -43,15 +43,16 @@ from scrapy.exceptions import DropItem  # noqa: E402
 from scrapy.settings import Settings  # noqa: E402
 
 from benchmarks.tools import one, postgres  # noqa: E402
-from chancrawl import fourchan, staging  # noqa: E402
-from chancrawl.changes import Held, Look, compare  # noqa: E402
 from chancrawl.commands.crawl import be_quick  # noqa: E402
-from chancrawl.database import PostgresStore  # noqa: E402
+from chancrawl.imageboards import fourchan  # noqa: E402
+from chancrawl.imageboards.diff import Held, Look, compare  # noqa: E402
 from chancrawl.items import Post, columns  # noqa: E402
-from chancrawl.ledger import Ledger  # noqa: E402
 from chancrawl.payload import dumps, loads  # noqa: E402
 from chancrawl.sandbox.sites import backlog  # noqa: E402
 from chancrawl.sandbox.world import World  # noqa: E402
+from chancrawl.storage.postgres import copy  # noqa: E402
+from chancrawl.storage.postgres.connection import PostgresStore  # noqa: E402
+from chancrawl.storage.session import Ledger  # noqa: E402
 from pipelines.dedupe import DedupePipeline  # noqa: E402
 from pipelines.normalize import NormalizePipeline  # noqa: E402
 from pipelines.postgres import PostgresPipeline  # noqa: E402
@@ -140,7 +141,7 @@ async def through(url: str, folder: Path, items: Sequence[Post], whole: bool, kn
 
 
 def raw_copy(url: str, items: Sequence[Post]) -> float:
-    rows = staging.rows_of(items)
+    rows = copy.rows_of(items)
     prepared = io.BytesIO("\n".join(rows.lines).encode())
     connection = psycopg2.connect(url)
     began = time.perf_counter()

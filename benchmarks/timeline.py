@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # so that it runs from anywhere
 
 from benchmarks import tools  # noqa: E402
-from chancrawl.legacy import COLUMNS  # noqa: E402
+from chancrawl.x.legacy import COLUMNS  # noqa: E402
 
 START = time.time()
 HEADER = "consumer_key,consumer_secret,access_token,access_token_secret"
@@ -107,7 +107,7 @@ def threads(url: str, credentials: str, database: str) -> None:
     """The script that home-made collectors are, made with care: it catches errors, and it asks for the same fields."""
     import tweepy
 
-    from chancrawl.twitter import POST_PARAMETERS
+    from chancrawl.x.api import POST_PARAMETERS
 
     class Client(tweepy.Client):  # type: ignore[misc]
         def request(

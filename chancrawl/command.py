@@ -13,9 +13,9 @@ from scrapy.commands import ScrapyCommand
 from scrapy.settings import Settings
 from scrapy.utils.log import configure_logging
 
-from chancrawl import merging
 from chancrawl.configuration import check, check_given
 from chancrawl.errors import UserError, first_line
+from chancrawl.storage.postgres import upsert
 from chancrawl.surroundings import clean_log, keep_private, plain_streams
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class StoreCommand(ScrapyCommand):
             print("Stopped.", file=sys.stderr)
         except UserError as error:
             print(error, file=sys.stderr)
-        except merging.RejectsAll as error:
+        except upsert.RejectsAll as error:
             print(f"The database rejects every row ({error}); mend its tables, and try again.", file=sys.stderr)
         except (psycopg2.Error, sqlite3.Error) as error:
             print(f"{self.failure}: {first_line(error)}.", file=sys.stderr)

@@ -15,8 +15,8 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from chancrawl.errors import counted
-from chancrawl.ledger import Ledger
-from chancrawl.verdict import incomplete
+from chancrawl.outcome import incomplete
+from chancrawl.storage.session import Ledger
 
 logger = logging.getLogger(__name__)
 

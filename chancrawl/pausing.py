@@ -10,7 +10,7 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
 
 from chancrawl.engine import stopping
-from chancrawl.ledger import Ledger
+from chancrawl.storage.session import Ledger
 
 
 class PauseMiddleware:

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from chancrawl import markup
+from chancrawl.imageboards import markup
 from chancrawl.items import Raw
 
 _DIGITS = bytes(ord("0") if chr(byte).isdigit() else ord(" ") for byte in range(128)) + b" " * 128

@@ -130,7 +130,7 @@ ITEM_PIPELINES = {
 DOWNLOADER_MIDDLEWARES = {
     "chancrawl.pausing.PauseMiddleware": 605,
     "chancrawl.middlewares.BackoffMiddleware": 640,  # behind the proxies (610, 620), which choose the address
-    "chancrawl.rotation.RotatingCredentials": 650,  # signs last; a refusal of a credential is none of the address
+    "chancrawl.x.middleware.RotatingCredentials": 650,  # signs last; a refusal of a credential is none of the address
     "chancrawl.middlewares.Unpacking": 660,  # the three above read the words of a refusal
     "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,
     "chancrawl.middlewares.HttpProxy": 750,
@@ -143,9 +143,9 @@ SPIDER_MIDDLEWARES = {  # every one of them touches every item
     "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
 }
 EXTENSIONS: dict[str, Any] = {
-    "chancrawl.ledger.Ledger": 0,
-    "chancrawl.quarantine.Quarantine": 0,
-    "chancrawl.access.Access": 0,
+    "chancrawl.storage.session.Ledger": 0,
+    "chancrawl.storage.quarantine.Quarantine": 0,
+    "chancrawl.x.access.Access": 0,
     "chancrawl.extensions.Report": 0,
     "chancrawl.extensions.CoreStats": 0,
     "scrapy.extensions.corestats.CoreStats": None,  # ours is the same, and quicker

@@ -13,7 +13,7 @@ from scrapy.crawler import Crawler
 from chancrawl.engine import let_close, stopping
 from chancrawl.errors import UserError, first_line, store_failed
 from chancrawl.items import Item
-from chancrawl.ledger import Ledger
+from chancrawl.storage.session import Ledger
 
 logger = logging.getLogger(__name__)
 

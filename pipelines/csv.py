@@ -5,8 +5,8 @@ thread (the last row of a thread is the current one), a deletion missed, confirm
 header in each file; times are ISO 8601 in UTC, flags true and false, lists and `raw` JSON, nothing where the source
 said nothing.
 
-The SQLite ledger beside the files says how many bytes of each are committed (chancrawl/appending.py). A batch is
-appended and synced to disk first, and committed there together with the state it brings.
+The SQLite ledger beside the files says how many bytes of each are committed (chancrawl/storage/csv/files.py). A batch
+is appended and synced to disk first, and committed there together with the state it brings.
 """
 
 from __future__ import annotations
@@ -27,11 +27,8 @@ from typing import Any, Self
 from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
-from chancrawl import legacy
-from chancrawl.appending import DiskFull, is_full, transaction
 from chancrawl.engine import stays
 from chancrawl.errors import store_failed
-from chancrawl.folder import CsvStore
 from chancrawl.items import (
     ORDER,
     Account,
@@ -49,11 +46,14 @@ from chancrawl.items import (
     Validator,
     columns,
 )
-from chancrawl.ledger import Ledger
 from chancrawl.payload import dumps, loads
-from chancrawl.quarantine import Quarantine
-from chancrawl.stores import moment
-from chancrawl.twitter import HANDLE
+from chancrawl.storage.base import moment
+from chancrawl.storage.csv.files import DiskFull, is_full, transaction
+from chancrawl.storage.quarantine import Quarantine
+from chancrawl.storage.session import Ledger
+from chancrawl.storage.sqlite.store import CsvStore
+from chancrawl.x import legacy
+from chancrawl.x.api import HANDLE
 from pipelines.batching import BatchingPipeline
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
 
 from chancrawl.items import ORDER, Item, Post, Thread, Tweet
-from chancrawl.ledger import Ledger
+from chancrawl.storage.session import Ledger
 
 NAMES = {kind: kind.__name__.lower() for kind in ORDER}
 

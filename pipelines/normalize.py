@@ -9,13 +9,14 @@ from typing import Self
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
 
-from chancrawl import fourchan, tweets
 from chancrawl.errors import UserError
+from chancrawl.imageboards import fourchan
 from chancrawl.items import Item, Post, Tweet
-from chancrawl.ledger import Ledger
 from chancrawl.payload import dumps
-from chancrawl.quarantine import Quarantine
-from chancrawl.xclient import source_of
+from chancrawl.storage.quarantine import Quarantine
+from chancrawl.storage.session import Ledger
+from chancrawl.x import tweet_columns
+from chancrawl.x.client import source_of
 
 
 class NormalizePipeline:
@@ -56,7 +57,7 @@ class NormalizePipeline:
                 path = fourchan.thread_path(item.board, item.thread_no)
                 self.quarantine.set_aside(path, dumps(item.raw).encode(), "; ".join(problems))
         elif isinstance(item, Tweet):
-            odd = tweets.describe(item)
+            odd = tweet_columns.describe(item)
             if odd:
                 self.quarantine.set_aside(
                     f"{self.x_source}/2/tweets/{item.id}", dumps(item.raw).encode(), "; ".join(odd)

@@ -12,13 +12,13 @@ from typing import Self
 from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
-from chancrawl import merging
-from chancrawl.database import PostgresStore
 from chancrawl.errors import StoreAway, UserError
 from chancrawl.items import Item
-from chancrawl.ledger import Ledger
-from chancrawl.quarantine import Quarantine
-from chancrawl.spool import Spool, SpoolFull, apply_oldest, spools
+from chancrawl.storage.postgres import upsert
+from chancrawl.storage.postgres.connection import PostgresStore
+from chancrawl.storage.postgres.spool import Spool, SpoolFull, apply_oldest, spools
+from chancrawl.storage.quarantine import Quarantine
+from chancrawl.storage.session import Ledger
 from pipelines.batching import BatchingPipeline
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class PostgresPipeline(BatchingPipeline):
         self.limit = int(crawler.settings.getfloat("SPOOL_MB") * 1_000_000)
         self.spool = Spool.new(self.folder, self.limit)
         self.earlier: list[Spool] = []  # of crawls that ended before they could write them
-        self.streaks = merging.Streaks(self.quarantine.has_row)
+        self.streaks = upsert.Streaks(self.quarantine.has_row)
         self._drained = 0  # rows that waited and are written
         self._appending = asyncio.Lock()
         ledger.on_return = self.drain
@@ -85,15 +85,15 @@ class PostgresPipeline(BatchingPipeline):
 
     # --- batches
 
-    def prepare(self, batch: Sequence[Item]) -> merging.Prepared | None:
+    def prepare(self, batch: Sequence[Item]) -> upsert.Prepared | None:
         try:
-            return merging.prepare(batch)
+            return upsert.prepare(batch)
         except Exception as error:
-            if not merging.is_rejection(error):
+            if not upsert.is_rejection(error):
                 raise
             return None  # `merging.write` finds the row
 
-    async def store(self, batch: Sequence[Item], prepared: merging.Prepared | None) -> None:
+    async def store(self, batch: Sequence[Item], prepared: upsert.Prepared | None) -> None:
         while True:
             if not self.ledger.is_away:
                 try:
@@ -108,10 +108,10 @@ class PostgresPipeline(BatchingPipeline):
             elif await self._spool(batch):
                 return
 
-    def _write(self, batch: Sequence[Item], prepared: merging.Prepared | None) -> list[Item]:
+    def _write(self, batch: Sequence[Item], prepared: upsert.Prepared | None) -> list[Item]:
         self.ledger.prepare()
         with self._one_reason():
-            return merging.write(
+            return upsert.write(
                 self.database.connection, batch, self.quarantine.keep_row, None, prepared,
                 self.ledger.held_back, self.streaks,
             )  # fmt: skip
@@ -121,7 +121,7 @@ class PostgresPipeline(BatchingPipeline):
         """Many rows that are rejected for one reason are the database's fault: the crawl ends, nothing is set aside."""
         try:
             yield
-        except merging.RejectsAll as error:
+        except upsert.RejectsAll as error:
             raise UserError(
                 f"The crawl stops because {self.database.place} rejects every row ({error}). None of them is stored or "
                 "counts as read; mend the tables and start again, and they are fetched.",

@@ -9,17 +9,17 @@ from typing import Any
 
 import scrapy
 
-from chancrawl import fourchan
 from chancrawl.arguments import Argument, board_names, named, number, thread_numbers, yes_or_no
-from chancrawl.client import ChanClient, Reading, Unavailable, refuse_mixed_sources, source_of
 from chancrawl.engine import sleep, stopping
 from chancrawl.errors import UserError, capitalized
+from chancrawl.imageboards import fourchan
+from chancrawl.imageboards.client import ChanClient, Reading, Unavailable, refuse_mixed_sources, source_of
+from chancrawl.imageboards.follow import Following
+from chancrawl.imageboards.one_pass import OnePass
+from chancrawl.imageboards.pass_plan import is_plausible
 from chancrawl.items import Board, Item, Validator
-from chancrawl.ledger import Ledger
-from chancrawl.passing import is_plausible
 from chancrawl.payload import Malformed
-from spiders.following import Following
-from spiders.one_pass import OnePass
+from chancrawl.storage.session import Ledger
 
 logger = logging.getLogger(__name__)
 

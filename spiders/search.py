@@ -9,11 +9,11 @@ from scrapy import Request
 
 from chancrawl.arguments import Argument, duration, home, named, number
 from chancrawl.errors import UserError, counted
-from chancrawl.handles import is_file, refuse_credentials
-from chancrawl.twitter import SEARCH, feed_of_query
-from chancrawl.walking import Walk, Wants
-from spiders.walker import Visit
-from spiders.x import XSpider, first_time
+from chancrawl.x.api import SEARCH, feed_of_query
+from chancrawl.x.handles import is_file, refuse_credentials
+from chancrawl.x.pagination import Walk, Wants
+from chancrawl.x.reader import Visit
+from chancrawl.x.spider import XSpider, first_time
 
 
 class SearchSpider(XSpider):

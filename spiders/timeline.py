@@ -14,22 +14,22 @@ from scrapy import Request
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from chancrawl import twitter, walking
-from chancrawl.access import Bill
 from chancrawl.arguments import Argument, duration, home, named, number, yes_or_no
-from chancrawl.client import reason_of
 from chancrawl.configuration import tweet_ini
 from chancrawl.engine import stopping
 from chancrawl.errors import UserError, counted
-from chancrawl.handles import Handles, is_file
+from chancrawl.imageboards.client import reason_of
 from chancrawl.items import Account, Feed, Handle, Item
-from chancrawl.twitter import TIMELINE, USERS, USERS_AT_ONCE, USERS_BY_ID, Users, feed_of
-from chancrawl.walking import TRIES, Walk, Wants
-from chancrawl.xclient import BadRequest, payload_of
-from chancrawl.xfields import id_of
-from spiders.packs import PackReader
-from spiders.walker import Visit, merge, pause_before, wrong_parameters
-from spiders.x import XSpider, first_time
+from chancrawl.x import api, pagination
+from chancrawl.x.access import Bill
+from chancrawl.x.api import TIMELINE, USERS, USERS_AT_ONCE, USERS_BY_ID, Users, feed_of
+from chancrawl.x.batched_search import PackReader
+from chancrawl.x.client import BadRequest, payload_of
+from chancrawl.x.fields import id_of
+from chancrawl.x.handles import Handles, is_file
+from chancrawl.x.pagination import TRIES, Walk, Wants
+from chancrawl.x.reader import Visit, merge, pause_before, wrong_parameters
+from chancrawl.x.spider import XSpider, first_time
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class TimelineSpider(XSpider):
 
     async def estimate(self) -> str:
         number = await asyncio.to_thread(self.handles.count)
-        posts = min(self.wants.limit or twitter.REACHABLE, twitter.REACHABLE)
+        posts = min(self.wants.limit or api.REACHABLE, api.REACHABLE)
         each = posts * self.access.price["posts"] + self.access.price["users"]
         if number is None:
             return f"each account can cost up to ${each:,.2f} at its first visit ({posts:,} posts)"
@@ -195,15 +195,15 @@ class TimelineSpider(XSpider):
 
     async def _look_up(self) -> Request:
         number = max(min(self.names_at_once, await self.access.affordable("users")), 1)
-        is_number = twitter.is_number(self.names[0])
-        names = [name for name in self.names if twitter.is_number(name) == is_number][:number]
+        is_number = api.is_number(self.names[0])
+        names = [name for name in self.names if api.is_number(name) == is_number][:number]
         asked = set(names)
         self.stats.inc_value("x/handles_asked", len([name for name in names if not self.tries.get(name.lower())]))
         self.names = [name for name in self.names if name not in asked]
         self.walker.begun()
         return self.walker.client.request(
             USERS_BY_ID if is_number else USERS,
-            twitter.users_parameters(names),
+            api.users_parameters(names),
             self.looked_up,
             self.not_looked_up,
             bills=("users", len(names)),
@@ -214,7 +214,7 @@ class TimelineSpider(XSpider):
     async def looked_up(self, response: Response, names: list[str]) -> AsyncIterator[Item]:
         users: Users | None = None
         try:
-            users = twitter.parse_users(
+            users = api.parse_users(
                 payload_of(response, self.walker.quarantine), names, self.walker.client.dates.now(response)
             )
         except BadRequest as error:
@@ -326,16 +326,16 @@ class TimelineSpider(XSpider):
         """Have an account's timeline read, unless that was done or is being done. `is_fresh`: it was just looked up."""
         if account.id in self.active or (feed.visited_at is not None and feed.visited_at >= self.began):
             return
-        if self.follow is not None and feed.visited_at is not None and not walking.is_under_way(feed):
-            due = feed.visited_at + walking.interval(feed, self.follow)
+        if self.follow is not None and feed.visited_at is not None and not pagination.is_under_way(feed):
+            due = feed.visited_at + pagination.interval(feed, self.follow)
             if due > self.began + self.follow / 2:
                 return
         if feed.visited_at is not None:
             self._count_down()  # a new one was counted when it was looked up
         self.active.add(account.id)
         self.stats.inc_value("x/timelines")
-        is_quiet = feed.seen_id is not None and not walking.is_under_way(feed)
-        if self.by_search and is_quiet and not walking.wants_timeline(feed, self.began):
+        is_quiet = feed.seen_id is not None and not pagination.is_under_way(feed)
+        if self.by_search and is_quiet and not pagination.wants_timeline(feed, self.began):
             self.in_packs.append(feed)
             return
         if is_fresh and account.metrics.get("tweet_count") == 0:
@@ -344,8 +344,8 @@ class TimelineSpider(XSpider):
             self._walk(account, feed)
 
     def _walk(self, account: Account, feed: Feed) -> None:
-        expected = min(account.metrics.get("tweet_count", 0), self.wants.limit or twitter.REACHABLE) - feed.posts
-        urgency = expected / twitter.PAGE if feed.newest_id is None or feed.next_token else feed.posts_per_day or 0.0
+        expected = min(account.metrics.get("tweet_count", 0), self.wants.limit or api.REACHABLE) - feed.posts
+        urgency = expected / api.PAGE if feed.newest_id is None or feed.next_token else feed.posts_per_day or 0.0
         visit = Visit(Walk(feed, TIMELINE, self.wants), account=account, urgency=urgency)
         visit.done, visit.closed = self._done, self._closed
         self.walker.add(visit)
@@ -365,21 +365,21 @@ class TimelineSpider(XSpider):
 
     async def _by_search(self) -> AsyncIterator[Request]:
         """The new posts of many accounts with few searches; then timelines, where the counts say that more is there."""
-        reach = walking.search_reach(datetime.now(UTC))
+        reach = pagination.search_reach(datetime.now(UTC))
         longest = self.crawler.settings.getint("X_QUERY_LENGTH")
         feeds, self.in_packs = self.in_packs, []
-        packs, alone = walking.pack(feeds, longest, reach)
-        accounts = await self.ledger.x.accounts([twitter.account_of_feed(feed) for feed in feeds])
+        packs, alone = pagination.pack(feeds, longest, reach)
+        accounts = await self.ledger.x.accounts([api.account_of_feed(feed) for feed in feeds])
         reader = PackReader(self.walker, accounts)
         for pack in packs:
             reader.add(pack)
         for feed in alone:
-            self._walk(accounts[twitter.account_of_feed(feed)], feed)
+            self._walk(accounts[api.account_of_feed(feed)], feed)
         async for request in reader.requests():
             yield request
         for feed in reader.incomplete():
             self.stats.inc_value("x/reconciled")
-            self._walk(accounts[twitter.account_of_feed(feed)], feed)
+            self._walk(accounts[api.account_of_feed(feed)], feed)
         async for request in self.walker.requests():
             yield request
         self.active -= accounts.keys()
@@ -411,4 +411,4 @@ def _number(name: str) -> int | None:
     >>> _number("id:783214"), _number("nasa")
     (783214, None)
     """
-    return id_of(name.removeprefix("id:")) if twitter.is_number(name) else None
+    return id_of(name.removeprefix("id:")) if api.is_number(name) else None

@@ -11,18 +11,18 @@ from scrapy import Request
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from chancrawl import twitter
-from chancrawl.access import Bill
 from chancrawl.arguments import Argument, duration, named, number, numbers
-from chancrawl.client import reason_of
 from chancrawl.engine import stopping
 from chancrawl.errors import UserError, counted
+from chancrawl.imageboards.client import reason_of
 from chancrawl.items import Item, Trend
-from chancrawl.twitter import SEARCH, TRENDS, feed_of_query
-from chancrawl.walking import TRIES, Walk, Wants, is_under_way
-from chancrawl.xclient import BadRequest, payload_of
-from spiders.walker import Visit, pause_before, wrong_parameters
-from spiders.x import XSpider
+from chancrawl.x import api
+from chancrawl.x.access import Bill
+from chancrawl.x.api import SEARCH, TRENDS, feed_of_query
+from chancrawl.x.client import BadRequest, payload_of
+from chancrawl.x.pagination import TRIES, Walk, Wants, is_under_way
+from chancrawl.x.reader import Visit, pause_before, wrong_parameters
+from chancrawl.x.spider import XSpider
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class TrendingSpider(XSpider):
     async def answered(self, response: Response, place: int) -> AsyncIterator[Item]:
         trends: list[Trend] = []
         try:
-            trends = twitter.parse_trends(
+            trends = api.parse_trends(
                 payload_of(response, self.walker.quarantine), place, self.walker.client.dates.now(response)
             )
         except BadRequest as error:

@@ -19,7 +19,7 @@ import psycopg2
 import pytest
 from hypothesis import settings
 
-from chancrawl.database import PostgresStore
+from chancrawl.storage.postgres.connection import PostgresStore
 
 ROOT = Path(__file__).parents[1]
 FIXTURES = Path(os.environ.get("FIXTURES_DIR") or ROOT.parent / "shared" / "fixtures")

@@ -18,13 +18,15 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chancrawl import fourchan, merging, tweets, twitter
-from chancrawl.changes import Held, Look, compare
-from chancrawl.database import PostgresStore
-from chancrawl.folder import CsvStore
+from chancrawl.imageboards import fourchan
+from chancrawl.imageboards.diff import Held, Look, compare
 from chancrawl.items import Item, Post
 from chancrawl.payload import Malformed, digest, loads
-from chancrawl.quarantine import keep, keep_row
+from chancrawl.storage.postgres import upsert
+from chancrawl.storage.postgres.connection import PostgresStore
+from chancrawl.storage.quarantine import keep, keep_row
+from chancrawl.storage.sqlite.store import CsvStore
+from chancrawl.x import api, tweet_columns
 from pipelines import csv as csv_pipeline
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -164,14 +166,14 @@ class Trial:
     def read_page(self, body: bytes, good: set[int]) -> None:
         self.examples += 1
         try:
-            page = twitter.parse_page(loads(body), "timeline:1", NOW)
+            page = api.parse_page(loads(body), "timeline:1", NOW)
         except Malformed as error:
             if good:
                 raise
             return self.set_aside("https://api.x.com/2", body, [str(error)])
         self.set_aside("https://api.x.com/2", body, page.problems)
         for tweet in page.tweets:
-            self.set_aside("https://api.x.com/2", body, tweets.describe(tweet))
+            self.set_aside("https://api.x.com/2", body, tweet_columns.describe(tweet))
         assert good <= {tweet.id for tweet in page.tweets}
         self.good |= {("x", no) for no in good}
         authors: list[Item] = list(page.authors.values())
@@ -186,7 +188,7 @@ class Trial:
 
     def flush(self) -> None:
         batch, self.batch = self.batch, []
-        rejected = merging.write(
+        rejected = upsert.write(
             self.postgres.connection, batch, lambda item, why: keep_row(self.folder / "quarantine", item, why)
         )
         self.quarantined["rows"] += len(rejected)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chancrawl.agenda import Agenda, Ask
-from chancrawl.known import BoardWatch, Clock, Rate, Watched
+from chancrawl.imageboards.board_state import BoardWatch, Clock, Rate, Watched
+from chancrawl.imageboards.frontier import Agenda, Ask
 
 AT = 1_795_000_000.0  # the server's clock when ours shows 0
 

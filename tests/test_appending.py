@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from chancrawl.appending import FILES_TABLE, Files, transaction
 from chancrawl.errors import UserError
+from chancrawl.storage.csv.files import FILES_TABLE, Files, transaction
 
 A = "chan/po/a.csv"
 

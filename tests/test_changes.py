@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chancrawl import fourchan
-from chancrawl.changes import Held, Look, compare, deletions_of_thread, fate, left_archive
-from chancrawl.fourchan import Page
+from chancrawl.imageboards import fourchan
+from chancrawl.imageboards.diff import Held, Look, compare, deletions_of_thread, fate, left_archive
+from chancrawl.imageboards.fourchan import Page
 from chancrawl.items import Deletion, Post, Thread
 
 START = datetime(2026, 11, 21, tzinfo=UTC)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chancrawl.coverage import Coverage, HeldPost, Look, account, between, by_day, thinned
+from chancrawl.imageboards.coverage import Coverage, HeldPost, Look, account, between, by_day, thinned
 from chancrawl.items import Poll
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chancrawl.credentials import (
+from chancrawl.errors import UserError
+from chancrawl.sandbox.x.gate import Gate, Member
+from chancrawl.x.credentials import (
     EVERYWHERE,
     Call,
     Credential,
@@ -20,8 +22,6 @@ from chancrawl.credentials import (
     authorization,
     read,
 )
-from chancrawl.errors import UserError
-from chancrawl.sandbox.x.gate import Gate, Member
 
 HEADER = "consumer_key,consumer_secret,access_token,access_token_secret"
 

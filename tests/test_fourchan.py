@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chancrawl import fourchan
+from chancrawl.imageboards import fourchan
 from chancrawl.items import Post
 from chancrawl.payload import THREAD_KEYS, Malformed, digest, dumps, loads
 

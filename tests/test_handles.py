@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chancrawl.errors import UserError
-from chancrawl.handles import Handles, handles_of
+from chancrawl.x.handles import Handles, handles_of
 
 
 class Stats:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chancrawl.legacy import COLUMNS, list_text, parse_list
+from chancrawl.x.legacy import COLUMNS, list_text, parse_list
 from tests.conftest import ROOT, Database, Run, environment
 
 # As the older crawler's README has it.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chancrawl.markup import Comment, clean, parse, unescape
+from chancrawl.imageboards.markup import Comment, clean, parse, unescape
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # every code point, lone surrogates and NUL included
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from chancrawl import migrations
-from chancrawl.database import PostgresStore
-from chancrawl.folder import LEDGER_VERSION
+from chancrawl.storage.postgres import migrations
+from chancrawl.storage.postgres.connection import PostgresStore
+from chancrawl.storage.sqlite.store import LEDGER_VERSION
 from tests.conftest import ROOT, Crawler, Database, Sandbox, environment
 
 COLUMNS = """

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chancrawl import conditional, http, passing
-from chancrawl.fourchan import IndexEntry
+from chancrawl import http
+from chancrawl.imageboards import conditional, pass_plan
+from chancrawl.imageboards.fourchan import IndexEntry
 from chancrawl.items import Thread
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -27,29 +28,31 @@ def entry(no: int = 5, last_modified: int = AT, replies: int | None = 3, positio
 
 
 def test_what_the_index_shows_as_changed() -> None:
-    assert passing.changed(entry(), None)
-    assert not passing.changed(entry(), held())
-    assert passing.changed(entry(last_modified=AT + 1), held())
-    assert passing.changed(entry(replies=2), held()), "a wipe changes the count alone"
-    assert not passing.changed(entry(last_modified=AT + 9), held(header=AT + 9)), "read after the index that led there"
-    assert not passing.changed(entry(replies=None), held()), "before 2019 there were no counts"
-    assert passing.changed(entry(), held(fate="archived")), "it has come back"
+    assert pass_plan.changed(entry(), None)
+    assert not pass_plan.changed(entry(), held())
+    assert pass_plan.changed(entry(last_modified=AT + 1), held())
+    assert pass_plan.changed(entry(replies=2), held()), "a wipe changes the count alone"
+    assert not pass_plan.changed(entry(last_modified=AT + 9), held(header=AT + 9)), (
+        "read after the index that led there"
+    )
+    assert not pass_plan.changed(entry(replies=None), held()), "before 2019 there were no counts"
+    assert pass_plan.changed(entry(), held(fate="archived")), "it has come back"
 
 
 def test_the_end_of_the_board_comes_first() -> None:
     index = {no: entry(no, position=place) for place, no in enumerate((9, 8, 7, 6))}
-    due = passing.live_threads_due(index, {8: held(8)})
+    due = pass_plan.live_threads_due(index, {8: held(8)})
     assert [e.no for e in due] == [6, 7, 9]
 
 
 def test_the_newest_of_the_archive_comes_first() -> None:
     threads = {3: held(3, fate="archived"), 4: held(4)}
-    assert passing.archived_threads_due([2, 3, 4, 9], threads) == [9, 4, 2]
+    assert pass_plan.archived_threads_due([2, 3, 4, 9], threads) == [9, 4, 2]
 
 
 def test_what_is_missing_is_asked_for_itself() -> None:
     threads = {3: held(3, fate="archived"), 4: held(4), 5: held(5), 6: held(6)}
-    assert passing.missing_threads([4], [5, 9], threads) == [6]
+    assert pass_plan.missing_threads([4], [5, 9], threads) == [6]
 
 
 def test_if_modified_since() -> None:

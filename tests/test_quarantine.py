@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 from scrapy.utils.test import get_crawler
 
-from chancrawl.quarantine import EXAMPLES, TAKING, Quarantine, begin_taking, end_taking, keep_row, kept_rows, kind_of
+from chancrawl.storage.quarantine import (
+    EXAMPLES,
+    TAKING,
+    Quarantine,
+    begin_taking,
+    end_taking,
+    keep_row,
+    kept_rows,
+    kind_of,
+)
 from tests.pipelines.items import post
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from chancrawl import runs
-from chancrawl.database import PostgresStore
+from chancrawl.storage import runs
+from chancrawl.storage.postgres.connection import PostgresStore
 from tests.conftest import Crawler, Database, Sandbox
 from tests.spiders.test_chan import BOARD, live_threads
 

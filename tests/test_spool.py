@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chancrawl import merging
-from chancrawl.database import PostgresStore
 from chancrawl.items import Account, Feed, Item, Poll, Post, Tweet
-from chancrawl.quarantine import kept_rows
-from chancrawl.spool import Spool, SpoolFull, apply_oldest, decoded, encoded, spools
+from chancrawl.storage.postgres import upsert
+from chancrawl.storage.postgres.connection import PostgresStore
+from chancrawl.storage.postgres.spool import Spool, SpoolFull, apply_oldest, decoded, encoded, spools
+from chancrawl.storage.quarantine import kept_rows
 from tests.conftest import ROOT, Database, environment
 from tests.pipelines.items import deletion, post, thread
 
@@ -119,7 +119,7 @@ def test_two_that_write_from_one_spool_write_a_batch_once(
     other = Spool(spool.folder, 1000)
     apply_oldest(spool, store.connection, never)
     database.rows("DELETE FROM posts")
-    assert merging.write(store.connection, [post(1, "a")], never, mark=(other.name, 1)) == []
+    assert upsert.write(store.connection, [post(1, "a")], never, mark=(other.name, 1)) == []
     assert database.rows("SELECT no FROM posts") == []
 
 
@@ -129,10 +129,10 @@ def test_a_batch_whose_commit_was_not_heard_of_changes_nothing_the_second_time(
     twice: list[Item] = [post(1, "a"), post(1, "b"), replace(post(1, "c"), no=2), deletion(2, 1), thread(3)]
     state = "SELECT no, comment_html, revision, deleted_at::text, xmin::text FROM posts"
     both = f"{state} UNION ALL {state.replace('posts', 'post_revisions')} ORDER BY 1, 3"
-    merging.write(store.connection, twice, never)
+    upsert.write(store.connection, twice, never)
     before = database.rows(both)
     assert [row[:3] for row in before] == [(1, "a", 1), (1, "b", 2), (2, "c", 1)]
-    merging.write(store.connection, twice, never)
+    upsert.write(store.connection, twice, never)
     assert database.rows(both) == before
 
 

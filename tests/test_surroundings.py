@@ -269,7 +269,7 @@ def test_nobody_forges_a_line_of_the_log() -> None:
 
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_a_log_record_never_fails_and_has_one_line(name: str, text: str) -> None:
-    assert len(re.split("[\n\r\x0b\x0c\x85\u2028\u2029]", record("spiders.x", "%s and %r", name, text))) == 1
+    assert len(re.split("[\n\r\x0b\x0c\x85\u2028\u2029]", record("chancrawl.x.spider", "%s and %r", name, text))) == 1
 
 
 # --- permissions

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chancrawl.verdict import incomplete
+from chancrawl.outcome import incomplete
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chancrawl import twitter, walking
 from chancrawl.items import Feed, Gap, Tweet
 from chancrawl.payload import Malformed
-from chancrawl.twitter import SEARCH, TIMELINE, Endpoint, Page, id_at, parse_page, time_of
-from chancrawl.walking import EPOCH, Again, Done, GiveUp, GoOn, Walk, Wants
+from chancrawl.x import pagination
+from chancrawl.x.api import SEARCH, TIMELINE, Endpoint, Page, account_of_feed, id_at, parse_page, time_of
+from chancrawl.x.pagination import EPOCH, Again, Done, GiveUp, GoOn, Walk, Wants
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ENDLESS = Endpoint("timeline", "/2/users/{}/tweets")
@@ -83,7 +83,7 @@ def test_every_post_is_read_once_however_often_it_is_cut_off(
     assert stored == set(timeline.ids)
     assert len(timeline.served) == len(set(timeline.served))
     assert feed.newest_id == timeline.ids[-1] and feed.oldest_id == timeline.ids[0]
-    assert feed.complete_since == walking.EPOCH and feed.posts == len(stored)
+    assert feed.complete_since == pagination.EPOCH and feed.posts == len(stored)
 
 
 @settings(max_examples=60)
@@ -105,9 +105,9 @@ def test_nothing_below_is_asked_for_once() -> None:
     timeline.ids = [number for number in timeline.ids if number in stored]  # the rest was deleted
     under_way = Walk(feed, ENDLESS, Wants())
     assert under_way.begin_older(NOW)
-    steps = [under_way.take(timeline.page(under_way.ask(NOW), 3), NOW) for _ in range(walking.EMPTY_CONFIRMED)]
-    assert [type(step) for step in steps] == [*[Again] * (walking.EMPTY_CONFIRMED - 1), Done]
-    assert feed.complete_since == walking.EPOCH and not under_way.begin_older(NOW)
+    steps = [under_way.take(timeline.page(under_way.ask(NOW), 3), NOW) for _ in range(pagination.EMPTY_CONFIRMED)]
+    assert [type(step) for step in steps] == [*[Again] * (pagination.EMPTY_CONFIRMED - 1), Done]
+    assert feed.complete_since == pagination.EPOCH and not under_way.begin_older(NOW)
 
 
 def test_since_then_further_back() -> None:
@@ -180,7 +180,7 @@ def test_a_search_is_complete_back_to_where_searches_reach() -> None:
     search = Walk(feed, SEARCH, Wants())
     page = timeline.page(search.ask(NOW), 100)
     assert search.take(page, NOW) == Done()
-    assert feed.complete_since == walking.search_reach(NOW).replace(microsecond=0)
+    assert feed.complete_since == pagination.search_reach(NOW).replace(microsecond=0)
     stored |= {tweet.id for tweet in page.tweets}
     later = NOW + timedelta(days=10)
     again = Walk(feed, SEARCH, Wants())
@@ -189,8 +189,8 @@ def test_a_search_is_complete_back_to_where_searches_reach() -> None:
     assert isinstance(step, Done)
     (gap,) = step.gaps
     assert (gap.after_id, gap.reason) == (at(5), "reach")
-    assert gap.starts_at == time_of(at(5)) and gap.ends_at == walking.search_reach(later)
-    assert feed.complete_since == walking.search_reach(later)
+    assert gap.starts_at == time_of(at(5)) and gap.ends_at == pagination.search_reach(later)
+    assert feed.complete_since == pagination.search_reach(later)
 
 
 # --- an API that is spoilt in every way
@@ -287,7 +287,7 @@ def visit(api: Spoilt, feed: Feed, stored: set[int], gaps: list[Gap], wants: Wan
     committed = feed
     for _ in range(5000):
         asked = under_way.ask(api.now)
-        step: walking.Step
+        step: pagination.Step
         try:
             page = parse_page(json.loads(json.dumps(api.answer(asked))), feed.feed, api.now)
         except Malformed as error:
@@ -358,13 +358,13 @@ def test_whatever_is_spoilt_all_is_read_and_no_more_is_claimed(
         feed = visit(api, feed, stored, gaps, wants, cut)
         assert_honest(api, feed, stored, gaps)
     api.spoils = iter(())
-    floor = id_at(walking.search_reach(api.now)) if kind == "search" else 0  # what is about to fall out may be lost
+    floor = id_at(pagination.search_reach(api.now)) if kind == "search" else 0  # what is about to fall out may be lost
     could_be_read = {number for number in api.reachable() if number > floor}
     for _ in range(3):  # the service is well again
         feed = visit(api, feed, stored, gaps, wants)
     assert_honest(api, feed, stored, gaps)
     assert api.shown >= could_be_read and stored >= api.shown
-    assert not walking.is_under_way(feed)
+    assert not pagination.is_under_way(feed)
 
 
 # --- packed searches
@@ -400,22 +400,26 @@ def test_packed_searches_and_timelines_together_miss_no_retweet(rounds_: Any, si
             if not is_retweet:
                 search.ids.append(number)
         timeline.ids.sort()
-        if feed.seen_id is not None and feed.newest_id is not None and not walking.wants_timeline(feed, timeline.now):
+        if (
+            feed.seen_id is not None
+            and feed.newest_id is not None
+            and not pagination.wants_timeline(feed, timeline.now)
+        ):
             search.spoils = iter(spoils)
             packed = Feed("search:pack", newest_id=feed.seen_id)
             before, found = packed.pages, set[int]()
             committed = visit(search, packed, found, gaps, Wants())
             stored |= found
-            if not walking.is_under_way(committed) and committed.pages > before:
-                walking.found(feed, max(found, default=None), search.now, None)
+            if not pagination.is_under_way(committed) and committed.pages > before:
+                pagination.found(feed, max(found, default=None), search.now, None)
         else:
             timeline.spoils = iter(spoils)
             feed = visit(timeline, feed, stored, gaps, Wants())
             timeline.spoils = iter(())
             feed = visit(timeline, feed, stored, gaps, Wants())
             assert stored == set(timeline.ids)
-    timeline.now += walking.TIMELINE_EVERY
-    assert feed.newest_id is None or walking.wants_timeline(feed, timeline.now)
+    timeline.now += pagination.TIMELINE_EVERY
+    assert feed.newest_id is None or pagination.wants_timeline(feed, timeline.now)
     feed = visit(timeline, feed, stored, gaps, Wants())
     assert stored == set(timeline.ids)
 
@@ -426,7 +430,7 @@ def feed_seen(number: int, minutes_ago: float, pace: float) -> Feed:
 
 def test_packs_hold_as_many_as_fit_and_show_little_twice() -> None:
     feeds = [feed_seen(10**17 + number, 360 + number / 100, 26) for number in range(280)]
-    packs, alone = walking.pack(feeds, 512, walking.search_reach(NOW))
+    packs, alone = pagination.pack(feeds, 512, pagination.search_reach(NOW))
     assert alone == [] and len(packs) < 20
     assert sorted(feed.feed for pack in packs for feed in pack.feeds) == sorted(feed.feed for feed in feeds)
     for pack in packs:
@@ -435,15 +439,15 @@ def test_packs_hold_as_many_as_fit_and_show_little_twice() -> None:
 
 def test_what_was_seen_too_long_ago_or_never_is_not_searched_for() -> None:
     never, long_ago, busy = Feed("timeline:1"), feed_seen(2, 8 * 1440, 3), feed_seen(3, 10, 500)
-    packs, alone = walking.pack([never, long_ago, busy, feed_seen(4, 5000, 1)], 512, walking.search_reach(NOW))
+    packs, alone = pagination.pack([never, long_ago, busy, feed_seen(4, 5000, 1)], 512, pagination.search_reach(NOW))
     assert packs == [] and len(alone) == 4
 
 
 def test_visits_go_by_the_pace() -> None:
     quarter = timedelta(minutes=15)
-    assert walking.interval(Feed("timeline:1", posts_per_day=1000), quarter) == quarter
-    assert walking.interval(Feed("timeline:1", posts_per_day=2), quarter) == timedelta(hours=12)
-    assert walking.interval(Feed("timeline:1"), quarter) == timedelta(days=1)
+    assert pagination.interval(Feed("timeline:1", posts_per_day=1000), quarter) == quarter
+    assert pagination.interval(Feed("timeline:1", posts_per_day=2), quarter) == timedelta(hours=12)
+    assert pagination.interval(Feed("timeline:1"), quarter) == timedelta(days=1)
 
 
 def test_a_timeline_that_was_cut_off_is_complete_back_to_its_oldest_post() -> None:
@@ -461,4 +465,4 @@ def test_a_timeline_that_was_cut_off_is_complete_back_to_its_oldest_post() -> No
     (gap,) = gaps
     assert (gap.after_id, gap.before_id, gap.reason) == (at(1), new[-60], "reach")
     assert feed.complete_since == time_of(new[-60])
-    assert twitter.account_of_feed(feed) == 1
+    assert account_of_feed(feed) == 1

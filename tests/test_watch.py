@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from chancrawl import fourchan
-from chancrawl.agenda import Agenda, Ask
-from chancrawl.changes import Held, Look
+from chancrawl.imageboards import fourchan
+from chancrawl.imageboards.diff import Held, Look
+from chancrawl.imageboards.frontier import Agenda, Ask
+from chancrawl.imageboards.monitor import PATIENCE, Found, Watch
+from chancrawl.imageboards.pass_plan import changed
 from chancrawl.items import Board, Deletion, Item, Post, Thread
-from chancrawl.passing import changed
-from chancrawl.watch import PATIENCE, Found, Watch
 
 START = 1_795_000_000
 

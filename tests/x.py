@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chancrawl.legacy import COLUMNS, list_text
+from chancrawl.x.legacy import COLUMNS, list_text
 from tests.conftest import ROOT, Crawler, Database, Run, Sandbox
 
 BUNDLED = ROOT / "chancrawl" / "sandbox" / "credentials.csv"

@@ -17,14 +17,14 @@ from scrapy.utils.conf import arglist_to_dict
 
 from chancrawl.arguments import board_names, moment_of
 from chancrawl.command import StoreCommand
-from chancrawl.coverage import Coverage, HeldPost, Hour, Look, account, between, by_day
-from chancrawl.database import PostgresStore
 from chancrawl.errors import UserError, capitalized
-from chancrawl.folder import CsvStore
-from chancrawl.handles import handles_of
+from chancrawl.imageboards.coverage import Coverage, HeldPost, Hour, Look, account, between, by_day
 from chancrawl.items import Gap
-from chancrawl.stores import moment, store_of
-from chancrawl.walking import EPOCH
+from chancrawl.storage.base import moment, store_of
+from chancrawl.storage.postgres.connection import PostgresStore
+from chancrawl.storage.sqlite.store import CsvStore
+from chancrawl.x.handles import handles_of
+from chancrawl.x.pagination import EPOCH
 
 POSTS = """
 SELECT no, {posted}, {seen}, CASE WHEN deleted_at IS NULL THEN 0 ELSE 1 END FROM posts

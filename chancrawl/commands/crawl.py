@@ -18,8 +18,8 @@ from scrapy.exceptions import UsageError
 from chancrawl.arguments import home
 from chancrawl.command import begin
 from chancrawl.errors import UserError
+from chancrawl.outcome import incomplete
 from chancrawl.surroundings import stop_when_hung_up
-from chancrawl.verdict import incomplete
 
 logger = logging.getLogger(__name__)
 

@@ -8,12 +8,13 @@ from typing import Any
 from psycopg2.extras import RealDictCursor
 from scrapy.exceptions import UsageError
 
-from chancrawl import legacy, migrations, staging
 from chancrawl.command import StoreCommand
 from chancrawl.configuration import WHICH_DATABASE
-from chancrawl.database import LEGACY_TABLE, PostgresStore
 from chancrawl.errors import UserError
 from chancrawl.items import Tweet, columns
+from chancrawl.storage.postgres import copy, migrations
+from chancrawl.storage.postgres.connection import LEGACY_TABLE, PostgresStore
+from chancrawl.x import legacy
 
 
 class Command(StoreCommand):
@@ -105,6 +106,6 @@ def _take_over(connection: Any, cursor: Any, table: str) -> int:
             read += len(batch)
             posts = [legacy.tweet_of(dict(row)) for row in batch if row["id"] is not None]
             if posts:
-                staging.stage(cursor, "tweets", columns(Tweet), staging.rows_of(posts))
+                copy.stage(cursor, "tweets", columns(Tweet), copy.rows_of(posts))
                 cursor.execute(TAKE_OVER)
     return read

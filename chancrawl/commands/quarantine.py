@@ -9,15 +9,17 @@ from pathlib import Path
 
 from scrapy.exceptions import UsageError
 
-from chancrawl import fourchan, merging, tweets
 from chancrawl.command import StoreCommand
-from chancrawl.database import PostgresStore
 from chancrawl.errors import counted
-from chancrawl.folder import CsvStore
 from chancrawl.http import visible
+from chancrawl.imageboards import fourchan
 from chancrawl.items import Item, Post, Tweet
-from chancrawl.quarantine import TAKING, KeptRow, begin_taking, end_taking, kept_rows, kind_of, report_of
-from chancrawl.stores import store_of
+from chancrawl.storage.base import store_of
+from chancrawl.storage.postgres import upsert
+from chancrawl.storage.postgres.connection import PostgresStore
+from chancrawl.storage.quarantine import TAKING, KeptRow, begin_taking, end_taking, kept_rows, kind_of, report_of
+from chancrawl.storage.sqlite.store import CsvStore
+from chancrawl.x import tweet_columns
 from pipelines import csv as csv_pipeline
 
 AT_ONCE = 500
@@ -83,9 +85,9 @@ def take_in(store: PostgresStore | CsvStore, rows: list[KeptRow]) -> list[KeptRo
         items[id(item)] = row
         batch.append(item)
     if isinstance(store, PostgresStore):
-        merging.write(
+        upsert.write(
             store.connection, batch, lambda item, reason: reasons.__setitem__(id(items[id(item)]), reason),
-            streaks=merging.Streaks(is_known=lambda item: True),
+            streaks=upsert.Streaks(is_known=lambda item: True),
         )  # fmt: skip
     else:
         prepared = csv_pipeline.prepared([item for item in batch if not is_known(store, item)])
@@ -98,7 +100,7 @@ def describe(item: Item) -> None:
     if isinstance(item, Post):
         fourchan.describe(item)
     elif isinstance(item, Tweet):
-        tweets.describe(item)
+        tweet_columns.describe(item)
 
 
 def is_known(store: CsvStore, item: Item) -> bool:

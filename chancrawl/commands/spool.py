@@ -7,13 +7,13 @@ from pathlib import Path
 
 from scrapy.exceptions import UsageError
 
-from chancrawl import merging
 from chancrawl.command import StoreCommand
 from chancrawl.configuration import WHICH_DATABASE
-from chancrawl.database import PostgresStore
-from chancrawl.held_back import HeldBack
-from chancrawl.quarantine import keep_row
-from chancrawl.spool import Spool, apply_oldest, in_words, spools
+from chancrawl.storage.held_back import HeldBack
+from chancrawl.storage.postgres import upsert
+from chancrawl.storage.postgres.connection import PostgresStore
+from chancrawl.storage.postgres.spool import Spool, apply_oldest, in_words, spools
+from chancrawl.storage.quarantine import keep_row
 
 
 class Command(StoreCommand):
@@ -46,7 +46,7 @@ class Command(StoreCommand):
             raise UsageError(WHICH_DATABASE)
         store = PostgresStore(url)
         written = rejected = 0
-        held_back, streaks = HeldBack(), merging.Streaks()
+        held_back, streaks = HeldBack(), upsert.Streaks()
         try:
             store.open()
             for spool in waiting:

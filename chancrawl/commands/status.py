@@ -10,12 +10,12 @@ from typing import Any
 
 from scrapy.exceptions import UsageError
 
-from chancrawl import runs
 from chancrawl.command import StoreCommand
-from chancrawl.coverage import Hour
 from chancrawl.http import visible
-from chancrawl.runs import Run, Store
-from chancrawl.stores import moment, store_of
+from chancrawl.imageboards.coverage import Hour
+from chancrawl.storage import runs
+from chancrawl.storage.base import moment, store_of
+from chancrawl.storage.runs import Run, Store
 
 TABLES = ("runs", "posts", "board_polls", "feeds")
 """Those that are read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from chancrawl import fourchan
+from chancrawl.imageboards import fourchan
 from chancrawl.items import Deletion, Post, Thread
 from chancrawl.payload import digest
 

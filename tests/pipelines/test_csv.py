@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chancrawl.folder import CsvStore
 from chancrawl.items import Deletion, Item, Post
+from chancrawl.storage.sqlite.store import CsvStore
 from pipelines.csv import prepared, write
 from tests.pipelines.items import START, minute, post
 from tests.stores import posts_of

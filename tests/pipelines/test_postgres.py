@@ -13,7 +13,6 @@ from random import Random
 import psycopg2
 import pytest
 
-from chancrawl.database import PostgresStore
 from chancrawl.items import (
     Account,
     Board,
@@ -29,7 +28,8 @@ from chancrawl.items import (
     Validator,
     columns,
 )
-from chancrawl.merging import write as merge
+from chancrawl.storage.postgres.connection import PostgresStore
+from chancrawl.storage.postgres.upsert import write as merge
 from tests.conftest import ROOT, Database, environment
 from tests.pipelines.items import START, deletion, minute, post, thread
 

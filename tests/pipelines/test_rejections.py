@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chancrawl.commands.quarantine import take_in
-from chancrawl.database import PostgresStore
-from chancrawl.held_back import HeldBack
 from chancrawl.items import Account, Feed, Gap, Item, Post, Thread, Validator
-from chancrawl.merging import RejectsAll, Streaks
-from chancrawl.merging import write as merge
-from chancrawl.quarantine import KeptRow
-from chancrawl.spool import encoded
+from chancrawl.storage.held_back import HeldBack
+from chancrawl.storage.postgres.connection import PostgresStore
+from chancrawl.storage.postgres.spool import encoded
+from chancrawl.storage.postgres.upsert import RejectsAll, Streaks
+from chancrawl.storage.postgres.upsert import write as merge
+from chancrawl.storage.quarantine import KeptRow
 from tests.conftest import Database
 from tests.pipelines.items import START, post
 from tests.pipelines.test_postgres import tables, tweet  # noqa: F401

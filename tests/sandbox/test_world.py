@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chancrawl import fourchan
+from chancrawl.imageboards import fourchan
 from chancrawl.payload import digest
 from chancrawl.sandbox.board import Board, Pace
 from chancrawl.sandbox.files import body_of, read

@@ -26,7 +26,7 @@ CREATE TRIGGER dropping BEFORE INSERT ON {table} FOR EACH ROW WHEN ({when}) EXEC
 BROKEN = """
 import sys
 from scrapy.cmdline import execute
-from chancrawl import fourchan
+from chancrawl.imageboards import fourchan
 real = fourchan.describe
 def describe(post):
     if post.no == {no}:

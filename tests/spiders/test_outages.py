@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from chancrawl.migrations import VERSION
+from chancrawl.storage.postgres.migrations import VERSION
 from tests.conftest import Crawler, Database, Sandbox
 from tests.stores import COLUMNS, posts_of
 from tests.x import XCrawler, expected, handles_of, served

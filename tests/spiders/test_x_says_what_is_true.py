@@ -433,7 +433,7 @@ def test_a_very_long_query_is_stored_and_goes_on(any_store: XCrawler, sandbox: S
     long = query + " OR " + " OR ".join(f"word{number}" for number in range(300))
     run = any_store.x("search", "-a", f"queries={long}", "-s", "X_QUERY_LENGTH=4096")
     run.refused("Incomplete")  # the sandbox's plan allows 512
-    from chancrawl.twitter import feed_of_query
+    from chancrawl.x.api import feed_of_query
 
     assert len(feed_of_query("search", long)) < 300 and feed_of_query("search", query) == f"search:{query}"
     any_store.x("search", "-a", f"queries={query}").ok()

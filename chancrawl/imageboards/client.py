@@ -1,0 +1,203 @@
+"""Asking 4chan's API for a file: conditionally, once more if it cannot be read, and aside with what never can."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from scrapy import Request
+from scrapy.crawler import Crawler
+from scrapy.http import Response
+from twisted.python.failure import Failure
+
+from chancrawl.errors import UNREACHABLE, UserError, capitalized, unreachable
+from chancrawl.http import Dates, header, http_time, is_local, refusal_of
+from chancrawl.imageboards import conditional, fourchan
+from chancrawl.imageboards.diff import Look
+from chancrawl.imageboards.fourchan import IndexEntry
+from chancrawl.payload import Malformed, mended
+from chancrawl.storage.quarantine import Quarantine
+from chancrawl.storage.session import Ledger
+
+logger = logging.getLogger(__name__)
+
+Parser = Callable[[Any, list[str]], Any]
+
+MALFORMED_RETRIES = 2
+"""How often a payload that could not be read is asked for again: a torn file is whole the next time."""
+
+FAR = timedelta(days=1)
+"""A time of a payload that lies so far after its answer is none."""
+
+
+class Unavailable(Exception):
+    """A file cannot be had. Raised by `ChanClient.read` when all retries are used up.
+
+    `refusal` is set if the site refuses our address: then no other file can be had either.
+    """
+
+    def __init__(self, why: str, status: int = 0, refusal: str | None = None) -> None:
+        super().__init__(why)
+        self.status = status
+        self.refusal = refusal
+
+
+@dataclass(slots=True)
+class Reading:
+    """One reading of an index file. `content` is None if nothing has changed since `validator`.
+
+    `problems` are entries that could not be read: what they speak of is not known.
+    """
+
+    content: Any
+    validator: str | None
+    at: datetime
+    problems: list[str] = field(default_factory=list)
+
+
+class ChanClient:
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        self.source = source_of(crawler)
+        self.ledger = Ledger.of(crawler)
+        self.quarantine = Quarantine.of(crawler)
+        self.dates = Dates(crawler)
+
+    def request(self, path: str, validator: str | None, **arguments: Any) -> Request:
+        """A request for a file; 304 and 404 come to its callback as answers."""
+        headers = {"If-Modified-Since": validator} if validator else None
+        meta = {"handle_httpstatus_list": [304, 404]} | arguments.pop("meta", {})
+        if path.endswith(("/threads.json", "/archive.json", "/boards.json")):
+            meta["download_maxsize"] = fourchan.MOST_BYTES
+        return Request(self.source + path, headers=headers, meta=meta, dont_filter=True, **arguments)
+
+    async def read(
+        self, path: str, parse: Parser, first: bool = False, tries: int | None = None, conditional: bool = True
+    ) -> Reading:
+        """An index file. Unavailable if it cannot be had, Malformed if it cannot be read.
+
+        `parse` is given the payload and a list for what it leaves out. `first`: of the crawl. `tries` bounds the
+        retries of a file that others can stand in for.
+        """
+        validator = await self.ledger.validator(path) if conditional else None
+        meta = {} if tries is None else {"max_retry_times": tries}
+        for retries_left in reversed(range(1 + MALFORMED_RETRIES)):
+            response = await (self._fetch_first if first else self._fetch)(self.request(path, validator, meta=meta))
+            if response.status == 304:
+                return Reading(None, validator, self.dates.now(response))
+            try:
+                content, problems = self.parse(response, parse)
+            except Malformed:
+                if not retries_left:
+                    raise
+                await asyncio.sleep(self.crawler.settings.getfloat("CHAN_INDEX_INTERVAL"))
+            else:
+                self.report(response, problems)
+                return Reading(content, self.index_validator(response), self.dates.now(response), problems)
+        raise AssertionError("not reached")
+
+    def parse(self, response: Response, parse: Parser) -> tuple[Any, list[str]]:
+        """The content of an answer, and what in it was left out or mended; Malformed, and the answer set aside, if
+        it has none."""
+        problems: list[str] = []
+        try:
+            payload, mends = mended(response.body)
+            content = parse(payload, problems)
+        except Malformed as error:
+            self.set_aside(response, str(error))
+            raise
+        if mends:
+            self.set_aside(response, "; ".join(mends))
+        return content, problems
+
+    def report(self, response: Response, problems: Sequence[str]) -> None:
+        """Set an answer aside in which something could not be read."""
+        if problems:
+            self.set_aside(response, "; ".join(problems[:10]))
+
+    def set_aside(self, response: Response, reason: str) -> None:
+        self.quarantine.set_aside(urlsplit(response.url).path, response.body, reason)
+
+    # --- times
+
+    def index_validator(self, response: Response) -> str | None:
+        """The If-Modified-Since of an index file's next fetch."""
+        modified, date = self.dates.last_modified(response), header(response, "Date")
+        if date is not None and self.dates.told(response) is None:
+            date = modified  # when it was read is not known: perhaps in the second of its last change
+        return conditional.strong_validator(modified, date)
+
+    def look_at(self, response: Response, is_own: bool = True) -> Look:
+        """How an answer is compared with what is held; `is_own` for a thread's own page."""
+        validator = self.dates.last_modified(response)
+        body = f"{'' if is_own else urlsplit(response.url).path} {validator}".strip()
+        return Look(self.dates.now(response), http_time(validator), body, is_own, validator if is_own else None)
+
+    # --- the network
+
+    async def _fetch(self, request: Request) -> Response:
+        try:
+            response = await self.crawler.engine.download_async(request)
+        except Exception as error:  # whatever the network or a middleware came up with, when all retries are used up
+            raise Unavailable(str(error) or type(error).__name__) from None
+        return _usable(request, response)
+
+    async def _fetch_first(self, request: Request) -> Response:
+        """The first file of a crawl. A source that does not even take a connection is not waited for.
+
+        Somebody mistyped its address, or is not online. Whatever else goes wrong is retried as everywhere.
+        """
+        once = request.replace(meta=request.meta | {"dont_retry": True})
+        try:
+            return _usable(once, await self.crawler.engine.download_async(once))
+        except UNREACHABLE as error:
+            raise unreachable(self.source, "CHAN_API_URL", error, once) from None
+        except Exception as error:
+            logger.info("The first request failed (%s); trying again.", error or type(error).__name__)
+        return await self._fetch(request)
+
+
+def _usable(request: Request, response: Response) -> Response:
+    refusal = refusal_of(request, response)
+    if refusal is not None or response.status not in (200, 304):
+        raise Unavailable(f"answered {refusal or response.status}", response.status, refusal)
+    return response
+
+
+def plausible(entries: dict[int, IndexEntry], at: datetime) -> dict[int, IndexEntry]:
+    """The entries of an index, without times of modification that lie in the future."""
+    latest = (at + FAR).timestamp()
+    return {
+        no: entry if (entry.last_modified or 0) <= latest else replace(entry, last_modified=None)
+        for no, entry in entries.items()
+    }
+
+
+def source_of(crawler: Crawler) -> str:
+    """The address of the API, without a slash at its end."""
+    return str(crawler.settings["CHAN_API_URL"]).rstrip("/")
+
+
+async def refuse_mixed_sources(ledger: Ledger, source: str) -> None:
+    """UserError where posts of a sandbox and of a real site would come into one store."""
+    for earlier in await ledger.sources():
+        if is_local(earlier) != is_local(source):
+            place = ledger.store.place
+            raise UserError(
+                f"{capitalized(place)} holds posts from {earlier}, and this crawl reads {source}: "
+                "name another CSV_FOLDER or DATABASE_URL, so that they are not mixed."
+            )
+
+
+def reason_of(failure: Failure) -> str:
+    """Why a request came to nothing, in words."""
+    response = getattr(failure.value, "response", None)
+    if response is not None:
+        request: Request = failure.request  # type: ignore[attr-defined]
+        return f"answered {refusal_of(request, response) or response.status}"
+    return failure.getErrorMessage() or type(failure.value).__name__

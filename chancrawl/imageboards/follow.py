@@ -1,0 +1,284 @@
+"""Staying with boards: the agenda's requests, one at a time, until somebody stops the crawl."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+from scrapy import Request
+from scrapy.http import Response
+from twisted.python.failure import Failure
+
+from chancrawl.engine import sleep, stopping
+from chancrawl.errors import StoreAway, UserError
+from chancrawl.imageboards import conditional, fourchan
+from chancrawl.imageboards.board_state import COMPLETE
+from chancrawl.imageboards.client import ChanClient, plausible, reason_of
+from chancrawl.imageboards.coverage import UNWATCHED
+from chancrawl.imageboards.diff import Look
+from chancrawl.imageboards.fourchan import IndexEntry
+from chancrawl.imageboards.frontier import Agenda, Ask
+from chancrawl.imageboards.monitor import Found, Watch
+from chancrawl.imageboards.thinning import thin
+from chancrawl.items import Board, Item, Poll
+from chancrawl.payload import Malformed
+
+logger = logging.getLogger(__name__)
+
+
+class Following:
+    """Asks, reads, tells the agenda. What is decided is decided when the request can leave, not before."""
+
+    def __init__(self, client: ChanClient, boards: list[Board], with_archive: bool) -> None:
+        self.client = client
+        self.ledger = client.ledger
+        self.crawler = client.crawler
+        self.stats = client.crawler.stats
+        settings = client.crawler.settings
+        addresses = len(settings.getlist("ROTATING_PROXY_LIST")) or 1
+        self.delay = settings.getfloat("DOWNLOAD_DELAY") / addresses
+        self.most_under_way = settings.getint("CONCURRENT_REQUESTS")
+        self.agenda = Agenda(
+            settings.getfloat("CHAN_INDEX_INTERVAL"), settings.getfloat("CHAN_THREAD_INTERVAL"), max(self.delay, 0.01)
+        )
+        self.watches = {}
+        for board in boards:
+            board = board if with_archive else replace(board, has_archive=False)
+            self.watches[board.board] = Watch(board, self.agenda, self._held_of(board.board))
+        self.validators: dict[str, str] = {}  # of the files whose content is in memory
+        self.under_way = 0
+        self.news = asyncio.Event()  # an answer may make something due
+        self._failing: dict[str, tuple[int, float]] = {}  # index files: failures in a row, and since when
+        self._logged: set[str] = set()  # those of which it was said
+        self._answered_at = 0.0  # when anything was answered well
+        self._reading = asyncio.Lock()  # two answers about one thread must not be compared with the same state
+
+    def _held_of(self, board: str) -> Any:
+        return lambda no: self.ledger.loaded(board, no)
+
+    async def requests(self) -> AsyncIterator[Request]:
+        for name, watch in self.watches.items():
+            watch.resume((await self.ledger.threads(name)).values())
+        self.ledger.is_following = True
+        self._thinning = asyncio.ensure_future(self._thin_daily())
+        logger.info("Following %s; Ctrl-C ends it.", ", ".join(f"/{name}/" for name in list(self.watches)[:12]))
+        next_departure = 0.0
+        while not stopping(self.crawler):
+            now = time.monotonic()
+            if self.under_way >= self.most_under_way:
+                await self._wait(60.0)
+            elif now < next_departure:
+                await asyncio.sleep(next_departure - now)
+            elif isinstance(ask := self.agenda.next(now), Ask):
+                self.under_way += 1
+                next_departure = max(next_departure, now - 0.1 * self.delay) + self.delay
+                try:
+                    yield await self._request(ask)
+                except StoreAway:
+                    self._put_off(ask)
+            else:
+                await self._wait(ask - now)
+
+    async def _thin_daily(self) -> None:
+        while not stopping(self.crawler):
+            for board in self.watches:
+                if stopping(self.crawler):
+                    return
+                try:
+                    await self.ledger.call(thin, self.ledger.store, board)
+                except StoreAway:
+                    continue
+                except UserError as error:  # nothing that the crawl needs; tomorrow it is tried again
+                    logger.warning("Old rows of board_polls could not be thinned. %s", error)
+                    break
+            await sleep(self.crawler, 86_400)
+
+    async def _wait(self, seconds: float) -> None:
+        """Until there is news, but not longer than that, nor than a person would wait after Ctrl-C."""
+        self.news.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.news.wait(), max(min(seconds, 1.0), 0.001))
+
+    async def _request(self, ask: Ask) -> Request:
+        path = path_of(ask)
+        if ask.what == "thread":
+            held = await self.ledger.thread(ask.board, ask.no)
+            watched = self.watches[ask.board].state.threads.get(ask.no)
+            entry = None
+            if watched is not None:
+                entry = IndexEntry(ask.no, int(watched.modified), watched.replies, watched.position)
+            validator = conditional.if_modified_since(held.thread, entry)
+        else:
+            validator = self.validators.get(path)
+        # What came to nothing is weighed anew and not simply repeated.
+        return self.client.request(
+            path,
+            validator,
+            callback=self.answered,
+            errback=self.failed,
+            cb_kwargs={"ask": ask},
+            meta={"dont_retry": True},
+        )
+
+    # --- answers
+
+    async def answered(self, response: Response, ask: Ask) -> AsyncIterator[Item]:
+        now = time.monotonic()
+        try:
+            async with self._reading:
+                if ask.is_thread:
+                    await self.ledger.load(ask.board, [ask.no])
+                    items = self._thread(response, ask, now)
+                elif response.status == 404:
+                    self.agenda.failed(ask, now)
+                    if not ask.may_be_missing:
+                        self._index_failed(response.url, "answered 404", now)
+                    items = []
+                elif response.status == 304:
+                    items = self.watches[ask.board].unchanged(ask, self.client.look_at(response, False), now)
+                    self._index_is_back(response.url)
+                else:
+                    items = await self._index(response, ask, now)
+                    self._index_is_back(response.url)
+                for item in items:
+                    if isinstance(item, Poll) and (item.longest_gap or 0.0) > UNWATCHED.total_seconds():
+                        self.stats.inc_value("chan/unwatched")
+                    yield item
+            self._answered_at = now
+        except Malformed as error:
+            self.stats.inc_value("chan/malformed")
+            if not self.agenda.failed(ask, now):
+                self._give_up(ask, str(error))
+            if not ask.is_thread:
+                self._index_failed(response.url, str(error), now)
+        except StoreAway:
+            self.agenda.put_off(ask, now)
+        except UserError as error:
+            logger.error("%s was not read: %s", response.url, error)
+            self.agenda.failed(ask, now)
+        except Exception as error:  # a payload that nobody has thought of must not pass for one that was stored
+            self.client.set_aside(response, f"{type(error).__name__}: {error}")
+            self.agenda.failed(ask, now)
+        finally:
+            self._done()
+
+    def failed(self, failure: Failure) -> None:
+        request: Request = failure.request  # type: ignore[attr-defined]
+        ask: Ask = request.cb_kwargs["ask"]
+        if not stopping(self.crawler):
+            logger.debug("%s came to nothing: %s", request.url, reason_of(failure))
+            self.stats.inc_value("chan/refused")
+        self.agenda.refused(ask, time.monotonic())
+        if not ask.is_thread:
+            self._index_failed(request.url, reason_of(failure), time.monotonic())
+        self._done()
+
+    def _put_off(self, ask: Ask) -> None:
+        self.agenda.put_off(ask, time.monotonic())
+        self._done()
+
+    def _give_up(self, ask: Ask, why: str) -> None:
+        """A thread of the archive; the next list of the archive has it asked for again."""
+        logger.warning("/%s/ thread %d of the archive could not be read: %s", ask.board, ask.no, why)
+        self.stats.inc_value("chan/threads_failed")
+
+    def _index_failed(self, url: str, why: str, now: float) -> None:
+        """Say that a file cannot be had, if it is the file and not the whole site."""
+        times, since = self._failing.get(url, (0, now))
+        self._failing[url] = times + 1, since
+        if times and self._answered_at > since and url not in self._logged and not stopping(self.crawler):
+            self._logged.add(url)
+            self.stats.inc_value("chan/indexes_failed")
+            logger.warning("%s cannot be had (%s); the other index files stand in until it is back.", url, why)
+
+    def _index_is_back(self, url: str) -> None:
+        if self._failing.pop(url, None) is not None and url in self._logged:
+            self._logged.discard(url)
+            logger.info("%s is back.", url)
+
+    def _done(self) -> None:
+        self.under_way -= 1
+        self.news.set()
+
+    async def _index(self, response: Response, ask: Ask, now: float) -> list[Item]:
+        watch = self.watches[ask.board]
+        size = int(response.headers.get("Content-Length") or len(response.body))
+        look = self.client.look_at(response, False)
+        if ask.what == "archive":
+            listed, problems = self.client.parse(response, fourchan.parse_archive)
+            self.client.report(response, problems)
+            held = await self.ledger.threads(ask.board)
+            found = watch.archive(ask, listed, held, look, now, size, problems)
+            self._believe(response, found, len(listed))
+            return found.items
+        if ask.what in COMPLETE:
+            entries, problems = self.client.parse(response, fourchan.parse_index)
+        else:
+            first = (int(ask.what) - 1) * watch.state.per_page
+            parse = functools.partial(fourchan.parse_board_page, first=first)
+            entries, problems = self.client.parse(response, parse)
+        entries = plausible(entries, look.at)
+        news = watch.news(ask, entries)
+        await self.ledger.load(ask.board, news)
+        found = watch.index(ask, entries, set(news), look, now, size, problems)
+        self.client.report(response, found.problems)
+        self._believe(response, found, len(entries))
+        return found.items
+
+    def _believe(self, response: Response, found: Found, listed: int) -> None:
+        """Remember an index's validator, if it is believed: else it is read again."""
+        if found.is_believed:
+            self._remember_validator(response)
+        else:
+            logger.warning("%s lists only %d threads: not believed.", response.url, listed)
+            self.stats.inc_value("chan/indexes_not_believed")
+
+    def _thread(self, response: Response, ask: Ask, now: float) -> list[Item]:
+        watch = self.watches[ask.board]
+        look = self.client.look_at(response, ask.what == "thread")
+        if response.status == 404:
+            return self._gone(ask, look, now)
+        if response.status == 304:
+            return watch.thread_unchanged(ask, look, now)
+        parse = fourchan.parse_tail if ask.what == "tail" else fourchan.parse_thread
+        try:
+            page, _ = self.client.parse(response, lambda payload, _: parse(payload, ask.board, ask.no))
+        except fourchan.Stub:
+            return self._gone(ask, look, now)
+        if (page.problems or not page.adds_up) and watch.is_worth_another_try(ask):
+            self.client.set_aside(response, "; ".join(page.problems[:10]) or "fewer posts than the opening post says")
+            watch.read_in_part(ask)
+            raise Malformed("read in part")
+        found = watch.thread(ask, page, look, now)
+        self.client.report(response, [*found.problems, *page.oddities])
+        if ask.what == "tail":
+            self._remember_validator(response)
+        elif ask.no not in watch.state.threads:  # it has gone to the archive
+            self.validators.pop(fourchan.tail_path(ask.board, ask.no), None)
+        return found.items
+
+    def _gone(self, ask: Ask, look: Look, now: float) -> list[Item]:
+        self.validators.pop(fourchan.tail_path(ask.board, ask.no), None)
+        return self.watches[ask.board].thread_gone(ask, look, now)
+
+    def _remember_validator(self, response: Response) -> None:
+        validator = self.client.index_validator(response)
+        if validator:
+            self.validators[response.url.removeprefix(self.client.source)] = validator
+
+
+def path_of(ask: Ask) -> str:
+    """The address of what the agenda asks for.
+
+    >>> path_of(Ask("po", "1")), path_of(Ask("po", "tail", 570368))
+    ('/po/1.json', '/po/thread/570368-tail.json')
+    """
+    if ask.what == "thread":
+        return fourchan.thread_path(ask.board, ask.no)
+    return fourchan.tail_path(ask.board, ask.no) if ask.what == "tail" else fourchan.index_path(ask.board, ask.what)

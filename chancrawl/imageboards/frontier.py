@@ -1,0 +1,363 @@
+"""Which request is worth most now: the agenda of a crawl that follows boards. Pure.
+
+Every request has a worth, the number of posts that would be lost without it, and a price, one request and its bytes.
+Posts are lost to moderators, who delete most of what they delete within minutes, and to the end of the board.
+
+- An index file shows `gain` new posts a second. Left alone for a time t it hides gain * t posts, each of which may be
+  deleted before it is seen: what has been put at risk since it was last read is hazard * gain * t^2 / 2. Asking for the
+  file with the largest such area is the index policy for polling under a budget (Whittle, Restless bandits, 1988);
+  it asks for boards in proportion to the square root of their pace. What each file gains is learned from what it
+  showed.
+- Posts that an index spoke of and did not show (more than the last five replies of a thread) wait for their thread to
+  be read; so do deletions that only the counts tell of, and threads that are gone from the index.
+- The backlog, what was there before the crawl came, comes when nothing else is worth a request; but what is about to
+  fall off the end of a board comes first.
+
+`now` is our monotonic clock, by which politeness goes; `at` is the server's, of which payloads speak. Both are seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from chancrawl.imageboards.board_state import (
+    ARCHIVE_KEEPS,
+    BYTES_PER_REQUEST,
+    FRESH,
+    NEVER,
+    BoardWatch,
+    Clock,
+    File,
+    Watched,
+)
+
+WORTHWHILE = 0.0045
+"""How many posts a request has to save, for each unit of its price."""
+
+DELETION = 1e-4
+"""What a second's earlier knowledge of a deletion is worth, in posts."""
+
+GONE = 30.0
+"""Seconds after which a thread that is in no index is asked for."""
+
+GUESS = WORTHWHILE / 200
+"""What a look at a thread has to save where the index lags behind: the requests that it does not take are free."""
+
+STARVING = 3e-5
+"""How fast the worth of the next archived thread grows, in posts a second."""
+
+ARCHIVE_TRIES = 4
+"""So often is a thread of the archive asked for that is not there, or cannot be read."""
+
+PROOF_HOLDS = 600.0
+"""Seconds after which it is tried again how often the index files are made anew, and whether all at once."""
+
+
+@dataclass(slots=True, frozen=True)
+class Ask:
+    """One request: an index file of a board (catalog, threads, archive, or a page by its number), or a thread."""
+
+    board: str
+    what: str
+    no: int = 0
+
+    @property
+    def is_thread(self) -> bool:
+        return self.what in ("thread", "tail")
+
+    @property
+    def may_be_missing(self) -> bool:
+        """A board that is not full has fewer pages."""
+        return self.what.isdigit() and self.what != "1"
+
+
+class Agenda:
+    """`next` names the request to make; `answered` and its like tell what came of it."""
+
+    def __init__(self, index_interval: float, thread_interval: float, delay: float) -> None:
+        self.index_interval = index_interval
+        self.thread_interval = thread_interval * 1.01  # a clock's grain is no excuse
+        self.delay = delay
+        self.clock = Clock()
+        self.boards: dict[str, BoardWatch] = {}
+        self._best_threads: dict[str, tuple[float, list[tuple[float, float, Watched]]]] = {}
+
+    def add(self, board: BoardWatch) -> None:
+        self.boards[board.name] = board
+
+    # --- what to ask for
+
+    def next(self, now: float) -> Ask | float:
+        """The request that is worth most now, which is then under way; or when the next one is due, after `now`."""
+        best: tuple[float, Ask] | None = None
+        soonest = now + 60.0
+        for board in self.boards.values():
+            for worth, due, ask in self._choices(board, now):
+                if due > now:
+                    soonest = min(soonest, due)
+                elif best is None or worth > best[0]:
+                    best = worth, ask
+        if best is None:
+            return soonest
+        self._mark(best[1], now)
+        return best[1]
+
+    def _choices(self, board: BoardWatch, now: float) -> Iterator[tuple[float, float, Ask]]:
+        """Worth less its price, time when due, and name of every request about a board that can be made."""
+        for file in board.files_to_ask_for():
+            if not file.in_flight:
+                worth, due = self._file(board, file, now)
+                asked = max(file.asked_now, board.files["catalog"].asked_now)
+                due = min(due, asked + 3600.0) if asked > NEVER else due  # whatever the server's clock says
+                yield worth, max(due, file.not_before, file.asked_now + self.index_interval), Ask(board.name, file.what)
+        for worth, due, thread in self._threads(board, now):
+            if not thread.in_flight:
+                ready = max(due, thread.not_before, thread.asked_now + self.thread_interval)
+                yield worth, ready, Ask(board.name, self._form(thread), thread.no)
+                if ready <= now:
+                    break  # the others are worth less
+        if board.archived:
+            due = board.archived_now + self._archive_pace(board)
+            overdue = max(now - due, 0.0) * self.clock.speed
+            yield STARVING * overdue - WORTHWHILE, due, Ask(board.name, "thread", next(iter(board.archived)))
+
+    def _file(self, board: BoardWatch, file: File, now: float) -> tuple[float, float]:
+        speed = self.clock.speed
+        at = self.clock.at(now)
+        if file.what == "archive":
+            if file.shown_at == NEVER:
+                return 0.0, now if board.is_listed else math.inf
+            return 0.0, now + (file.shown_at + 3600 - at) / speed
+        shown = board.shown_at(file.what)
+        if shown == NEVER:
+            if file.what == "catalog":
+                return math.inf, now
+            stands_in = board.is_down("catalog") and (file.what in ("1", "threads") or board.is_down("threads"))
+            return 1e9, now if stands_in else math.inf
+        # threads.json takes the place of a catalog that cannot be had: it tells what is missing, and what is gone.
+        gain = board.gain(board.files["catalog"] if file.what == "threads" and board.is_down("catalog") else file)
+        price = file.price()
+        extra = price - (board.files["1"].price() if file.what == "catalog" else 0.0)
+        ripe = shown + math.sqrt(2 * WORTHWHILE * max(extra, 0.1) / (board.hazard() * gain))
+        if file.rebuilt_every:
+            ripe = max(ripe, file.modified + file.rebuilt_every)
+        worth = board.hazard() * gain * (at - shown) ** 2 / 2
+        if file.what == "catalog":
+            for what in ("1", "2"):
+                worth += board.hazard() * board.gain(board.files[what]) * (at - board.shown_at(what)) ** 2 / 2
+        return worth - WORTHWHILE * price, now + (ripe - at) / speed
+
+    def _threads(self, board: BoardWatch, now: float) -> list[tuple[float, float, Watched]]:
+        """A board's threads that are worth a request, the best first. Weighed anew when one was read, or in time."""
+        until, weighed = self._best_threads.get(board.name, (NEVER, []))
+        if now >= until:
+            at = self.clock.at(now)
+            threads = board.threads if board.is_lagging else board.owed
+            found = (self._thread(board, thread, at, now) for thread in threads.values())
+            weighed = sorted((choice for choice in found if choice[1] < math.inf), key=lambda choice: -choice[0])
+            self._best_threads[board.name] = now + 5 * self.delay, weighed
+        return weighed
+
+    def _thread(self, board: BoardWatch, thread: Watched, at: float, now: float) -> tuple[float, float, Watched]:
+        """Worth less its price, time when due, thread."""
+        waited = max(at - thread.owed_at, 0.0)
+        size = 2_000 + 100 * (50 if self._form(thread) == "tail" else thread.replies)
+        price = 1 + size / BYTES_PER_REQUEST
+        worth = 0.0
+        due = math.inf
+        if thread.missing or thread.doubtful:
+            fresh = thread.missing - thread.backlog if thread.missing else 0.05
+            worth += board.hazard() * fresh * (FRESH + waited)
+            if thread.backlog:
+                danger = ((FRESH + waited) / board.time_left(thread)) ** 2  # nothing starves for ever
+                young = min(30 * board.rate(thread, at), 1.0)  # what hides in a busy thread is young
+                worth += max(thread.backlog * danger, WORTHWHILE * (0.5 + 1.5 * young))
+            due = now
+        if thread.excess:
+            worth += DELETION * thread.excess * waited
+            due = min(due, now + (WORTHWHILE * price / (DELETION * thread.excess) - waited) / self.clock.speed)
+        if thread.gone_at is not None:
+            fell_off = thread.position >= 0.8 * board.capacity
+            worth += DELETION * (0.3 if fell_off else 3) * (at - thread.gone_at)
+            due = min(due, now + max(thread.gone_at + GONE - at, 0.0) / self.clock.speed)
+        elif board.is_lagging and (rate := board.rate(thread, at)) > 0:
+            worth += board.hazard() * rate * max(at - thread.shown_at, 0.0) ** 2 / 2
+            ripe = thread.shown_at + math.sqrt(2 * GUESS / (board.hazard() * rate))
+            due = min(due, now + max(ripe - at, 0.0) / self.clock.speed)
+        return worth - WORTHWHILE * price, due, thread
+
+    def _form(self, thread: Watched) -> str:
+        few = thread.missing <= 40 and not (thread.backlog or thread.excess or thread.doubtful)
+        return "tail" if thread.has_tail and few and thread.gone_at is None else "thread"
+
+    def _archive_pace(self, board: BoardWatch) -> float:
+        """Seconds between two threads of an archive: slowly, but fast enough to be through before they expire."""
+        return min(60.0, ARCHIVE_KEEPS / 4 / len(board.archived)) / self.clock.speed
+
+    def _mark(self, ask: Ask, now: float) -> None:
+        board = self.boards[ask.board]
+        if not ask.is_thread:
+            file = board.file(ask.what)
+            file.asked_now, file.in_flight = now, True
+            return
+        if ask.no in board.archived:
+            board.archived_tries[ask.no] = board.archived.pop(ask.no) + 1
+            board.archived_now = now
+        thread = board.threads.get(ask.no)
+        if thread is not None:
+            thread.asked_now, thread.in_flight = now, True
+
+    # --- what came of it
+
+    def heard(self, now: float, at: float) -> None:
+        """The server's time at an answer."""
+        jump = self.clock.heard(now, at)
+        if jump:
+            for board in self.boards.values():
+                board.shift(jump)
+
+    def read(
+        self,
+        ask: Ask,
+        now: float,
+        at: float,
+        modified: float | None,
+        size: int | None,
+        oldest_news: float | None = None,
+    ) -> None:
+        """An index file was answered, with `size` bytes or (None) unchanged.
+
+        `oldest_news` is the time of the first change since the file's last version, for all that it tells.
+        """
+        self.heard(now, at)
+        board, file = self.boards[ask.board], self.boards[ask.board].file(ask.what)
+        file.in_flight, file.failures = False, 0
+        modified = at if modified is None else modified
+        if size is None:
+            file.unchanged_at = at
+            if file.rebuilt_every:
+                file.rebuilt_every = max(file.rebuilt_every, at - modified + self.index_interval * self.clock.speed / 2)
+        else:
+            file.size += 0.3 * (size - file.size) if file.shown_at != NEVER else size - file.size
+            self._learn_rebuilding(file, modified, oldest_news)
+        catalog = board.files["catalog"]
+        if catalog.rebuilt_every and ask.what in ("1", "2") and modified < catalog.modified + 2:
+            file.not_before = now + PROOF_HOLDS / self.clock.speed  # all are made anew at once; the catalog has more
+        file.modified = modified
+        file.shown_at = max(file.shown_at, modified if file.rebuilt_every else at)
+        board.is_lagging = any(board.files[what].rebuilt_every > 0 for what in ("catalog", "1"))
+        self._best_threads.pop(board.name, None)
+
+    def _learn_rebuilding(self, file: File, modified: float, oldest_news: float | None) -> None:
+        """How often a file is made anew.
+
+        If it was unchanged at a time when there already was something new, it is not made anew with every change.
+        """
+        age = modified - file.modified
+        if file.shown_at == NEVER or age <= 0:
+            return
+        if file.unchanged_at > file.modified and oldest_news is not None:
+            lagged = oldest_news < file.unchanged_at - 2
+            file.rebuilt_every = min(file.rebuilt_every or age, age) if lagged else 0.0
+            file.proven_at = modified
+        elif file.rebuilt_every:
+            file.rebuilt_every = min(file.rebuilt_every, age)
+            if modified - file.proven_at > PROOF_HOLDS:
+                file.rebuilt_every *= 0.95  # a little too early: then its answer proves it again, or not
+
+    def gained(self, ask: Ask, posts: int, seconds: float) -> None:
+        """How many posts an index file was the first to show, in the seconds since it was last looked at."""
+        self.boards[ask.board].file(ask.what).found.count(posts, seconds)
+
+    def moderated(self, board: BoardWatch, fresh: int, deleted: int) -> None:
+        """So many fresh posts were seen, and so many that had been fresh are deleted."""
+        board.exposed += fresh * FRESH
+        board.deleted += deleted
+
+    def archived(self, board: BoardWatch, nos: Iterable[int], now: float) -> None:
+        """The threads of an archive that are to be read, the first to expire in front."""
+        board.archived = dict.fromkeys(nos, 0)
+        board.archived_tries = {}
+        board.archived_now = max(board.archived_now, now - self._archive_pace(board)) if board.archived else NEVER
+
+    def numbered(self, board: BoardWatch, newest_no: int, at: float) -> None:
+        """The newest number of a board tells its pace."""
+        if newest_no > board.newest_no:
+            if board.newest_no:
+                board.pace.count(newest_no - board.newest_no, max(at - board.newest_at, 0.0))
+            board.newest_no, board.newest_at = newest_no, at
+        elif at - board.newest_at > 60:
+            board.pace.count(0, at - board.newest_at)
+            board.newest_at = at
+
+    def owe(self, board: BoardWatch, thread: Watched) -> None:
+        """Weigh a thread anew."""
+        if thread.is_owed:
+            board.owed[thread.no] = thread
+        else:
+            board.owed.pop(thread.no, None)
+        self._best_threads.pop(board.name, None)
+
+    def answered(self, ask: Ask, now: float, at: float) -> None:
+        """A thread was answered."""
+        self.heard(now, at)
+        thread = self.boards[ask.board].threads.get(ask.no)
+        if thread is not None:
+            thread.in_flight, thread.asked_now = False, now
+        self._best_threads.pop(ask.board, None)
+
+    def settled(self, ask: Ask) -> None:
+        """A thread of the archive is read, or known to be gone."""
+        self.boards[ask.board].archived_tries.pop(ask.no, None)
+
+    def not_there(self, ask: Ask) -> bool:
+        """A thread that the archive lists was not there: it is asked for again, some times. False if that is over.
+
+        What the archive tells is read only once. Had the page been away for a moment, it would never be asked for.
+        """
+        board = self.boards[ask.board]
+        tries = board.archived_tries.pop(ask.no, ARCHIVE_TRIES)
+        if tries < ARCHIVE_TRIES:
+            board.archived[ask.no] = tries  # behind all others
+        return tries < ARCHIVE_TRIES
+
+    def put_off(self, ask: Ask, now: float) -> None:
+        """What is asked for, or its answer, could not be dealt with now: nobody's fault."""
+        target = self._target(ask)
+        if target is not None:
+            target.in_flight, target.asked_now = False, now
+        elif ask.is_thread:
+            board = self.boards[ask.board]
+            board.archived[ask.no] = board.archived_tries.pop(ask.no, 1) - 1  # behind all others
+        self._best_threads.pop(ask.board, None)
+
+    def refused(self, ask: Ask, now: float) -> None:
+        """The site did not answer, or not with a file: that says nothing of a thread.
+
+        An index file waits a little, so that the others have their turn: perhaps only this one cannot be had.
+        """
+        self.put_off(ask, now)
+        if not ask.is_thread:
+            self._fail(ask, now, longest=30 * self.delay)
+
+    def failed(self, ask: Ask, now: float) -> bool:
+        """An answer could not be used: what was asked for waits, longer each time. False if it is given up."""
+        target = self._target(ask)
+        if target is None:
+            return self.not_there(ask)
+        self.put_off(ask, now)
+        self._fail(ask, now, longest=(600 if ask.is_thread else 60) * self.delay)
+        return True
+
+    def _fail(self, ask: Ask, now: float, longest: float) -> None:
+        target = self._target(ask)
+        assert target is not None
+        target.failures += 1
+        shortest = self.thread_interval if ask.is_thread else self.index_interval
+        target.not_before = now + min(shortest * 2.0 ** min(target.failures - 1, 10), longest)
+
+    def _target(self, ask: Ask) -> File | Watched | None:
+        board = self.boards[ask.board]
+        return board.threads.get(ask.no) if ask.is_thread else board.file(ask.what)

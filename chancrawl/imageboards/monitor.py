@@ -1,0 +1,450 @@
+"""What an answer means to a crawl that follows boards: items for the store, and news for the agenda. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from chancrawl.imageboards import fourchan, pass_plan
+from chancrawl.imageboards.board_state import ARCHIVE_KEEPS, FRESH, IMPLAUSIBLE, NEVER, BoardWatch, Watched, pace_of
+from chancrawl.imageboards.diff import Changes, Held, Look, compare, deletions_of_thread, fate, left_archive
+from chancrawl.imageboards.fourchan import IndexEntry, Page
+from chancrawl.imageboards.frontier import Agenda, Ask
+from chancrawl.imageboards.pass_plan import archived_threads_due
+from chancrawl.items import Board, Deletion, Item, Poll, Thread
+from chancrawl.payload import Malformed, fingerprint
+
+DISBELIEF = 600.0
+"""Seconds for which an index with far fewer threads than before is not believed."""
+
+FORGOTTEN = 600.0
+"""Seconds for which an index that still lists a thread that is gone is taken for an older copy."""
+
+PATIENCE = 3
+"""After so many readings that leave something owed, it is not there."""
+
+POLLS_EVERY = 10.0
+"""Seconds between two rows of board_polls, at the least."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What an answer brought: items in the order in which they are to be stored, and what in it could not be read."""
+
+    items: list[Item] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    is_believed: bool = True
+    """False for an index with far fewer threads than it had: it never means that the others are gone."""
+
+
+class Watch:
+    """A board being followed. `held` gives what is held of a thread, items on their way to the store included."""
+
+    def __init__(self, board: Board, agenda: Agenda, held: Callable[[int], Held]) -> None:
+        self.board = board
+        self.agenda = agenda
+        self.held = held
+        self.state = BoardWatch(board.board, pass_plan.capacity(board), board.per_page or 15, board.has_archive)
+        self.newest_thread = 0
+        self._births_at = 0.0
+        self._poll = Poll(board.board, datetime.fromtimestamp(0, UTC), None, 0, 0, None)  # the row that is gathering
+        self._looked_at: datetime | None = None
+        self._disbelieved: defaultdict[str, dict[str, datetime]] = defaultdict(dict)  # bodies with far too few threads
+        self._shown: dict[str, dict[int, int]] = {}  # by file: a fingerprint of what it showed last of each thread
+        agenda.add(self.state)
+
+    # --- index files
+
+    def news(self, ask: Ask, entries: Mapping[int, IndexEntry]) -> list[int]:
+        """The threads of which a file shows something that it did not show before, apart from their places."""
+        shown = self._shown.get(ask.what, {})
+        return [no for no, e in entries.items() if no not in self.state.threads or shown.get(no) != look_of(e)]
+
+    def index(
+        self,
+        ask: Ask,
+        entries: Mapping[int, IndexEntry],
+        news: Collection[int],
+        look: Look,
+        now: float,
+        size: int,
+        problems: Sequence[str] = (),
+    ) -> Found:
+        """Of threads.json, the catalog or a page; `news` are the threads to look at, `problems` entries left out."""
+        found = Found(problems=list(problems))
+        self.agenda.heard(now, look.at.timestamp())
+        state, at = self.state, look.at.timestamp()
+        is_complete = ask.what in ("catalog", "threads")
+        is_first = state.shown_at(ask.what) == NEVER
+        before = state.file(ask.what).modified
+        upto = None if look.upto is None else look.upto.timestamp()
+        seen: list[tuple[int, Changes, Page | None]] = []
+        shown = self._shown.setdefault(ask.what, {})
+        for entry in entries.values():
+            if now - state.forgotten.get(entry.no, NEVER) < FORGOTTEN / self.agenda.clock.speed:
+                continue  # an older copy: it is gone
+            if entry.no not in news:
+                self._still(entry, at, upto)
+                continue
+            try:
+                seen.append((entry.position, *self._look(entry, look, found)))
+                shown[entry.no] = look_of(entry)
+            except Malformed as error:
+                found.problems.append(f"thread {entry.no}: {error}")
+        self._tell_gain(ask, entries, seen, at, is_first)
+        self._tell_births(entries, at)
+        self.agenda.read(ask, now, at, upto, size, oldest_news(seen, before))
+        if is_complete and pass_plan.is_complete(len(entries), len(problems)):
+            live = sum(thread.gone_at is None for thread in state.threads.values())
+            found.is_believed = self._is_believed("index", len(entries), min(live, state.capacity), look)
+            if found.is_believed:
+                self._tell_gone(entries, at)
+        found.items += self._look_noted(look)
+        return found
+
+    def _is_believed(self, what: str, listed: int, expected: int, look: Look) -> bool:
+        """An empty or truncated list does not mean that everything is gone, unless it stays so for long."""
+        bodies = self._disbelieved[what]
+        if pass_plan.is_plausible(listed, expected):
+            bodies.clear()
+            return True
+        bodies[look.body] = look.at
+        return len(bodies) >= 3 and (look.at - min(bodies.values())).total_seconds() >= DISBELIEF
+
+    def unchanged(self, ask: Ask, look: Look, now: float) -> list[Item]:
+        """An index file was answered 304."""
+        at = look.at.timestamp()
+        upto = None if look.upto is None else look.upto.timestamp()
+        file = self.state.file(ask.what)
+        if file.shown_at != NEVER:
+            self.agenda.gained(ask, 0, max(at - self.state.shown_at(ask.what), 0.0))
+        self.agenda.read(ask, now, at, upto, None)
+        return self._look_noted(look)
+
+    def _look_noted(self, look: Look) -> list[Item]:
+        """A `Poll` now and then: the account of when somebody was watching."""
+        before, poll = self._looked_at, self._poll
+        self._looked_at = look.at
+        poll.looks += 1
+        if before is not None:
+            poll.longest_gap = max(poll.longest_gap or 0.0, (look.at - before).total_seconds())
+            if abs((look.at - poll.polled_at).total_seconds()) < POLLS_EVERY:
+                return []
+        live = sum(thread.gone_at is None for thread in self.state.threads.values())
+        newest = self.state.newest_no or None
+        self._poll = Poll(self.board.board, look.at, None, 0, 0, None)
+        return [replace(poll, polled_at=look.at, newest_no=newest, threads=live)]
+
+    def _still(self, entry: IndexEntry, at: float, upto: float | None) -> None:
+        """A thread is shown just as before."""
+        thread = self.state.threads[entry.no]
+        thread.position, thread.placed_at, thread.shown_at = entry.position, at if upto is None else upto, at
+        if thread.gone_at is not None:
+            thread.gone_at = None
+            self.agenda.owe(self.state, thread)
+
+    def _look(self, entry: IndexEntry, look: Look, found: Found) -> tuple[Changes, Page | None]:
+        held = self.held(entry.no)
+        if entry.raw is None:
+            changes, page = self._count(entry, held, look), None
+        else:
+            page = fourchan.glimpse(entry, self.board.board)
+            found.problems += page.problems
+            page.thread.position = entry.position
+            changes = compare(held, page, look)
+            found.items += changes.items
+        thread = self.state.threads.get(entry.no)
+        if thread is None:
+            thread = self.state.threads[entry.no] = Watched(entry.no, shown_at=look.at.timestamp())
+            thread.backlog = changes.missing
+        elif entry.replies is not None and not changes.is_stale:
+            self.state.grew(thread, entry.replies, look.at.timestamp())
+        thread.position, thread.placed_at = entry.position, (look.upto or look.at).timestamp()
+        thread.replies = entry.replies or thread.replies
+        thread.gone_at = None
+        thread.modified = float(entry.last_modified or 0)
+        if page is not None:
+            if page.thread.last_modified is not None:
+                thread.modified = page.thread.last_modified.timestamp()
+            thread.has_tail = bool(page.thread.tail_size)
+            self.state.replied(thread, times_of(page), look.at.timestamp())
+        self._owe(thread, changes, look)
+        return changes, page
+
+    def _count(self, entry: IndexEntry, held: Held, look: Look) -> Changes:
+        """threads.json tells how many replies there are, not which."""
+        changes = Changes(is_stale=held.is_newer_than(look))
+        if held.thread is None:
+            changes.missing = 1 + (entry.replies or 0)
+        elif entry.replies is None or fourchan.sheds(held.thread):
+            changes.is_stale = True  # it says nothing
+        elif not changes.is_stale:
+            balance = entry.replies - held.unaccounted - held.replies(entry.no)
+            changes.missing, changes.excess = max(0, balance), max(0, -balance)
+        return changes
+
+    def _owe(self, thread: Watched, changes: Changes, look: Look, is_read: bool = False) -> None:
+        """What is owed of a thread after a look at it; `is_read` if it was asked for itself."""
+        at = look.at.timestamp()
+        if changes.is_stale:
+            thread.missing = max(0, thread.missing - len(changes.new_posts))
+        else:
+            if not (thread.missing or thread.excess or thread.doubtful):
+                thread.owed_at = at
+                thread.failures = thread.in_part = 0
+            thread.missing, thread.excess = changes.missing, changes.excess
+            thread.doubtful = changes.doubtful or (thread.doubtful and not is_read)
+            thread.shown_at = at
+            if is_read and changes.is_settled:
+                thread.failures = thread.in_part = 0
+        thread.backlog = min(thread.backlog, thread.missing)
+        self.agenda.owe(self.state, thread)
+
+    def archive(
+        self,
+        ask: Ask,
+        listed: list[int],
+        held: Mapping[int, Thread],
+        look: Look,
+        now: float,
+        size: int,
+        problems: Sequence[str] = (),
+    ) -> Found:
+        """Of archive.json; `held` are the live and archived threads of the board, by number."""
+        old = {no: thread for no, thread in held.items() if thread.fate == "archived"}
+        if not self._is_believed("archive", len(listed), len(old), look):
+            self.agenda.failed(ask, now)
+            return Found(is_believed=False)
+        due = archived_threads_due(listed, held)
+        for no in listed:
+            if no in self.state.threads:
+                self.state.threads[no].is_archived = True
+        found = Found()
+        self.state.left_archive.clear()
+        if pass_plan.is_complete(len(listed), len(problems)):
+            there = set(listed)
+            for no, thread in old.items():
+                if no in there:
+                    continue
+                if left_archive(thread, listed, old) == "deleted":
+                    self.state.left_archive.add(no)  # if its page says so too
+                elif not problems:
+                    found.items.append(replace(thread, fate="pruned", gone_at=look.at))
+        to_read = [*sorted(self.state.left_archive), *(no for no in reversed(due) if no not in self.state.threads)]
+        self.agenda.archived(self.state, to_read, now)
+        self.agenda.read(ask, now, look.at.timestamp(), None, size)
+        return found
+
+    # --- what the agenda learns from an index
+
+    def _tell_gain(
+        self,
+        ask: Ask,
+        entries: Mapping[int, IndexEntry],
+        seen: Iterable[tuple[int, Changes, Page | None]],
+        at: float,
+        is_first: bool,
+    ) -> None:
+        """How many posts each part of the board had that no other file had shown before."""
+        state = self.state
+        parts = {"1": 0, "2": 0, "catalog": 0, "threads": 0}
+        numbers: dict[int, int] = {}
+        limit = sorted(entries)[len(entries) // 2] + IMPLAUSIBLE if entries else 0
+        for position, changes, page in seen:
+            if page is None:
+                parts["threads"] += changes.missing + changes.excess
+                continue
+            numbers |= {no: raw["time"] for no, raw in page.posts.items() if no < limit}
+            part = "1" if position < state.per_page else "2" if position < 2 * state.per_page else "catalog"
+            if ask.what in state.spare_pages:
+                part = ask.what
+            parts[part] = parts.get(part, 0) + len(changes.new_posts)
+        parts["catalog"] += parts["2"]
+        for what in ("catalog", "1", "2") if ask.what == "catalog" else (ask.what,):
+            if not is_first and state.shown_at(what) != NEVER:
+                file = Ask(ask.board, what)
+                self.agenda.gained(file, parts.get(what, 0), max(at - state.shown_at(what), 0.0))
+        self._tell_moderation(changes for _, changes, _ in seen)
+        if numbers:
+            if not state.newest_no:
+                state.pace.count(*pace_of(numbers, at))
+            self.agenda.numbered(state, max(numbers), at)
+
+    def _tell_moderation(self, seen: Iterable[Changes]) -> None:
+        fresh = deleted = 0
+        for changes in seen:
+            for post in changes.new_posts:
+                fresh += post.last_seen_at is not None and (post.last_seen_at - post.posted_at).total_seconds() < FRESH
+            for item in changes.items:
+                if isinstance(item, Deletion) and item.deleted_at is not None and item.deletion_confirmed_at is None:
+                    since = self.held(item.thread_no).posts[item.no].first_seen_at or item.deleted_at
+                    deleted += (item.deleted_at - since).total_seconds() < FRESH
+        self.agenda.moderated(self.state, fresh, deleted)
+
+    def _tell_births(self, entries: Mapping[int, IndexEntry], at: float) -> None:
+        newest = max(entries, default=0)
+        if self.newest_thread < newest < self.newest_thread + IMPLAUSIBLE or not self.newest_thread:
+            if self.newest_thread:
+                born = sum(no > self.newest_thread for no in entries)
+                self.state.births.count(born, max(at - self._births_at, 0.0))
+            self.newest_thread, self._births_at = newest, at
+
+    def _tell_gone(self, entries: Mapping[int, IndexEntry], at: float) -> None:
+        for no, thread in self.state.threads.items():
+            if no not in entries and thread.gone_at is None:
+                thread.gone_at = at
+                self.agenda.owe(self.state, thread)
+        for prints in self._shown.values():
+            for no in [no for no in prints if no not in entries]:
+                del prints[no]
+
+    # --- threads
+
+    def resume(self, threads: Iterable[Thread]) -> None:
+        """Threads that were live when the crawl ended; those that the first index does not have are gone."""
+        for thread in threads:
+            if thread.fate == "live":
+                seen = (thread.last_seen_at or thread.first_seen_at or datetime.fromtimestamp(0, UTC)).timestamp()
+                watched = Watched(thread.no, thread.position or 0, thread.replies or 0, placed_at=seen, shown_at=seen)
+                self.state.threads[thread.no] = watched
+
+    def is_worth_another_try(self, ask: Ask) -> bool:
+        """Whether a thread read only in part is to be asked for again: a torn page is whole later."""
+        thread = self.state.threads.get(ask.no)
+        return thread is not None and thread.in_part < PATIENCE
+
+    def read_in_part(self, ask: Ask) -> None:
+        """A thread's page was read, and left something owed."""
+        if ask.no in self.state.threads:
+            self.state.threads[ask.no].in_part += 1
+
+    def thread(self, ask: Ask, page: Page, look: Look, now: float) -> Found:
+        """Of a thread's own page, or its tail."""
+        found = Found(problems=list(page.problems))
+        self.agenda.heard(now, look.at.timestamp())
+        held = self.held(ask.no)
+        thread = self.state.threads.get(ask.no)
+        if thread is not None:
+            page.thread.position = thread.position
+        changes = compare(held, page, look, believe=not self.is_worth_another_try(ask))
+        self._tell_moderation([changes])
+        found.items = list(changes.items)
+        self.agenda.answered(ask, now, look.at.timestamp())
+        self.agenda.settled(ask)
+        self.state.left_archive.discard(ask.no)
+        if thread is None:
+            return found
+        if page.thread.fate == "archived":
+            self._forget(ask.no)
+            return found
+        if page.thread.replies is not None and not changes.is_stale:
+            self.state.grew(thread, page.thread.replies, look.at.timestamp())
+            thread.replies = page.thread.replies
+            self.state.replied(thread, times_of(page), look.at.timestamp())
+        if ask.what == "tail":
+            thread.has_tail = changes.is_settled  # else the whole page has to tell
+        self._owe(thread, changes, look, is_read=True)
+        if thread.is_owed:  # an older copy, or gone from the index and not from its place
+            self.read_in_part(ask)
+            self.agenda.failed(ask, now)
+        return found
+
+    def thread_unchanged(self, ask: Ask, look: Look, now: float) -> list[Item]:
+        """A thread's page, or its tail, was answered 304."""
+        self.agenda.answered(ask, now, look.at.timestamp())
+        self.agenda.settled(ask)
+        self.state.left_archive.discard(ask.no)
+        thread = self.state.threads.get(ask.no)
+        held = self.held(ask.no)
+        if held.thread is None:
+            return []
+        if thread is None or (thread.gone_at is not None and (thread.is_archived or held.thread.archived_at)):
+            self._forget(ask.no)
+            return [] if held.thread.fate == "archived" else [replace(held.thread, fate="archived")]
+        thread.shown_at = look.at.timestamp()
+        if thread.is_owed:
+            is_late = look.at.timestamp() - thread.owed_at > 60
+            if ask.what == "thread" and thread.gone_at is None and is_late and thread.in_part >= PATIENCE:
+                held.unaccounted += thread.missing - thread.excess  # the page says that there is no more
+                thread.missing = thread.backlog = thread.excess = 0
+                thread.doubtful = False
+                thread.failures = thread.in_part = 0
+            else:  # a copy older than the index that spoke of news, or gone from the index and not from its place
+                thread.has_tail = thread.has_tail and ask.what != "tail"
+                self.read_in_part(ask)
+                self.agenda.failed(ask, now)
+        self.agenda.owe(self.state, thread)
+        return []
+
+    def thread_gone(self, ask: Ask, look: Look, now: float) -> list[Item]:
+        """A thread's page was answered 404 (or with what means it): gone, unless an index or the archive lists it."""
+        self.agenda.answered(ask, now, look.at.timestamp())
+        thread = self.state.threads.get(ask.no)
+        held = self.held(ask.no)
+        if thread is not None and thread.gone_at is None:
+            thread.has_tail = thread.has_tail and ask.what != "tail"
+            self.agenda.failed(ask, now)
+            return []
+        if ask.no in self.state.left_archive:
+            self.agenda.settled(ask)
+            return self._deleted(held, look, [])
+        if thread is None and self.agenda.not_there(ask):
+            return []
+        self._forget(ask.no)
+        if held.thread is None or held.thread.fate in ("pruned", "deleted"):
+            return []
+        seen_at = [time for time in (held.seen_at, held.thread.last_seen_at) if time is not None]
+        became = "pruned"  # it was in the archive
+        if thread is not None and not thread.is_archived and held.thread.fate != "archived":
+            became = self._fate(thread, look.at.timestamp())
+            seen_at.append(datetime.fromtimestamp(thread.shown_at, UTC))
+        if became == "deleted":
+            return self._deleted(held, look, seen_at)
+        if thread is None:
+            return []  # the archive lists it, and it is not there: the next list tells
+        return [replace(held.thread, fate=became, gone_at=look.at, last_seen_at=max(seen_at))]
+
+    def _deleted(self, held: Held, look: Look, seen_at: list[datetime]) -> list[Item]:
+        """A deleted thread takes its posts with it."""
+        if held.thread is None:
+            return []
+        self.state.left_archive.discard(held.thread.no)
+        last = max([*seen_at, *(time for time in (held.seen_at, held.thread.last_seen_at) if time)], default=look.at)
+        state = replace(held.thread, fate="deleted", gone_at=look.at, last_seen_at=last)
+        return [*deletions_of_thread(held, look.at), state]
+
+    def _fate(self, thread: Watched, at: float) -> str:
+        """Pruned or deleted; see `changes.fate`."""
+        if self.state.has_archive and at - thread.shown_at < ARCHIVE_KEEPS / 2:
+            return "deleted"  # had it fallen off, it would be in the archive
+        bumped = sum(other.modified >= thread.placed_at for other in self.state.threads.values())
+        state = Thread(self.board.board, thread.no, position=thread.position)
+        return fate(state, bumped, min(self.state.capacity, len(self.state.threads)))
+
+    def _forget(self, no: int) -> None:
+        thread = self.state.threads.pop(no, None)
+        if thread is not None:
+            oldest = thread.asked_now - FORGOTTEN / self.agenda.clock.speed
+            self.state.forgotten = {n: asked for n, asked in self.state.forgotten.items() if asked > oldest}
+            self.state.forgotten[no] = thread.asked_now
+            thread.missing = thread.excess = 0
+            thread.doubtful, thread.gone_at = False, None
+            self.agenda.owe(self.state, thread)
+
+
+def times_of(page: Page) -> list[int]:
+    """The times of its replies."""
+    return sorted(raw["time"] for no, raw in page.posts.items() if no != page.thread.no)
+
+
+def oldest_news(seen: Iterable[tuple[int, Changes, Page | None]], after: float) -> float | None:
+    """The time of the first new post since a file's last version."""
+    times = (post.posted_at.timestamp() for _, changes, _ in seen for post in changes.new_posts)
+    return min((time for time in times if time > after), default=None)
+
+
+def look_of(entry: IndexEntry) -> int:
+    """A number that changes with whatever an index shows of a thread, except its place."""
+    return fingerprint([entry.last_modified, entry.replies, entry.raw])

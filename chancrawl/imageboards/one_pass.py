@@ -1,0 +1,448 @@
+"""One pass over boards: what is new in their indexes, what is nearest to falling off first; then the archives."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from scrapy import Request, signals
+from scrapy.http import Response
+from twisted.python.failure import Failure
+
+from chancrawl.engine import sleep, stopping
+from chancrawl.errors import UserError
+from chancrawl.imageboards import conditional, fourchan, pass_plan
+from chancrawl.imageboards.client import (
+    MALFORMED_RETRIES,
+    ChanClient,
+    Parser,
+    Reading,
+    Unavailable,
+    plausible,
+    reason_of,
+)
+from chancrawl.imageboards.diff import Held, compare, deletions_of_thread, fate, left_archive
+from chancrawl.imageboards.fourchan import IndexEntry
+from chancrawl.items import Board, Item, Thread, Validator
+from chancrawl.payload import Malformed
+
+logger = logging.getLogger(__name__)
+
+
+LOADED_AHEAD = 1000
+"""For so many threads it is known what is held of them before they are asked for: the crawl goes on with them while
+the store is out of reach."""
+
+STAND_IN_TRIES = 3
+"""Retries of an index file that another one can stand in for."""
+
+
+@dataclass(slots=True)
+class Index:
+    """The live threads of a board, by whichever file told them: threads.json, catalog.json, or the pages.
+
+    `is_complete`: a thread that is not among the entries is not on the board. Pages are never read in one instant.
+    """
+
+    path: str
+    reading: Reading
+    entries: dict[int, IndexEntry]
+    is_complete: bool
+
+
+class OnePass:
+    """`only_threads` leaves out all others; `sample` is the most threads of a board."""
+
+    def __init__(
+        self, client: ChanClient, with_archive: bool, only_threads: list[int] | None, sample: int | None
+    ) -> None:
+        self.client = client
+        self.crawler = client.crawler
+        self.ledger = client.ledger
+        self.source = client.source
+        self.stats = client.crawler.stats
+        self.settings = client.crawler.settings
+        self.with_archive = with_archive
+        self.only_threads = only_threads
+        self.sample = sample
+        self.outstanding = 0  # requests for threads whose posts are not yet in a batch
+        self.most_outstanding = 2 * self.settings.getint("CONCURRENT_REQUESTS")
+        self._answered = asyncio.Event()
+        self._begin_pass()
+
+    def _begin_pass(self) -> None:
+        """What is known of the threads of the board at hand, by number."""
+        self.read_at: dict[int, float] = {}  # when a thread was answered, in monotonic seconds
+        self.unread: dict[int, IndexEntry | None] = {}  # answered with what could not be read, to be asked once more
+        self.failed: set[int] = set()  # could not be fetched or read
+        self.gone: set[int] = set()  # answered 404
+        self.gone_for_good: set[int] = set()  # and in no index
+        self.behind: set[int] = set()  # answered with less than the index had shown: an older copy
+        self.rounds_left = MALFORMED_RETRIES
+
+    async def over(self, board: Board) -> AsyncIterator[Any]:
+        """The requests for one board's threads; at the end, when all are answered, the state that this adds up to."""
+        self._begin_pass()
+        name = board.board
+        held = await self.ledger.threads(name)
+        if self.only_threads:
+            async for request in self._requests(board, dict.fromkeys(self.only_threads), held):
+                yield request
+            async for request in self._once_more(board):
+                yield request
+            return
+
+        index = await self._read_live_index(board, held)
+        if index is None:
+            self.stats.inc_value("chan/indexes_unread")
+        elif index.reading.content is None:
+            logger.info("/%s/: no live thread has changed.", name)
+        else:
+            live = pass_plan.live_threads_due(index.entries, held)
+            if self.sample is not None:
+                live = sorted(live, key=lambda entry: entry.no, reverse=True)[: self.sample]
+            logger.info("/%s/: %d live threads, %d of them to read.", name, len(index.entries), len(live))
+            async for request in self._requests(board, {entry.no: entry for entry in live}, held):
+                yield request
+
+        archive = None
+        if board.has_archive and self.with_archive and self.sample is None:
+            archive = await self._read_index(fourchan.archive_path(name), fourchan.parse_archive)
+            if archive is None:
+                self.stats.inc_value("chan/indexes_unread")
+        if archive is not None and archive.content is not None:
+            held = await self.ledger.threads(name)
+            old = pass_plan.archived_threads_due(archive.content, held)
+            logger.info("/%s/: %d archived threads, %d of them to read.", name, len(archive.content), len(old))
+            async for request in self._requests(board, dict.fromkeys(old), held):
+                yield request
+
+        async for request in self._once_more(board):
+            yield request
+        if self.sample is None:
+            async for request_or_item in self._close_pass(board, index, archive):
+                yield request_or_item
+
+    async def until_they_end(self, board: Board) -> AsyncIterator[Any]:
+        """The requests for `only_threads`, again and again, until each is archived or gone.
+
+        A thread is asked for at CHAN_THREAD_INTERVAL, and less and less often while nothing happens.
+        """
+        assert self.only_threads
+        shortest = max(self.settings.getfloat("CHAN_THREAD_INTERVAL"), self.settings.getfloat("DOWNLOAD_DELAY"))
+        left, pause = list(self.only_threads), shortest
+        while left and not stopping(self.crawler):
+            self._begin_pass()
+            posts = self.stats.get_value("items/post", 0)
+            async for request in self._requests(board, dict.fromkeys(left), await self.ledger.threads(board.board)):
+                yield request
+            await self._all_answered()
+            for item in await self._gone_for_good(board) if self.gone else ():
+                yield item
+            held = await self.ledger.threads(board.board)
+            ended = {no for no in left if no in self.gone_for_good or (no in held and held[no].fate == "archived")}
+            for no in sorted(ended):
+                logger.info("/%s/ thread %d has ended.", board.board, no)
+            left = [no for no in left if no not in ended]
+            is_busy = self.stats.get_value("items/post", 0) > posts
+            pause = shortest if is_busy else min(1.5 * pause, 12 * shortest)
+            await sleep(self.crawler, pause if left else 0.0)
+
+    async def _gone_for_good(self, board: Board) -> list[Item]:
+        """State for threads whose pages are gone, if the index says so too."""
+        held = await self.ledger.threads(board.board)
+        index = await self._read_live_index(board, held, conditional=False)
+        items: list[Item] = []
+        for no in sorted(self.gone):
+            if index is not None and index.is_complete and no not in index.entries:
+                self.gone_for_good.add(no)
+                if no in held:
+                    items += await self._fate(held[no], index, pass_plan.capacity(board))
+        return items
+
+    async def _requests(
+        self, board: Board, due: Mapping[int, IndexEntry | None], held: Mapping[int, Thread]
+    ) -> AsyncIterator[Request]:
+        """A request for each of the threads `due`, given to the engine when it has room for one."""
+        interval = self.settings.getfloat("CHAN_THREAD_INTERVAL")
+        numbers, loaded = list(due), 0
+        for place, (no, entry) in enumerate(due.items()):
+            if place == loaded or (place > loaded - LOADED_AHEAD // 2 and not self.ledger.is_away):
+                await self.ledger.load(board.board, numbers[place : place + LOADED_AHEAD])
+                loaded = place + LOADED_AHEAD
+            if no in self.read_at:
+                await asyncio.sleep(max(0.0, self.read_at[no] + interval - time.monotonic()))
+            while self.crawler.engine.needs_backout():  # decide late: only when there is room
+                await self.crawler.signals.wait_for(signals.scheduler_empty)
+            while self.outstanding >= self.most_outstanding:  # the store takes its time: then so do we
+                await self._wait_for_an_answer()
+            self.outstanding += 1
+            if no not in self.read_at:
+                self.stats.inc_value("chan/threads_asked")
+            yield self.client.request(
+                fourchan.thread_path(board.board, no),
+                conditional.if_modified_since(held.get(no), entry),
+                callback=self.parse_thread,
+                errback=self.thread_failed,
+                cb_kwargs={"board": board.board, "no": no, "entry": entry},
+            )
+
+    async def _once_more(self, board: Board) -> AsyncIterator[Request]:
+        """Requests, behind all others, for the threads whose pages could not be read. A torn page is whole later."""
+        await self._all_answered()
+        while self.unread and self.rounds_left:
+            self.rounds_left -= 1
+            again, self.unread = self.unread, {}
+            async for request in self._requests(board, again, await self.ledger.threads(board.board)):
+                yield request
+            await self._all_answered()
+        for no in self.unread:
+            self._fail(board.board, no, "its page cannot be read")
+        self.unread.clear()
+
+    async def _all_answered(self) -> None:
+        while self.outstanding:
+            await self._wait_for_an_answer()
+
+    async def _wait_for_an_answer(self) -> None:
+        self._answered.clear()
+        await self._answered.wait()
+
+    # --- indexes
+
+    async def _read_live_index(
+        self, board: Board, held: Mapping[int, Thread], conditional: bool = True
+    ) -> Index | None:
+        """threads.json, or what stands in for it; None if none of its files can be had, read and believed."""
+        name = board.board
+        live = sum(thread.fate == "live" for thread in held.values())
+        expected = max(1, min(live, pass_plan.capacity(board)))
+        for file in ("threads", "catalog"):
+            path = fourchan.index_path(name, file)
+            reading = await self._read_index(path, fourchan.parse_index, STAND_IN_TRIES, conditional)
+            if reading is not None and reading.content is None:
+                return Index(path, reading, {}, False)
+            if reading is not None and self._is_believed(path, len(reading.content), expected):
+                entries = plausible(reading.content, reading.at)
+                return Index(path, reading, entries, pass_plan.is_complete(len(entries), len(reading.problems)))
+            logger.warning("/%s/: other index files stand in for %s.json.", name, file)
+        pages = await self._read_pages(board)
+        if pages is None or not self._is_believed(pages.path, len(pages.entries), expected):
+            return None
+        return pages
+
+    async def _read_pages(self, board: Board) -> Index | None:
+        """The pages of a board, from the first to the last. None if the first one cannot be had."""
+        size = board.per_page or 15
+        most = (board.pages or 10) + 1  # a sticky takes no place from the other threads
+        entries: dict[int, IndexEntry] = {}
+        first: Reading | None = None
+        for number in range(1, most + 1):
+            parse = functools.partial(fourchan.parse_board_page, first=(number - 1) * size)
+            path = fourchan.index_path(board.board, str(number))
+            try:
+                reading = await self.client.read(path, parse, tries=STAND_IN_TRIES, conditional=False)
+            except (Malformed, Unavailable) as error:
+                if first is not None and isinstance(error, Unavailable) and error.status == 404:
+                    break
+                self._index_failed(path, error)
+                if first is None:
+                    return None
+                self.stats.inc_value("chan/indexes_unread")
+                continue
+            first = first or reading
+            entries |= {no: entry for no, entry in reading.content.items() if no not in entries}
+            if len(reading.content) < size:
+                break
+        return None if first is None else Index(f"/{board.board}/1.json", first, entries, False)
+
+    async def _read_index(
+        self, path: str, parse: Parser, tries: int | None = None, conditional: bool = True
+    ) -> Reading | None:
+        """An index or archive; None if it cannot be had or read."""
+        try:
+            return await self.client.read(path, parse, tries=tries, conditional=conditional)
+        except (Malformed, Unavailable) as error:
+            self._index_failed(path, error)
+            return None
+
+    def _index_failed(self, path: str, error: Malformed | Unavailable) -> None:
+        if not stopping(self.crawler):
+            logger.error("%s%s cannot be read: %s", self.source, path, error)
+            self.stats.inc_value("chan/indexes_failed")
+
+    async def _validators(self, path: str, reading: Reading, listed: Collection[int]) -> list[Item]:
+        """The state that says that all is stored of which an index spoke; none if something is not.
+
+        A thread that it listed and whose page was gone is not accounted for: the index may be asked again, and no
+        longer list it, or the page may be back.
+        """
+        if (
+            self.failed
+            or self.behind
+            or self.gone.intersection(listed)
+            or reading.problems
+            or reading.validator is None
+            or reading.validator == await self.ledger.validator(path)
+        ):
+            return []
+        return [Validator(path, reading.validator)]
+
+    # --- the end of the pass
+
+    async def _close_pass(self, board: Board, index: Index | None, archive: Reading | None) -> AsyncIterator[Any]:
+        """What became of the threads that are gone; and that the indexes are now stored in full, if they are."""
+        capacity = pass_plan.capacity(board)
+        held = await self.ledger.threads(board.board)
+        old = {no: thread for no, thread in held.items() if thread.fate == "archived"}
+        path = fourchan.archive_path(board.board)
+        listed: list[int] = []
+        suspects: list[int] = []
+        if archive is None or archive.content is None:
+            pass
+        elif not self._is_believed(path, len(archive.content), len(old)):
+            self.stats.inc_value("chan/indexes_unread")
+        else:
+            listed = archive.content
+            if pass_plan.is_complete(len(listed), len(archive.problems)):
+                suspects = [no for no, thread in old.items() if left_archive(thread, listed, old) == "deleted"]
+            for item in self._archive_fates(archive, held, suspects):
+                yield item
+        is_board_known = index is not None and index.is_complete
+        missing: list[int] = []
+        if index is not None and is_board_known:
+            missing = pass_plan.missing_threads(index.entries, listed, held)
+        self.rounds_left = MALFORMED_RETRIES
+        async for request in self._requests(board, dict.fromkeys([*missing, *suspects]), held):
+            yield request
+        async for request in self._once_more(board):
+            yield request
+        for no in self.gone.intersection(missing):
+            assert index is not None
+            for item in await self._fate(held[no], index, capacity):
+                yield item
+        for no in self.gone.intersection(suspects):
+            assert archive is not None
+            for item in await self._deleted(held[no], archive.at):
+                yield item
+        if archive is not None and listed:
+            for item in await self._validators(path, archive, listed):
+                yield item
+        if index is not None and is_board_known:
+            for item in await self._validators(index.path, index.reading, index.entries):
+                yield item
+
+    def _is_believed(self, path: str, listed: int, held: int) -> bool:
+        """An empty or truncated index never means that everything is gone."""
+        if pass_plan.is_plausible(listed, held):
+            return True
+        logger.warning("%s%s lists %d threads where %d were held: not believed.", self.source, path, listed, held)
+        self.stats.inc_value("chan/indexes_not_believed")
+        return False
+
+    def _archive_fates(self, archive: Reading, held: dict[int, Thread], suspects: Collection[int]) -> Iterator[Item]:
+        """Threads whose time in the archive is over; and those that are in it just as they were on the board (304)."""
+        listed = set(archive.content)
+        for no, thread in held.items():
+            if thread.fate == "archived" and no not in listed and no not in suspects and not archive.problems:
+                yield replace(thread, fate="pruned", gone_at=archive.at)
+            elif thread.fate == "live" and no in listed and no not in self.failed | self.gone:
+                yield replace(thread, fate="archived")
+
+    async def _fate(self, thread: Thread, index: Index, capacity: int) -> list[Item]:
+        """State for a thread that neither its index nor its own page shows any more; deleted, its posts are too."""
+        now = index.reading.at
+        seen = (thread.last_seen_at or now).timestamp()
+        bumped = sum(1 for entry in index.entries.values() if (entry.last_modified or 0) > seen)
+        if fate(thread, bumped, min(capacity, len(index.entries))) == "deleted":
+            return await self._deleted(thread, now)
+        return [replace(thread, fate="pruned", gone_at=now)]
+
+    async def _deleted(self, thread: Thread, now: datetime) -> list[Item]:
+        deletions = deletions_of_thread(await self.ledger.thread(thread.board, thread.no), now)
+        return [*deletions, replace(thread, fate="deleted", gone_at=now)]
+
+    # --- threads
+
+    async def parse_thread(
+        self, response: Response, board: str, no: int, entry: IndexEntry | None
+    ) -> AsyncIterator[Item]:
+        try:
+            self.read_at[no] = time.monotonic()
+            held = await self.ledger.thread(board, no)
+            if response.status == 404:
+                self._gone(held, no)
+            elif response.status != 304:
+                for found in self._changes(response, board, no, entry, held):
+                    yield found
+            elif held.thread is None:
+                self.unread[no] = entry  # its state was held back since it was asked for
+            else:
+                for item in self._unchanged(held, entry):
+                    yield item
+                self._compare_with_index(held.thread, entry)
+        except fourchan.Stub:
+            self._gone(await self.ledger.thread(board, no), no)
+        except Malformed:
+            self.unread[no] = entry
+        except UserError as error:
+            self._fail(board, no, str(error))
+        except Exception as error:  # a payload that nobody has thought of must not pass for one that was stored
+            self.client.set_aside(response, f"{type(error).__name__}: {error}")
+            self._fail(board, no, f"{type(error).__name__} ({error})")
+        finally:
+            self._done()
+
+    def _gone(self, held: Held, no: int) -> None:
+        self.gone.add(no)
+        is_news = held.thread is None or bool(self.only_threads)
+        self.stats.inc_value("chan/threads_vanished" if is_news else "chan/threads_gone")
+
+    def _changes(self, response: Response, board: str, no: int, entry: IndexEntry | None, held: Held) -> Iterator[Item]:
+        page, _ = self.client.parse(response, lambda payload, _: fourchan.parse_thread(payload, board, no))
+        problems = page.problems if page.adds_up else [*page.problems, "fewer posts than the opening post says"]
+        self.client.report(response, [*problems, *page.oddities])
+        if problems and self.rounds_left:
+            raise Malformed(problems[0])
+        if entry is not None:
+            page.thread.position = entry.position
+            page.thread.last_modified = fourchan.utc(entry.last_modified)
+        look = self.client.look_at(response)
+        yield from compare(held, page, look).items
+        self._compare_with_index(replace(page.thread, http_last_modified=look.validator), entry)
+
+    def _compare_with_index(self, thread: Thread, entry: IndexEntry | None) -> None:
+        if entry is not None and conditional.is_behind(thread, entry):
+            logger.info("/%s/ thread %d was read in an older copy than its index; the next run asks again.",
+                        thread.board, thread.no)  # fmt: skip
+            self.behind.add(thread.no)
+
+    def _unchanged(self, held: Held, entry: IndexEntry | None) -> Iterator[Item]:
+        """The index spoke of a change, and there is none: note the index's time, so that it is not asked again."""
+        thread = held.thread
+        if thread is not None and entry is not None and thread.last_modified != fourchan.utc(entry.last_modified):
+            yield replace(thread, last_modified=fourchan.utc(entry.last_modified), position=entry.position)
+
+    def thread_failed(self, failure: Failure) -> None:
+        request: Request = failure.request  # type: ignore[attr-defined]
+        board, no = request.cb_kwargs["board"], request.cb_kwargs["no"]
+        if stopping(self.crawler):
+            self.failed.add(no)
+        else:
+            self._fail(board, no, reason_of(failure))
+        self._done()
+
+    def _fail(self, board: str, no: int, reason: str) -> None:
+        logger.error("/%s/ thread %d could not be fetched: %s", board, no, reason)
+        self.stats.inc_value("chan/threads_failed")
+        self.failed.add(no)
+
+    def _done(self) -> None:
+        self.outstanding -= 1
+        self._answered.set()

@@ -1,0 +1,48 @@
+"""Old rows of board_polls, of which a year has millions: one in ten minutes is enough for what coverage says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from chancrawl.imageboards.coverage import THIN_AFTER, thinned
+from chancrawl.items import Poll
+from chancrawl.storage.base import moment
+from chancrawl.storage.postgres.connection import PostgresStore
+from chancrawl.storage.sqlite.store import CsvStore
+
+REACH = timedelta(days=30)
+"""Rows that are older than this by the time they could be thinned were thinned before."""
+
+AT_ONCE = 500
+
+OLD = """
+SELECT polled_at, newest_no, threads, looks, longest_gap FROM board_polls
+WHERE board = ? AND polled_at >= ? AND polled_at < ? ORDER BY polled_at
+"""
+CHANGE = "UPDATE board_polls SET looks = ?, longest_gap = ? WHERE board = ? AND polled_at = ?"
+REMOVE = "DELETE FROM board_polls WHERE board = ? AND polled_at IN ({})"
+
+
+def thin(store: PostgresStore | CsvStore, board: str, now: datetime | None = None) -> int:
+    """Thin the old rows of a board; how many went. Blocks."""
+    until = (now or datetime.now(UTC)) - THIN_AFTER
+    since, until_text = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (until - REACH, until))
+    rows = store.rows(OLD, board, since, until_text)
+    polls = [Poll(board, at, *rest) for polled_at, *rest in rows if (at := moment(polled_at))]
+    keys = dict(zip((poll.polled_at for poll in polls), (row[0] for row in rows), strict=True))
+    changed, gone = thinned(polls)
+    if gone:
+        store.write(_statements(board, changed, gone, keys))
+    return len(gone)
+
+
+def _statements(
+    board: str, changed: list[Poll], gone: list[Poll], keys: dict[datetime, Any]
+) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    for poll in changed:
+        yield CHANGE, (poll.looks, poll.longest_gap, board, keys[poll.polled_at])
+    for start in range(0, len(gone), AT_ONCE):
+        some = [keys[poll.polled_at] for poll in gone[start : start + AT_ONCE]]
+        yield REMOVE.format(", ".join("?" * len(some))), (board, *some)

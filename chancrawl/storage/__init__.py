@@ -1,0 +1,1 @@
+"""Where rows go, and what is known of them. Knows no source."""

@@ -1,0 +1,1 @@
+"""The database of DATABASE_URL."""

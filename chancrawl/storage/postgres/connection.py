@@ -1,0 +1,280 @@
+"""The PostgreSQL database of DATABASE_URL as a store: connection, version, privileges.
+
+Nothing that a transaction sets up outlives it: behind a pooler such as PgBouncer in transaction mode the next one runs
+in another session, and somebody else's runs in this one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+from psycopg2.errors import InsufficientPrivilege
+
+from chancrawl.errors import UserError, capitalized, first_line
+from chancrawl.storage.postgres import migrations
+from chancrawl.storage.postgres.migrations import SETTINGS
+
+logger = logging.getLogger(__name__)
+
+# A connection whose other end has vanished without a word is noticed within half a minute.
+KEEPALIVES: dict[str, Any] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+LEGACY_TABLE = "tweet_articles_tweepy"
+
+PLACE = """
+SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on', current_schema(),
+    current_setting('search_path'), current_user
+"""
+MISSING_PRIVILEGES = """
+SELECT privilege || ' ON ' || name FROM unnest(%s, %s) AS needed (name, privilege)
+WHERE NOT has_table_privilege(to_regclass(name), privilege)
+"""
+CANNOT_CREATE = """
+SELECT 'CREATE ON SCHEMA ' || quote_ident(current_schema())
+WHERE NOT has_schema_privilege(current_schema(), 'CREATE')
+"""
+NO_TEMPORARY_TABLES = """
+SELECT 'TEMPORARY ON DATABASE ' || quote_ident(current_database())
+WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')
+"""
+
+
+class PostgresStore:
+    """The database of DATABASE_URL."""
+
+    # Lost connections, shutdowns, exhausted resources, transactions that others get in the way of, locks that were
+    # waited for in vain, and a server that takes no writes (another one has taken its place).
+    # https://www.postgresql.org/docs/current/errcodes-appendix.html
+    passing = ("08", "40", "53", "55P03", "57", "25006")
+
+    sql_now = "now()"
+    """The time of the store's clock, in its SQL."""
+
+    sql_age = "extract(epoch FROM now() - {})"
+    """Seconds since a time, in its SQL."""
+
+    sql_seconds = "extract(epoch FROM {})::bigint"
+    """A time in seconds since 1970, in its SQL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.connection: Any = None
+        self.version: int | None = None
+        self.database_id: str | None = None
+        self.place = "PostgreSQL"
+        self._streams = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether the tables are there."""
+        return self.version == migrations.VERSION
+
+    # --- connecting
+
+    def open(self) -> None:
+        """Connect, and bring tables of an earlier version up to date. UserError where no crawl can write."""
+        self.open_to_create()
+        if self.version is not None and not self.ready:
+            self._migrate()
+        if self.ready:
+            with self.transaction() as cursor:
+                self._refuse_gone(migrations.gone(cursor))
+                self._refuse_without(
+                    self._lacking(cursor, migrations.PRIVILEGES) + self._first_column(cursor, NO_TEMPORARY_TABLES)
+                )
+
+    def open_to_create(self) -> None:
+        """Connect. UserError where no table can be written or created."""
+        self._connect()
+        with self.transaction() as cursor:
+            cursor.execute(PLACE)
+            self._check_place(*cursor.fetchone())
+            if self.version is None:
+                self._refuse_without(self._first_column(cursor, CANNOT_CREATE))
+
+    def open_to_read(self, tables: Sequence[str]) -> None:
+        """Connect; the right to read these tables is enough. UserError if they are not there."""
+        self._connect()
+        if self.version is None:
+            raise UserError(f"{capitalized(self.place)} has no tables of chancrawl: nothing was collected yet.")
+        if not self.ready:
+            raise UserError(
+                f"The tables in {self.place} are of version {self.version}, and this chancrawl reads version "
+                f"{migrations.VERSION}: run `scrapy initdb` as their owner."
+            )
+        with self.transaction() as cursor:
+            self._refuse_gone(migrations.gone(cursor))
+            self._refuse_without(self._lacking(cursor, [(table, "SELECT") for table in tables]))
+
+    def _connect(self) -> None:
+        """UserError if that cannot be."""
+        try:
+            self.connect()
+        except InsufficientPrivilege as error:
+            raise _refused(f"The user of DATABASE_URL may not read {self.place}: {first_line(error)}.") from None
+        except psycopg2.Error as error:
+            raise _refused(
+                f"The database of DATABASE_URL cannot be used: {first_line(error)}. Start or create it, or mend "
+                "DATABASE_URL (postgresql://user:password@host:5432/name), or leave it out to write CSV files."
+            ) from None
+
+    def connect(self) -> None:
+        self.close()
+        self.connection = psycopg2.connect(
+            self.url, connect_timeout=10, application_name="chancrawl", client_encoding="UTF8", **KEEPALIVES
+        )
+        info = self.connection.info
+        self.place = f"the database {info.dbname} on {info.host or 'this machine'}"
+        encoding = info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise _refused(
+                f"The encoding of {self.place} is {encoding}, which cannot hold every text: create one "
+                "in UTF8 (CREATE DATABASE name TEMPLATE template0 ENCODING 'UTF8') and name it in DATABASE_URL."
+            )
+        with self.transaction() as cursor:
+            self._read_version(cursor)
+
+    def _read_version(self, cursor: Any) -> None:
+        self.version = migrations.version_of(cursor)
+        if self.ready:
+            cursor.execute("SELECT database_id::text FROM schema_version")
+            (self.database_id,) = cursor.fetchone()
+
+    def close(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+
+    # --- what may be wrong with a database
+
+    def _check_place(self, is_read_only: bool, schema: str | None, search_path: str, user: str) -> None:
+        """UserError for a server that takes no writes, and where no schema can have tables."""
+        if is_read_only:
+            raise _refused(
+                f"{capitalized(self.place)} is read-only (a standby, or default_transaction_read_only is on): name the "
+                "server that takes writes; with several hosts in DATABASE_URL, add target_session_attrs=read-write."
+            )
+        if schema is None:
+            raise _refused(
+                f"The search_path in {self.place} is {search_path}, and {user} may use no schema of that name: create "
+                f"it (CREATE SCHEMA), or GRANT USAGE ON SCHEMA … TO {user}."
+            )
+
+    def _refuse_gone(self, tables: Sequence[str]) -> None:
+        """UserError if somebody has dropped tables."""
+        if tables:
+            raise _refused(
+                f"Tables are gone from {self.place}: {', '.join(tables)}. Put them back from a backup, or have "
+                "`scrapy initdb` create them anew, without their rows."
+            )
+
+    def _lacking(self, cursor: Any, needed: Sequence[tuple[str, str]]) -> list[str]:
+        """Those of some privileges on tables that the user does not have."""
+        tables, privileges = zip(*needed, strict=True)
+        return self._first_column(cursor, MISSING_PRIVILEGES, list(tables), list(privileges))
+
+    def _first_column(self, cursor: Any, sql: str, *parameters: Any) -> list[str]:
+        cursor.execute(sql, parameters)
+        return [value for (value,) in cursor.fetchall()]
+
+    def _refuse_without(self, lacking: list[str]) -> None:
+        """UserError if privileges are lacking."""
+        if lacking:
+            more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+            raise _refused(
+                f"The user {self.connection.info.user} of DATABASE_URL lacks privileges in {self.place}: "
+                f"{', '.join(lacking[:3])}{more}. GRANT them (deploy/grants.sql has the statements), or name another "
+                "user."
+            )
+
+    def _migrate(self) -> None:
+        logger.info("The tables in %s are of version %d; they are brought to version %d.",
+                    self.place, self.version, migrations.VERSION)  # fmt: skip
+        try:
+            self.apply_schema()
+        except psycopg2.Error as error:
+            raise _refused(
+                f"The tables in {self.place} are of version {self.version} and could not be brought to version "
+                f"{migrations.VERSION}: {first_line(error)}. Nothing was changed; stop other crawls into it, and run "
+                "`scrapy initdb` as the owner of the tables."
+            ) from None
+
+    def is_outage(self, error: Exception) -> bool:
+        if not isinstance(error, psycopg2.Error):
+            return False
+        if error.pgcode is None:  # the connection's fault, not the server's: a bare DatabaseError if the server crashed
+            return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) or bool(
+                self.connection.closed or type(error) is psycopg2.DatabaseError
+            )
+        return error.pgcode.startswith(self.passing) or bool(self.connection.closed)
+
+    def is_collision(self, error: Exception) -> bool:
+        """Whether another transaction got in the way: the same call is worth another try at once."""
+        return (getattr(error, "pgcode", None) or "").startswith("40")
+
+    # --- tables
+
+    def prepare(self) -> None:
+        if not self.ready:
+            self.apply_schema()
+
+    def apply_schema(self, again: bool = False) -> None:
+        """Create the tables, or bring them up to date; see `migrations.bring_up_to_date`."""
+        with self.transaction() as cursor:
+            if self.legacy_table(cursor):
+                raise _refused(
+                    f"{capitalized(self.place)} holds the older crawler's table {LEGACY_TABLE}; run "
+                    "`scrapy initdb --import-legacy` once: it takes the rows over and keeps the table, renamed."
+                )
+            migrations.bring_up_to_date(cursor, again)
+            self._read_version(cursor)
+
+    def legacy_table(self, cursor: Any) -> bool:
+        """Whether there is a table where the view of the same name belongs."""
+        cursor.execute("SELECT relkind IN ('r', 'p') FROM pg_class WHERE oid = to_regclass(%s)", (LEGACY_TABLE,))
+        row = cursor.fetchone()
+        return bool(row and row[0])
+
+    # --- queries
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """A cursor in a transaction of its own, with our settings."""
+        with self.connection, self.connection.cursor() as cursor:
+            cursor.execute(SETTINGS)
+            yield cursor
+
+    def rows(self, sql: str, *parameters: Any) -> list[Any]:
+        if not self.ready:
+            return []
+        with self.transaction() as cursor:
+            cursor.execute(sql.replace("?", "%s"), parameters)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def write(self, statements: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
+        """Carry out statements, all or none."""
+        with self.transaction() as cursor:
+            for sql, parameters in statements:
+                cursor.execute(sql.replace("?", "%s"), parameters)
+
+    def stream(self, sql: str, *parameters: Any) -> Iterator[Any]:
+        """The answer to a query, row by row, whatever its length. All of a command's come from one transaction."""
+        self._streams += 1
+        with self.connection.cursor() as cursor:
+            cursor.execute(SETTINGS)
+        with self.connection.cursor(name=f"stream{self._streams}") as cursor:
+            cursor.itersize = 10_000
+            cursor.execute(sql.replace("?", "%s"), parameters)
+            yield from cursor
+
+
+def _refused(sentence: str) -> UserError:
+    return UserError(sentence, reason="store_unavailable")

@@ -1,0 +1,267 @@
+"""What could not be read or stored, under CSV_FOLDER/quarantine: payloads as examples, rows all of them.
+
+A payload becomes NAME.body, to the byte, and NAME.json with its URL, time and reason. The name begins with the day and
+ends with a hash of URL and body, so a payload that is met again takes its place once. An API that changes one key
+would fill a disk: only EXAMPLES payloads of each kind of problem are kept a day, and QUARANTINE_MB in all. The rest is
+counted.
+
+A row is data that exists nowhere else, so each is kept: a line of rows-DAY.jsonl, which `scrapy quarantine take-in`
+reads back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+from scrapy import signals
+from scrapy.crawler import Crawler
+
+from chancrawl.http import visible
+from chancrawl.items import Deletion, Item, Post, Trend, columns
+from chancrawl.storage.postgres.spool import decoded, encoded
+
+logger = logging.getLogger(__name__)
+
+EXAMPLES = 5
+"""Payloads of one kind of problem that are kept on one day."""
+
+
+class Quarantine:
+    """The extension that sets aside. All writing is done in a thread of its own."""
+
+    def __init__(self, folder: Path, base_url: str, crawler: Crawler) -> None:
+        self.folder = folder
+        self.base_url = base_url
+        self.stats = crawler.stats
+        self.most_bytes = int(crawler.settings.getfloat("QUARANTINE_MB") * 1_000_000)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="quarantine")
+        self._day = ""
+        self._kept: Counter[str] = Counter()  # by kind of problem, on that day
+        self._names: set[str] = set()
+        self._rows: set[str] | None = None  # which are kept; None until the folder was read
+        self._bytes = 0
+        self._is_full = False
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        folder = Path(crawler.settings["CSV_FOLDER"]) / "quarantine"
+        quarantine = cls(folder, crawler.settings["CHAN_API_URL"].rstrip("/"), crawler)
+        crawler.signals.connect(quarantine.spider_closed, signals.spider_closed)
+        return quarantine
+
+    @classmethod
+    def of(cls, crawler: Crawler) -> Quarantine:
+        """The quarantine of a crawl."""
+        quarantine = crawler.get_extension(cls)
+        assert quarantine is not None, "chancrawl.storage.quarantine.Quarantine is not among the EXTENSIONS"
+        return quarantine
+
+    def spider_closed(self) -> None:
+        self._thread.shutdown(wait=True)
+
+    def set_aside(self, path: str, body: bytes, reason: str) -> None:
+        """Keep a payload that came from a path of 4chan's API, or a whole address. A full disk costs the copy only."""
+        url = path if path.startswith("http") else self.base_url + path
+        self.stats.inc_value("quarantine/payloads")
+        self._thread.submit(self._keep, url, body, reason)
+
+    def keep_row(self, item: Item, reason: str) -> None:
+        """Keep a row that cannot be stored. The same row is kept once, however often it is fetched and rejected."""
+        self.stats.inc_value("store/rejected")
+        self._thread.submit(self._keep_row, item, reason)
+
+    def has_row(self, item: Item) -> bool:
+        """Whether a row is kept already. Blocks."""
+        return self._thread.submit(lambda: version_of(item) in self._kept_rows()).result()
+
+    def _keep_row(self, item: Item, reason: str) -> None:
+        if (version := version_of(item)) not in self._kept_rows():
+            if keep_row(self.folder, item, reason):
+                self._kept_rows().add(version)
+            else:
+                self.stats.inc_value("quarantine/not_kept")
+
+    def _kept_rows(self) -> set[str]:
+        if self._rows is None:
+            self._rows = set()
+            with contextlib.suppress(OSError):
+                self._rows |= {version_of(row.item) for _, rows in kept_rows(self.folder) for row in rows}
+        return self._rows
+
+    def _keep(self, url: str, body: bytes, reason: str) -> None:
+        try:
+            now = datetime.now(UTC)
+            self._begin(f"{now:%Y-%m-%d}")
+            name, kind = name_of(now, url, body), kind_of(reason)
+            if name in self._names or self._kept[kind] >= EXAMPLES:
+                return
+            if self._bytes + len(body) > self.most_bytes:
+                self.stats.inc_value("quarantine/not_kept")
+                if not self._is_full:
+                    self._is_full = True
+                    logger.warning("%s holds %.0f MB, and QUARANTINE_MB allows no more: payloads that cannot be read "
+                                   "are only counted.", self.folder, self._bytes / 1e6)  # fmt: skip
+                return
+            keep(self.folder, url, body, reason)
+            self._names.add(name)
+            self._kept[kind] += 1
+            self._bytes += len(body)
+            rest = "" if self._kept[kind] < EXAMPLES else "; more of this kind are only counted today"
+            logger.warning("Set aside as %s in %s: %s: %s%s", name, self.folder, url, visible(reason)[:1000], rest)
+        except OSError as error:
+            self.stats.inc_value("quarantine/not_kept")
+            logger.error("Could not keep what %s answered: %s", url, error)
+
+    def _begin(self, day: str) -> None:
+        """Read what is kept already, once a day: crawls that are started every few minutes keep no more."""
+        if day == self._day:
+            return
+        self._day, self._kept, self._names = day, Counter(), set()
+        files = list(self.folder.glob("*.*")) if self.folder.is_dir() else []
+        self._bytes = sum(file.stat().st_size for file in files if file.suffix == ".body")
+        for file in files:
+            if file.suffix == ".json" and file.name.startswith(day):
+                self._names.add(file.stem)
+                self._kept[kind_of(report_of(file).get("reason", ""))] += 1
+
+
+def kind_of(reason: str) -> str:
+    """What problems have in common that differ in numbers and values only.
+
+    >>> kind_of("post 5: sub is [1]; post 6: sub is [2]")
+    'post #: sub is …'
+    """
+    return re.sub(r" is .*", " is …", re.sub(r"\d+", "#", reason.partition("; ")[0]))[:200]
+
+
+def keep(folder: Path, url: str, body: bytes, reason: str) -> str:
+    """Put a payload aside; its name. Blocks."""
+    now = datetime.now(UTC)
+    name = name_of(now, url, body)
+    report = {"url": url, "time": now.isoformat(timespec="seconds"), "reason": reason, "bytes": len(body)}
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{name}.body").open("wb") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())
+    (folder / f"{name}.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    return name
+
+
+def name_of(now: datetime, url: str, body: bytes) -> str:
+    return f"{now:%Y-%m-%d}-{sha256(url.encode(errors='replace') + body).hexdigest()[:16]}"
+
+
+def report_of(file: Path) -> dict[str, str]:
+    """What is said of a payload; empty if that cannot be read."""
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+# --- rows
+
+
+@dataclass(slots=True, frozen=True)
+class KeptRow:
+    """A row that could not be stored. `line` is its item as a spool has it."""
+
+    what: str
+    reason: str
+    line: str
+
+    @property
+    def item(self) -> Item:
+        return decoded(self.line.encode())
+
+
+def name_of_row(item: Item) -> str:
+    match item:
+        case Deletion():
+            key: tuple[object, ...] = (item.board, item.no)
+        case Trend():
+            key = (item.woeid, item.seen_at, item.rank)
+        case _:
+            key = tuple(getattr(item, name) for name in columns(type(item))[:2])
+    return f"{type(item).__name__.lower()} {'/'.join(map(str, key))}"
+
+
+def version_of(item: Item) -> str:
+    """The name of a row, and of a post the digest of what it says."""
+    return f"{name_of_row(item)} {item.digest}" if isinstance(item, Post) else name_of_row(item)
+
+
+def keep_row(folder: Path, item: Item, reason: str) -> bool:
+    """Put a row aside that cannot be stored; into the log if that cannot be (False). Blocks."""
+    what = name_of_row(item)
+    now = datetime.now(UTC)
+    line = repr(item)
+    try:
+        line = encoded(item)
+        kept = {"time": now.isoformat(timespec="seconds"), "what": what, "reason": reason, "row": line}
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"rows-{now:%Y-%m-%d}.jsonl"
+        with file.open("ab") as stream:
+            stream.write(json.dumps(kept).encode() + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+    except Exception as error:  # a row that cannot even be written down must not stop the others
+        logger.error("%s cannot be stored (%s), and it cannot be set aside in %s (%s). This is the row: %s",
+                     visible(what), visible(reason), folder, error, line[:100_000])  # fmt: skip
+        return False
+    logger.warning("%s cannot be stored (%s); it is set aside in %s.", visible(what), visible(reason)[:500], file)
+    return True
+
+
+TAKING = ".taking"
+"""Suffix of a file of rows that is being taken in. A crawl that rejects a row meanwhile begins another file."""
+
+
+def begin_taking(folder: Path) -> None:
+    """Mark all files of rows; those of a take-in that was interrupted are marked already."""
+    for file in folder.glob("rows-*.jsonl"):
+        file.rename(file.with_name(f"{file.name}.{time.time_ns()}{TAKING}"))
+
+
+def kept_rows(folder: Path, pattern: str = "rows-*") -> Iterator[tuple[Path, list[KeptRow]]]:
+    """The files of rows and what is in them, each row once. What is no row is left out."""
+    for file in sorted(folder.glob(pattern)):
+        rows: dict[str, KeptRow] = {}
+        for line in file.read_bytes().splitlines():
+            try:
+                kept = json.loads(line)
+                row = KeptRow(str(kept["what"]), str(kept["reason"]), str(kept["row"]))
+                row.item  # noqa: B018  (raises if it is none)
+            except (ValueError, KeyError, TypeError, AttributeError, LookupError):
+                continue
+            rows[row.line] = row
+        yield file, list(rows.values())
+
+
+def end_taking(file: Path, rows: list[KeptRow]) -> None:
+    """Put the rows that were rejected again back into a file as the crawls write it, and remove the one that was taken.
+
+    Blocks.
+    """
+    lines = [json.dumps({"what": row.what, "reason": row.reason, "row": row.line}) + "\n" for row in rows]
+    if lines:
+        with file.with_name(file.name.partition(".jsonl")[0] + ".jsonl").open("ab") as stream:
+            stream.write("".join(lines).encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+    file.unlink()

@@ -1,0 +1,153 @@
+"""The runs table: which crawls are alive, where, and which boards they follow.
+
+A crawl gives a sign of life every BEAT seconds (`runs.alive_at`). One that gave none for DEAD_AFTER seconds is not
+alive, and neither is one of this machine whose process is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from chancrawl.http import visible
+from chancrawl.storage.base import moment
+from chancrawl.storage.postgres.connection import PostgresStore
+from chancrawl.storage.sqlite.store import CsvStore
+
+Store = PostgresStore | CsvStore
+
+BEAT = 30.0
+DEAD_AFTER = 100.0
+
+
+def _host() -> str:
+    """The name of this machine; in a container with the number of its process namespace, for containers can share a
+    name, and the number of a process means nothing outside of its own."""
+    try:
+        space = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return socket.gethostname()
+    return socket.gethostname() if space == INITIAL_NAMESPACE else f"{socket.gethostname()}/{space}"
+
+
+INITIAL_NAMESPACE = 0xEFFFFFFC
+"""The machine's own: PROC_PID_INIT_INO in Linux' include/linux/proc_ns.h."""
+
+HOST = _host()
+
+BEGIN = """
+INSERT INTO runs (spider, arguments, source, started_at, host, pid, folder, alive_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, {now}) RETURNING run_id
+"""
+BEAT_OF = "UPDATE runs SET alive_at = {now}, stats = ? WHERE run_id = ? AND finished_at IS NULL"
+FOLLOWS = "UPDATE runs SET boards = ? WHERE run_id = ?"
+UNFINISHED = """
+SELECT run_id, spider, arguments, source, started_at, host, pid, folder, boards, {age}, stats
+FROM runs WHERE finished_at IS NULL AND alive_at IS NOT NULL AND {age} < ? ORDER BY run_id
+"""
+LOCK = "SELECT pg_advisory_xact_lock(hashtext('chancrawl followers'))"
+
+
+@dataclass(slots=True, frozen=True)
+class Run:
+    """A crawl that has not ended. `age` is how many seconds ago it gave a sign of life."""
+
+    run_id: int
+    spider: str
+    arguments: dict[str, str]
+    source: str
+    started_at: datetime
+    host: str
+    pid: int
+    folder: str
+    boards: list[str]
+    age: float
+    stats: dict[str, Any]
+
+    @property
+    def is_alive(self) -> bool:
+        return self.age < DEAD_AFTER and not self._is_gone()
+
+    def _is_gone(self) -> bool:
+        """Whether its process was on this machine and is no more. Of a process with our own number nobody knows: in a
+        container each is the first one."""
+        if self.host != HOST or self.pid == os.getpid():
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} (process {self.pid} on {visible(self.host)}, folder {visible(self.folder)})"
+
+
+def begin(store: Store, spider: str, arguments: dict[str, str], source: str, started_at: datetime, folder: str) -> int:
+    """Note a crawl that has something to write; its number."""
+    values = (spider, json.dumps(arguments), source, started_at.isoformat(), HOST, os.getpid(), folder)
+    run_id: int = store.rows(BEGIN.format(now=store.sql_now), *values)[0][0]
+    return run_id
+
+
+def beat(store: Store, run_id: int, stats: dict[str, Any]) -> None:
+    """Give a sign of life."""
+    store.rows(BEAT_OF.format(now=store.sql_now), json.dumps(stats, default=str, sort_keys=True), run_id)
+
+
+def alive(store: Store) -> list[Run]:
+    """The crawls that are alive, the oldest first."""
+    return _alive(store.rows(_unfinished(store), DEAD_AFTER))
+
+
+def others(store: Store, run_id: int, boards: Collection[str]) -> list[Run]:
+    """Other crawls that are alive and follow one of some boards."""
+    return _others(alive(store), run_id, boards)
+
+
+def claim(store: Store, run_id: int, boards: Collection[str]) -> list[Run]:
+    """Note that a crawl follows boards, unless other crawls follow one of them: these."""
+    if isinstance(store, CsvStore):  # whose lock lets one crawl in
+        store.rows(FOLLOWS, ",".join(boards), run_id)
+        return []
+    with store.transaction() as cursor:
+        cursor.execute(LOCK)
+        cursor.execute(_unfinished(store).replace("?", "%s"), (DEAD_AFTER,))
+        found = _others(_alive(cursor.fetchall()), run_id, boards)
+        if not found:
+            cursor.execute(FOLLOWS.replace("?", "%s"), (",".join(boards), run_id))
+    return found
+
+
+def _unfinished(store: Store) -> str:
+    return UNFINISHED.format(age=store.sql_age.format("alive_at"))
+
+
+def _alive(rows: list[Any]) -> list[Run]:
+    return [run for run in map(_run, rows) if run.is_alive]
+
+
+def _others(alive: list[Run], run_id: int, boards: Collection[str]) -> list[Run]:
+    return [run for run in alive if run.run_id != run_id and set(run.boards) & set(boards)]
+
+
+def _run(row: Any) -> Run:
+    run_id, spider, arguments, source, started_at, host, pid, folder, boards, age, stats = row
+    started = moment(started_at)
+    assert started is not None
+    return Run(run_id, spider, _loaded(arguments), source, started, host or "?", pid or 0, folder or "?",
+               boards.split(",") if boards else [], float(age), _loaded(stats))  # fmt: skip
+
+
+def _loaded(value: Any) -> dict[str, Any]:
+    """JSON as either store gives it."""
+    found = json.loads(value) if isinstance(value, str) else value
+    return found if isinstance(found, dict) else {}

@@ -33,9 +33,11 @@ from chancrawl.imageboards import fourchan  # noqa: E402
 from chancrawl.imageboards.diff import Held, Look, compare  # noqa: E402
 from chancrawl.items import Post  # noqa: E402
 from chancrawl.payload import loads  # noqa: E402
-from tests.conftest import Crawler, Database, Sandbox  # noqa: E402
-from tests.stores import COLUMNS, posts_of  # noqa: E402
-from tests.x import XCrawler, expected, handles_of  # noqa: E402
+from tests.support.crawls import Crawler  # noqa: E402
+from tests.support.databases import Database  # noqa: E402
+from tests.support.sandboxes import Sandbox  # noqa: E402
+from tests.support.stores import COLUMNS, posts_of  # noqa: E402
+from tests.support.x import XCrawler, expected, handles_of  # noqa: E402
 
 csv.field_size_limit(10**9)
 BOARD = "po"

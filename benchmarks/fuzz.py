@@ -4,7 +4,7 @@
     python benchmarks/fuzz.py --examples 100000
 
 Nothing may crash, no good post beside an odd one may be missing in either store, everything odd is set aside. What is
-fed, and what is checked, is in tests/fuzzing.py. The last line is one JSON object.
+fed, and what is checked, is in tests/support/fuzzing.py. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # so that it runs from anywhere
 
 from benchmarks.tools import postgres  # noqa: E402
-from tests.fuzzing import Trial, fuzz  # noqa: E402
+from tests.support.fuzzing import Trial, fuzz  # noqa: E402
 
 
 def main() -> None:

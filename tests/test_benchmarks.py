@@ -7,7 +7,8 @@ import subprocess
 import sys
 from typing import Any
 
-from tests.conftest import ROOT, environment
+from tests.support import ROOT
+from tests.support.crawls import environment
 
 
 def result_of(benchmark: str, *arguments: str) -> Any:

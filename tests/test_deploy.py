@@ -17,8 +17,11 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
-from tests.conftest import ROOT, Database, Sandbox, environment
-from tests.proxies import free_port
+from tests.support import ROOT
+from tests.support.crawls import environment
+from tests.support.databases import Database
+from tests.support.proxies import free_port
+from tests.support.sandboxes import Sandbox
 
 PARTS = ("chancrawl", "spiders", "pipelines", "schema.sql", "setup.py", "scrapy.cfg", "README.md", "requirements.txt")
 PASSWORD = "open sesame"

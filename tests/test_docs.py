@@ -15,7 +15,7 @@ from spiders.chan import ChanSpider
 from spiders.search import SearchSpider
 from spiders.timeline import TimelineSpider
 from spiders.trending import TrendingSpider
-from tests.conftest import ROOT
+from tests.support import ROOT
 
 COLLECTING = (ROOT / "docs" / "collecting.md").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -15,9 +15,12 @@ import psycopg2
 import pytest
 
 from chancrawl.items import Post, columns
-from tests.conftest import ROOT, Crawler, Database, Sandbox
-from tests.stores import posts_of
-from tests.x import XCrawler
+from tests.support import ROOT
+from tests.support.crawls import Crawler
+from tests.support.databases import Database
+from tests.support.sandboxes import Sandbox
+from tests.support.stores import posts_of
+from tests.support.x import XCrawler
 
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 

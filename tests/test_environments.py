@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.environments import Environment, described
+from tests.support.environments import Environment, described
 
 
 @pytest.mark.soak

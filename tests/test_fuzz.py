@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.conftest import Database
-from tests.fuzzing import Trial, fuzz
+from tests.support.databases import Database
+from tests.support.fuzzing import Trial, fuzz
 
 
 def test_odd_payloads_crash_nothing_and_cost_no_good_post(tmp_path: Path, database: Database) -> None:

@@ -19,10 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chancrawl.surroundings import CleanRecord
-from tests.conftest import ROOT, Crawler, Run, Sandbox, environment
-from tests.proxies import Proxy, free_port
 from tests.spiders.test_chan import BOARD
-from tests.x import XCrawler, handles_of
+from tests.support import ROOT
+from tests.support.crawls import Crawler, Run, environment
+from tests.support.proxies import Proxy, free_port
+from tests.support.sandboxes import Sandbox
+from tests.support.x import XCrawler, handles_of
 
 SECRET = "hunter2%40"
 
@@ -55,7 +57,9 @@ def test_the_sandbox_is_never_asked_by_proxy(tmp_path: Path) -> None:
 
 def test_this_machine_is_not_asked_by_the_environments_proxy(crawler: Crawler, monkeypatch: Any) -> None:
     """A relative: CHAN_API_URL is a sandbox that `scrapy sandbox` serves."""
-    monkeypatch.setattr("tests.conftest.environment", lambda: environment() | {"http_proxy": "http://127.0.0.1:9"})
+    monkeypatch.setattr(
+        "tests.support.crawls.environment", lambda: environment() | {"http_proxy": "http://127.0.0.1:9"}
+    )
     crawler(f"-aboard={BOARD}", "-asample=2").ok()
 
 

@@ -10,8 +10,8 @@ import pytest
 from chancrawl.items import Deletion, Item, Post
 from chancrawl.storage.sqlite.store import CsvStore
 from pipelines.csv import prepared, write
-from tests.pipelines.items import START, minute, post
-from tests.stores import posts_of
+from tests.support.items import START, minute, post
+from tests.support.stores import posts_of
 
 SIX = post(6, "a")
 THERE = replace(SIX, thread_no=4, last_seen_at=minute(2))  # in its other thread

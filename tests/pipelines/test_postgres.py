@@ -30,8 +30,10 @@ from chancrawl.items import (
 )
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.postgres.upsert import write as merge
-from tests.conftest import ROOT, Database, environment
-from tests.pipelines.items import START, deletion, minute, post, thread
+from tests.support import ROOT
+from tests.support.crawls import environment
+from tests.support.databases import Database
+from tests.support.items import START, deletion, minute, post, thread
 
 
 def initdb(*settings: str) -> subprocess.CompletedProcess[str]:

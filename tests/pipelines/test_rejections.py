@@ -18,9 +18,9 @@ from chancrawl.storage.postgres.spool import encoded
 from chancrawl.storage.postgres.upsert import RejectsAll, Streaks
 from chancrawl.storage.postgres.upsert import write as merge
 from chancrawl.storage.quarantine import KeptRow
-from tests.conftest import Database
-from tests.pipelines.items import START, post
 from tests.pipelines.test_postgres import tables, tweet  # noqa: F401
+from tests.support.databases import Database
+from tests.support.items import START, post
 
 BREAK = """
 ALTER TABLE posts ADD CONSTRAINT first CHECK (name IS DISTINCT FROM 'first');

@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conftest import Crawler, Sandbox
-from tests.stores import posts_of
-from tests.x import XCrawler
+from tests.support.crawls import Crawler
+from tests.support.sandboxes import Sandbox
+from tests.support.stores import posts_of
+from tests.support.x import XCrawler
 
 requests = pytest.importorskip("requests", reason="left out: requests is not installed")
 

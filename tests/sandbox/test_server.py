@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from chancrawl.sandbox.faults import KINDS
-from tests.conftest import Sandbox
+from tests.support.sandboxes import Sandbox
 
 
 def get(sandbox: Sandbox, path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Crawler, Database, Sandbox
-from tests.stores import posts_of
+from tests.support.crawls import Crawler
+from tests.support.databases import Database
+from tests.support.sandboxes import Sandbox
+from tests.support.stores import posts_of
 
 BOARD = "wsr"  # the smallest board of the sandbox: 30 threads, and as many in the archive
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Crawler, Sandbox
-from tests.proxies import Proxy, free_port
 from tests.spiders.test_chan import BOARD
 from tests.spiders.test_chan_in_trouble import assert_polite
+from tests.support.crawls import Crawler
+from tests.support.proxies import Proxy, free_port
+from tests.support.sandboxes import Sandbox
 
 Start = Callable[..., Proxy]
 

@@ -16,8 +16,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Crawler, Database, Sandbox, environment
 from tests.spiders.test_chan import BOARD, fates, live_threads
+from tests.support import ROOT
+from tests.support.crawls import Crawler, environment
+from tests.support.databases import Database
+from tests.support.sandboxes import Sandbox
 
 Wait = Callable[[Callable[[], Any]], None]
 

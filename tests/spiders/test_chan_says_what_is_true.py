@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Crawler, Database, Sandbox
 from tests.spiders.test_chan import BOARD, fates, live_threads
-from tests.stores import posts_of
+from tests.support.crawls import Crawler
+from tests.support.databases import Database
+from tests.support.sandboxes import Sandbox
+from tests.support.stores import posts_of
 
 pytestmark = pytest.mark.soak
 
@@ -69,7 +71,7 @@ def test_waiting_has_a_bound_outside_of_follow(tmp_path: Path, sandbox: Sandbox)
 
 
 def test_proxies_that_are_refused_rest(tmp_path: Path, sandbox: Sandbox) -> None:
-    from tests.proxies import Proxy
+    from tests.support.proxies import Proxy
 
     good, bad = Proxy("127.0.0.2"), Proxy("127.0.0.3")
     try:

@@ -13,10 +13,13 @@ from typing import Any
 import psycopg2
 import pytest
 
-from tests.conftest import ROOT, Crawler, Database, Run, Sandbox, environment
 from tests.spiders.test_chan import BOARD, fates, live_threads
-from tests.stores import posts_of
-from tests.x import XCrawler, handles_of
+from tests.support import ROOT
+from tests.support.crawls import Crawler, Run, environment
+from tests.support.databases import Database
+from tests.support.sandboxes import Sandbox
+from tests.support.stores import posts_of
+from tests.support.x import XCrawler, handles_of
 
 DROP = """
 CREATE FUNCTION dropped() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
@@ -272,7 +275,7 @@ def test_a_list_of_more_threads_than_a_board_can_have_is_not_believed(
 
 
 def test_a_pass_does_not_wait_for_its_database_for_ever(tmp_path: Path, sandbox: Sandbox, wait_until: Any) -> None:
-    from tests.servers import OWNER, Postgres, versions
+    from tests.support.servers import OWNER, Postgres, versions
 
     server = Postgres(next(iter(versions().values())))
     try:

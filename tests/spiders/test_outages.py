@@ -14,9 +14,11 @@ import psycopg2
 import pytest
 
 from chancrawl.storage.postgres.migrations import VERSION
-from tests.conftest import Crawler, Database, Sandbox
-from tests.stores import COLUMNS, posts_of
-from tests.x import XCrawler, expected, handles_of, served
+from tests.support.crawls import Crawler
+from tests.support.databases import Database
+from tests.support.sandboxes import Sandbox
+from tests.support.stores import COLUMNS, posts_of
+from tests.support.x import XCrawler, expected, handles_of, served
 
 pytestmark = pytest.mark.soak
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Sandbox
-from tests.x import XCrawler, expected, handles_of, pages, served
+from tests.support.sandboxes import Sandbox
+from tests.support.x import XCrawler, expected, handles_of, pages, served
 
 
 @pytest.fixture

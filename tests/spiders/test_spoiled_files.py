@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Crawler, Sandbox
 from tests.spiders.test_chan import BOARD, fates, live_threads
-from tests.stores import posts_of
+from tests.support.crawls import Crawler
+from tests.support.sandboxes import Sandbox
+from tests.support.stores import posts_of
 
 pytestmark = pytest.mark.soak
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Database, Sandbox
-from tests.x import XCrawler, expected, handles_of, pages, served
+from tests.support.databases import Database
+from tests.support.sandboxes import Sandbox
+from tests.support.x import XCrawler, expected, handles_of, pages, served
 
 
 @pytest.fixture

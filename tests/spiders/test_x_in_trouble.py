@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Database, Sandbox
-from tests.x import BUNDLED, XCrawler, handles_of, pages, served
+from tests.support import ROOT
+from tests.support.crawls import environment
+from tests.support.databases import Database
+from tests.support.sandboxes import Sandbox
+from tests.support.x import BUNDLED, XCrawler, handles_of, pages, served
 
 HEADER = "consumer_key,consumer_secret,access_token,access_token_secret"
 
@@ -328,8 +331,6 @@ def test_the_older_crawlers_files_work_unchanged(sandbox: Sandbox, database: Dat
     )
     import subprocess
     import sys
-
-    from tests.conftest import environment
 
     command = [sys.executable, "-m", "scrapy", "crawl", "timeline", "-s", f"X_API_URL={sandbox.url}"]
     values = environment() | {"SCRAPY_SETTINGS_MODULE": "chancrawl.settings", "PYTHONPATH": str(ROOT)}

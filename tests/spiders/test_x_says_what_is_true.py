@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Database, Sandbox, environment
-from tests.x import BUNDLED, XCrawler, handles_of, pages
+from tests.support import ROOT
+from tests.support.crawls import environment
+from tests.support.databases import Database
+from tests.support.sandboxes import Sandbox
+from tests.support.x import BUNDLED, XCrawler, handles_of, pages
 
 pytestmark = pytest.mark.soak
 

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from chancrawl.x.legacy import COLUMNS, list_text
-from tests.conftest import ROOT, Crawler, Database, Run, Sandbox
+from tests.support import ROOT
+from tests.support.crawls import Crawler, Run
+from tests.support.databases import Database
+from tests.support.sandboxes import Sandbox
 
 BUNDLED = ROOT / "chancrawl" / "sandbox" / "credentials.csv"
 LISTS = ("hashtags", "urls", "user_mentions_id", "media", "user_mentions_name", "retweeted_status_url")

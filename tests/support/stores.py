@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chancrawl.items import Post
-from tests.conftest import Database
+from tests.support.databases import Database
 
 TYPES = {field.name: str(field.type) for field in fields(Post)}
 COLUMNS = [name for name in TYPES if name != "digest"]

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import psycopg2
 
-from tests.proxies import free_port
+from tests.support.proxies import free_port
 
 OWNER, CRAWLER, READER = "archive_owner", "crawler", "reader"
 PASSWORD = "100%40 @ /Zürich: 'x'"

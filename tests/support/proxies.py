@@ -24,7 +24,14 @@ class Proxy:
     def __init__(self, host: str, banned: bool = False, password: str = "") -> None:
         self.host = host
         self.port = free_port(host)
-        command = [sys.executable, "-m", "tests.proxies", host, str(self.port), *(["--banned"] if banned else [])]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.support.proxies",
+            host,
+            str(self.port),
+            *(["--banned"] if banned else []),
+        ]
         command += ["--password", password]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None and self.process.stdout.readline() == "ready\n"

@@ -15,8 +15,10 @@ import pytest
 
 from chancrawl.storage import runs
 from chancrawl.storage.postgres.connection import PostgresStore
-from tests.conftest import Crawler, Database, Sandbox
 from tests.spiders.test_chan import BOARD, live_threads
+from tests.support.crawls import Crawler
+from tests.support.databases import Database
+from tests.support.sandboxes import Sandbox
 
 Wait = Callable[..., None]
 FOLLOW = (f"-aboard={BOARD}", "-afollow=1", "-sBATCH_SECONDS=0.2")

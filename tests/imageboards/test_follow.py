@@ -17,7 +17,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Crawler, Database, Sandbox, environment, wait_for_line
+from tests.support import ROOT
+from tests.support.crawls import Crawler, environment, wait_for_line
+from tests.support.databases import Database
+from tests.support.sandboxes import Sandbox
 
 SPEED = 20  # seconds of the sandbox's clock for one of ours
 DELAY = 1 / SPEED  # one request a second of its clock

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from tests.conftest import ROOT
+from tests.support import ROOT
 
 SECRET = "hunter2secret"
 COMMAND = ("crawl", "chan", "-a", "board=po", "-s", "SANDBOX=1", "-s", "DOWNLOAD_DELAY=0")

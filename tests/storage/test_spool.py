@@ -18,8 +18,10 @@ from chancrawl.storage.postgres import upsert
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.postgres.spool import Spool, SpoolFull, apply_oldest, decoded, encoded, spools
 from chancrawl.storage.quarantine import kept_rows
-from tests.conftest import ROOT, Database, environment
-from tests.pipelines.items import deletion, post, thread
+from tests.support import ROOT
+from tests.support.crawls import environment
+from tests.support.databases import Database
+from tests.support.items import deletion, post, thread
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(st.characters(exclude_categories=[])),

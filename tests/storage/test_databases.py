@@ -15,11 +15,14 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.conftest import ROOT, Crawler, Database, Run, Sandbox, environment, wait_for_line
-from tests.servers import CRAWLER, OWNER, PASSWORD, PGBOUNCER, READER, PgBouncer, Postgres, versions
 from tests.spiders.test_chan import BOARD
-from tests.stores import posts_of
-from tests.x import XCrawler, handles_of
+from tests.support import ROOT
+from tests.support.crawls import Crawler, Run, environment, wait_for_line
+from tests.support.databases import Database
+from tests.support.sandboxes import Sandbox
+from tests.support.servers import CRAWLER, OWNER, PASSWORD, PGBOUNCER, READER, PgBouncer, Postgres, versions
+from tests.support.stores import posts_of
+from tests.support.x import XCrawler, handles_of
 
 DEPLOY = ROOT / "deploy"
 PSQL = next((p / "psql" for p in versions().values() if (p / "psql").exists()), Path(shutil.which("psql") or "psql"))

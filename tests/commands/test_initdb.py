@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chancrawl.x.legacy import COLUMNS, list_text, parse_list
-from tests.conftest import ROOT, Database, Run, environment
+from tests.support import ROOT
+from tests.support.crawls import Run, environment
+from tests.support.databases import Database
 
 # As the older crawler's README has it.
 OLDER_TABLE = """

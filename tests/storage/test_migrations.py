@@ -13,7 +13,10 @@ import pytest
 from chancrawl.storage.postgres import migrations
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.sqlite.store import LEDGER_VERSION
-from tests.conftest import ROOT, Crawler, Database, Sandbox, environment
+from tests.support import ROOT
+from tests.support.crawls import Crawler, environment
+from tests.support.databases import Database
+from tests.support.sandboxes import Sandbox
 
 COLUMNS = """
 SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns

@@ -20,7 +20,7 @@ from chancrawl.storage.quarantine import (
     kept_rows,
     kind_of,
 )
-from tests.pipelines.items import post
+from tests.support.items import post
 
 
 def opened(folder: Path, **settings: Any) -> Quarantine:

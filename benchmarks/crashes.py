@@ -28,13 +28,13 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # so that it runs from anywhere
 
-from benchmarks.tools import Server, postgres  # noqa: E402
+from benchmarks.tools import postgres  # noqa: E402
 from chancrawl.imageboards import fourchan  # noqa: E402
 from chancrawl.imageboards.diff import Held, Look, compare  # noqa: E402
 from chancrawl.items import Post  # noqa: E402
 from chancrawl.payload import loads  # noqa: E402
 from tests.support.crawls import Crawler  # noqa: E402
-from tests.support.databases import Database  # noqa: E402
+from tests.support.databases import Database, Server  # noqa: E402
 from tests.support.sandboxes import Sandbox  # noqa: E402
 from tests.support.stores import COLUMNS, posts_of  # noqa: E402
 from tests.support.x import XCrawler, expected, handles_of  # noqa: E402

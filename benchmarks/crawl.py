@@ -24,7 +24,9 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # so that it runs from anywhere
 
-from benchmarks.tools import Memory, Sandbox, Server, crawl, finish, one, postgres  # noqa: E402
+from benchmarks.tools import Memory, crawl, finish, one, postgres  # noqa: E402
+from tests.support.databases import Server  # noqa: E402
+from tests.support.sandboxes import Sandbox  # noqa: E402
 
 csv.field_size_limit(10**9)
 

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # so that it runs from anywhere
 
 from benchmarks import tools  # noqa: E402
+from tests.support.sandboxes import Sandbox  # noqa: E402
 
 SIZES = """
 SELECT relname, pg_total_relation_size(oid) FROM pg_class
@@ -41,9 +42,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, tools.postgres(Path(name) / "pg") as server:
         folder, log = Path(name) / "data", Path(name) / "log"
         url = None if options.csv else server.new_database("growth")
-        sandbox = tools.Sandbox("--site", options.site, "--speed", str(options.speed))
+        sandbox = Sandbox("--site", options.site, "--speed", str(options.speed))
         for kind in FAULTS:
-            sandbox.ask("/sandbox/faults", kind=kind, probability=0.002)
+            sandbox.ask("/sandbox/faults", "POST", kind=kind, probability=0.002)
         delay = 1 / options.speed
         process = tools.crawl(
             "chan", "-a", "board=all", "-a", "follow=1", log=log, CHAN_API_URL=sandbox.url, CSV_FOLDER=folder,

@@ -40,6 +40,7 @@ sys.path.insert(0, str(ROOT))  # so that it runs from anywhere
 
 from benchmarks import tools  # noqa: E402
 from chancrawl.x.legacy import COLUMNS  # noqa: E402
+from tests.support.sandboxes import Sandbox  # noqa: E402
 
 START = time.time()
 HEADER = "consumer_key,consumer_secret,access_token,access_token_secret"
@@ -48,7 +49,7 @@ HEADER = "consumer_key,consumer_secret,access_token,access_token_secret"
 # --- servers
 
 
-class Sandbox(tools.Sandbox):
+class Sandbox(Sandbox):
     """Its X, and who may read it."""
 
     def __init__(self, folder: Path, accounts: int, posts: int, states: list[str], *options: str) -> None:
@@ -257,7 +258,7 @@ def quota(accounts: int, posts: int, window: float, calls: int) -> dict[str, Any
         sandbox = Sandbox(folder, accounts, posts, states, "--window", str(window), "--limit", f"timeline={calls}",
                           "--latency", "0.05")  # fmt: skip
         first = sandbox.accounts[0]["username"]
-        sandbox.ask("/sandbox/x/act", do="leave", name=first)
+        sandbox.ask("/sandbox/x/act", "POST", do="leave", name=first)
         names = [account["username"] for account in sandbox.accounts]
         sandbox.handles.write_text("\n".join([*names, *(name.upper() for name in names[::7]), "nobody_there"]) + "\n")
         truth = sandbox.truth()
@@ -303,11 +304,11 @@ def backfill(
 
 def later(sandbox: Sandbox, folder: Path, plan: str) -> dict[str, Any]:
     before, seen = sandbox.truth(), len(sandbox.requests())
-    sandbox.ask("/sandbox/clock", advance=6 * 3600)
+    sandbox.ask("/sandbox/clock", "POST", advance=6 * 3600)
     some = [account for account in sandbox.accounts[20:] if account["status"] == "active"][:4]
     for account in some:
         sandbox.ask(
-            "/sandbox/x/act", do="rename", name=account["username"], to=f"{account['username'][:11]}_{plan[:3]}"
+            "/sandbox/x/act", "POST", do="rename", name=account["username"], to=f"{account['username'][:11]}_{plan[:3]}"
         )
         account["username"] = f"{account['username'][:11]}_{plan[:3]}"
     run_chancrawl(sandbox, folder, None, "-a", f"plan={plan}")

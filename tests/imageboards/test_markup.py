@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chancrawl.imageboards.markup import Comment, clean, parse, unescape
+from tests.support import ROOT
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # every code point, lone surrogates and NUL included
 
@@ -131,7 +132,7 @@ def test_unescape() -> None:
     assert unescape(None) is None
 
 
-CASES = json.loads((Path(__file__).parent / "data" / "comments.json").read_text(encoding="utf-8"))
+CASES = json.loads((ROOT / "tests" / "data" / "comments.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])

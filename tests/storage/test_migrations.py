@@ -34,7 +34,7 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relname <> 'post_revisions' 
 @pytest.fixture
 def older(database: Database) -> Database:
     """A database of version 1, with posts of both sites in it."""
-    database.rows((Path(__file__).parent / "data" / "version_1.sql").read_text())
+    database.rows((ROOT / "tests" / "data" / "version_1.sql").read_text())
     return database
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from chancrawl.errors import UserError
-from chancrawl.imageboards.markup import LARGEST_NO
+from chancrawl.text import LARGEST_NO
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,10 @@ from scrapy.settings import Settings
 from scrapy.utils.log import configure_logging
 
 from chancrawl.configuration import check, check_given
-from chancrawl.errors import UserError, first_line
+from chancrawl.errors import UserError
 from chancrawl.storage.postgres import upsert
 from chancrawl.surroundings import clean_log, keep_private, plain_streams
+from chancrawl.text import first_line
 
 logger = logging.getLogger(__name__)
 

@@ -54,27 +54,3 @@ def store_failed(place: str, why: str) -> UserError:
         "start again, and the rest is fetched.",
         reason="store_failed",
     )
-
-
-def capitalized(place: str) -> str:
-    """A place in words at the start of a sentence.
-
-    >>> capitalized("the database Archive")
-    'The database Archive'
-    """
-    return place[:1].upper() + place[1:]
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, without the hints and positions on its further lines."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
-def counted(number: int, noun: str) -> str:
-    """
-    >>> counted(1, "post"), counted(1200, "post"), counted(2, "query")
-    ('1 post', '1,200 posts', '2 queries')
-    """
-    if number != 1:
-        noun = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
-    return f"{number:,} {noun}"

@@ -14,9 +14,9 @@ from scrapy.utils.asyncio import AsyncioLoopingCall, create_looping_call
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from chancrawl.errors import counted
 from chancrawl.outcome import incomplete
 from chancrawl.storage.session import Ledger
+from chancrawl.text import counted
 
 logger = logging.getLogger(__name__)
 

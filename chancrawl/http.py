@@ -14,6 +14,8 @@ from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.http import Response
 
+from chancrawl.text import visible
+
 logger = logging.getLogger(__name__)
 
 
@@ -158,12 +160,3 @@ def _words(response: Response) -> str:
         texts = [html.unescape(title[1].decode("utf-8", "replace"))]
     said = visible(": ".join(dict.fromkeys(texts)))[:200]
     return f" ({said})" if said else ""
-
-
-def visible(text: str) -> str:
-    """A source's text on one line, its control and direction signs escaped.
-
-    >>> visible("a\\nb\\x1b[31m")
-    'a\\\\nb\\\\x1b[31m'
-    """
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text.strip())

@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from chancrawl.imageboards import markup
 from chancrawl.items import Raw
+from chancrawl.text import clean
 
 _DIGITS = bytes(ord("0") if chr(byte).isdigit() else ord(" ") for byte in range(128)) + b" " * 128
 
@@ -154,7 +154,7 @@ class Fields:
     def text(self, key: str) -> str | None:
         value = self.raw.get(key)
         if type(value) is str:
-            return markup.clean(value)
+            return clean(value)
         if value is not None:
             self._odd(key)
         return None
@@ -167,7 +167,7 @@ class Fields:
         return packed
 
     def _odd(self, key: str) -> None:
-        self.problems = (*self.problems, f"{key} is {markup.clean(repr(self.raw[key]))[:80]}")
+        self.problems = (*self.problems, f"{key} is {clean(repr(self.raw[key]))[:80]}")
 
 
 def _hex_of(packed: Any) -> str | None:

@@ -11,7 +11,7 @@ import sys
 from types import FrameType
 from typing import Any
 
-from chancrawl.http import visible
+from chancrawl.text import visible
 
 # --- files
 

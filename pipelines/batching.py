@@ -11,9 +11,10 @@ from scrapy import signals
 from scrapy.crawler import Crawler
 
 from chancrawl.engine import let_close, stopping
-from chancrawl.errors import UserError, first_line, store_failed
+from chancrawl.errors import UserError, store_failed
 from chancrawl.items import Item
 from chancrawl.storage.session import Ledger
+from chancrawl.text import first_line
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import scrapy
 
 from chancrawl.arguments import Argument, board_names, named, number, thread_numbers, yes_or_no
 from chancrawl.engine import sleep, stopping
-from chancrawl.errors import UserError, capitalized
+from chancrawl.errors import UserError
 from chancrawl.imageboards import fourchan
 from chancrawl.imageboards.client import ChanClient, Reading, Unavailable, refuse_mixed_sources, source_of
 from chancrawl.imageboards.follow import Following
@@ -20,6 +20,7 @@ from chancrawl.imageboards.pass_plan import is_plausible
 from chancrawl.items import Board, Item, Validator
 from chancrawl.payload import Malformed
 from chancrawl.storage.session import Ledger
+from chancrawl.text import capitalized
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from scrapy import Request
 
 from chancrawl.arguments import Argument, duration, home, named, number
-from chancrawl.errors import UserError, counted
+from chancrawl.errors import UserError
+from chancrawl.text import counted
 from chancrawl.x.api import SEARCH, feed_of_query
 from chancrawl.x.handles import is_file, refuse_credentials
 from chancrawl.x.pagination import Walk, Wants

@@ -17,9 +17,10 @@ from twisted.python.failure import Failure
 from chancrawl.arguments import Argument, duration, home, named, number, yes_or_no
 from chancrawl.configuration import tweet_ini
 from chancrawl.engine import stopping
-from chancrawl.errors import UserError, counted
+from chancrawl.errors import UserError
 from chancrawl.imageboards.client import reason_of
 from chancrawl.items import Account, Feed, Handle, Item
+from chancrawl.text import counted
 from chancrawl.x import api, pagination
 from chancrawl.x.access import Bill
 from chancrawl.x.api import TIMELINE, USERS, USERS_AT_ONCE, USERS_BY_ID, Users, feed_of

@@ -13,9 +13,10 @@ from twisted.python.failure import Failure
 
 from chancrawl.arguments import Argument, duration, named, number, numbers
 from chancrawl.engine import stopping
-from chancrawl.errors import UserError, counted
+from chancrawl.errors import UserError
 from chancrawl.imageboards.client import reason_of
 from chancrawl.items import Item, Trend
+from chancrawl.text import counted
 from chancrawl.x import api
 from chancrawl.x.access import Bill
 from chancrawl.x.api import SEARCH, TRENDS, feed_of_query

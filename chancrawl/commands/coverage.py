@@ -17,12 +17,13 @@ from scrapy.utils.conf import arglist_to_dict
 
 from chancrawl.arguments import board_names, moment_of
 from chancrawl.command import StoreCommand
-from chancrawl.errors import UserError, capitalized
+from chancrawl.errors import UserError
 from chancrawl.imageboards.coverage import Coverage, HeldPost, Hour, Look, account, between, by_day
 from chancrawl.items import Gap
 from chancrawl.storage.base import moment, store_of
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.sqlite.store import CsvStore
+from chancrawl.text import capitalized
 from chancrawl.x.handles import handles_of
 from chancrawl.x.pagination import EPOCH
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from scrapy.exceptions import UsageError
 
 from chancrawl.command import StoreCommand
-from chancrawl.errors import counted
-from chancrawl.http import visible
 from chancrawl.imageboards import fourchan
 from chancrawl.items import Item, Post, Tweet
 from chancrawl.storage.base import store_of
@@ -19,6 +17,7 @@ from chancrawl.storage.postgres import upsert
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.quarantine import TAKING, KeptRow, begin_taking, end_taking, kept_rows, kind_of, report_of
 from chancrawl.storage.sqlite.store import CsvStore
+from chancrawl.text import counted, visible
 from chancrawl.x import tweet_columns
 from pipelines import csv as csv_pipeline
 

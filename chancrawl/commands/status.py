@@ -11,11 +11,11 @@ from typing import Any
 from scrapy.exceptions import UsageError
 
 from chancrawl.command import StoreCommand
-from chancrawl.http import visible
 from chancrawl.imageboards.coverage import Hour
 from chancrawl.storage import runs
 from chancrawl.storage.base import moment, store_of
 from chancrawl.storage.runs import Run, Store
+from chancrawl.text import visible
 
 TABLES = ("runs", "posts", "board_polls", "feeds")
 """Those that are read."""

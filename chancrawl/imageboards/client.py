@@ -15,7 +15,7 @@ from scrapy.crawler import Crawler
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from chancrawl.errors import UNREACHABLE, UserError, capitalized, unreachable
+from chancrawl.errors import UNREACHABLE, UserError, unreachable
 from chancrawl.http import Dates, header, http_time, is_local, refusal_of
 from chancrawl.imageboards import conditional, fourchan
 from chancrawl.imageboards.diff import Look
@@ -23,6 +23,7 @@ from chancrawl.imageboards.fourchan import IndexEntry
 from chancrawl.payload import Malformed, mended
 from chancrawl.storage.quarantine import Quarantine
 from chancrawl.storage.session import Ledger
+from chancrawl.text import capitalized
 
 logger = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from typing import Any, TypeGuard
 from chancrawl.imageboards import markup
 from chancrawl.items import Board, Post, Raw, Thread
 from chancrawl.payload import Fields, Malformed, digest
+from chancrawl.text import LARGEST_NO
 
 
 class Stub(Exception):
@@ -205,7 +206,7 @@ def _unless_all_are_odd(entries: dict[int, IndexEntry], problems: list[str]) -> 
 
 def _add_entry(entries: dict[int, IndexEntry], raw: Any, first: int, problems: list[str]) -> None:
     read = Fields(raw if isinstance(raw, dict) else {})
-    no = read.number("no", most=markup.LARGEST_NO)
+    no = read.number("no", most=LARGEST_NO)
     if not no:
         problems.append("a thread without a number in the index")
         return
@@ -222,7 +223,7 @@ def parse_archive(payload: Any, problems: list[str] | None = None) -> list[int]:
         raise Malformed("an archive that is no list of thread numbers")
     if len(payload) > MOST_ARCHIVED:
         raise Malformed(f"an archive of {len(payload):,} threads, more than a board can have")
-    numbers = [no for no in payload if type(no) is int and 0 < no <= markup.LARGEST_NO]
+    numbers = [no for no in payload if type(no) is int and 0 < no <= LARGEST_NO]
     if len(numbers) < len(payload):
         if not numbers:
             raise Malformed("an archive without thread numbers")
@@ -250,7 +251,7 @@ def parse_tail(payload: Any, board: str, no: int) -> Page:
     posts = _posts_of(payload)
     if not _is_opening(posts[0], no):
         raise Malformed(f"a tail that does not begin with its opening post {no}")
-    tail_id = Fields(posts[0]).number("tail_id", most=markup.LARGEST_NO)
+    tail_id = Fields(posts[0]).number("tail_id", most=LARGEST_NO)
     if tail_id is None:
         raise Malformed("a tail that does not say where it begins")
     page = _page(board, no, posts[0], posts[1:])
@@ -272,7 +273,7 @@ def glimpse(entry: IndexEntry, board: str) -> Page:
     page = _page(board, entry.no, opening, [opening, *replies])
     page.omitted = Fields(raw).number("omitted_posts") or 0
     if page.shown != page.thread.replies:
-        page.since = min((reply for reply in page.posts if reply != entry.no), default=markup.LARGEST_NO)
+        page.since = min((reply for reply in page.posts if reply != entry.no), default=LARGEST_NO)
     newest = max((post["time"] for post in page.posts.values()), default=None)
     page.thread.last_modified = utc(newest if entry.last_modified is None else entry.last_modified)
     return page
@@ -317,7 +318,7 @@ def _problem_of(raw: Any, thread_no: int) -> str | None:
     if not isinstance(raw, dict):
         return "a post that is no object"
     read = Fields(raw)
-    no = read.number("no", most=markup.LARGEST_NO)
+    no = read.number("no", most=LARGEST_NO)
     if not no:
         return "a post without a number"
     if read.time("time") is None:
@@ -365,10 +366,10 @@ def describe(post: Post) -> list[str]:
     post.email = markup.unescape(read.text("email"))
     post.subject = markup.unescape(read.text("sub"))
     post.tag = read.text("tag")
-    post.file_tim = read.number("tim", most=markup.LARGEST_NO)
+    post.file_tim = read.number("tim", most=LARGEST_NO)
     post.file_name = markup.unescape(read.text("filename"))
     post.file_ext = read.text("ext")
-    post.file_size = read.number("fsize", most=markup.LARGEST_NO)
+    post.file_size = read.number("fsize", most=LARGEST_NO)
     post.file_md5 = read.md5("md5")
     post.file_width = read.number("w")
     post.file_height = read.number("h")

@@ -16,8 +16,7 @@ from linkify_it import LinkifyIt
 from lxml import etree
 
 from chancrawl.items import Quote
-
-LARGEST_NO = 2**63 - 1
+from chancrawl.text import LARGEST_NO, clean
 
 # Only addresses written with their scheme: "readme.md" and "node.js" are words here, not links.
 _finder = LinkifyIt(options={"fuzzy_link": False, "fuzzy_email": False, "fuzzy_ip": False})
@@ -43,23 +42,6 @@ class _Element:
     closing: str = ""
     is_hidden: bool = False
     """The site has added it to the comment: the table of a picture's EXIF data."""
-
-
-def clean(text: str) -> str:
-    """Text that every store accepts: U+FFFD in place of NUL and of lone surrogates. `raw` keeps the original.
-
-    >>> clean("a\\x00b\\ud83d")
-    'a\ufffdb\ufffd'
-    """
-    if "\x00" in text:
-        text = text.replace("\x00", "\ufffd")
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
 
 
 def parse(markup: str, board: str, thread_no: int) -> Comment:

@@ -29,9 +29,9 @@ from typing import Self
 from scrapy import signals
 from scrapy.crawler import Crawler
 
-from chancrawl.http import visible
 from chancrawl.items import Deletion, Item, Post, Trend, columns
 from chancrawl.storage.postgres.spool import decoded, encoded
+from chancrawl.text import visible
 
 logger = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from chancrawl.http import visible
 from chancrawl.storage.base import moment
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.sqlite.store import CsvStore
+from chancrawl.text import visible
 
 Store = PostgresStore | CsvStore
 

@@ -26,7 +26,7 @@ from scrapy import signals
 from scrapy.crawler import Crawler
 
 from chancrawl.engine import end, stays, stopping
-from chancrawl.errors import StoreAway, UserError, capitalized, first_line, store_failed
+from chancrawl.errors import StoreAway, UserError, store_failed
 from chancrawl.http import http_time
 from chancrawl.imageboards.diff import Held, Known
 from chancrawl.items import Board, Deletion, Item, Post, Thread, Validator
@@ -35,6 +35,7 @@ from chancrawl.storage import runs
 from chancrawl.storage.base import moment, store_of
 from chancrawl.storage.held_back import HeldBack
 from chancrawl.storage.runs import BEAT
+from chancrawl.text import capitalized, first_line
 from chancrawl.x.ledger import XLedger
 
 logger = logging.getLogger(__name__)

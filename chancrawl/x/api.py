@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
-from chancrawl.http import visible
 from chancrawl.items import Account, Feed, Handle, Metrics, Raw, Trend, Tweet
 from chancrawl.payload import Malformed
+from chancrawl.text import visible
 from chancrawl.x.fields import LARGEST_ID, XFields, as_list, id_of
 
 # --- endpoints

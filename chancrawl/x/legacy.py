@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from chancrawl.imageboards.markup import clean
 from chancrawl.items import Tweet
+from chancrawl.text import clean, list_text
 from chancrawl.x.api import time_of
 from chancrawl.x.fields import id_of
 
@@ -25,7 +24,6 @@ COLUMNS = (
 
 _DAYS = "Mon Tue Wed Thu Fri Sat Sun".split()
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
-_PLAIN = re.compile(r'[^ \t\n\r\v\f{}",\\]+')
 _ELEMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,{}"]+)', re.DOTALL)
 
 
@@ -65,24 +63,6 @@ def time_text(time: datetime | None) -> str | None:
         return None
     time = time.astimezone(UTC)
     return f"{_DAYS[time.weekday()]} {_MONTHS[time.month - 1]} {time:%d %H:%M:%S +0000} {time.year:04}"
-
-
-def list_text(values: Iterable[Any] | None) -> str | None:
-    """A list as PostgreSQL prints an array.
-
-    >>> list_text(["a", "b c", 'say "hi"', "null", ""])
-    '{a,"b c","say \\\\"hi\\\\"","null",""}'
-    """
-    if values is None:
-        return None
-    return "{" + ",".join("NULL" if value is None else _element(str(value)) for value in values) + "}"
-
-
-def _element(text: str) -> str:
-    if _PLAIN.fullmatch(text) and text.upper() != "NULL":
-        return text
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 # --- rows of the older table

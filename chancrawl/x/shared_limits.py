@@ -16,10 +16,10 @@ from typing import Any
 
 import psycopg2
 
-from chancrawl.errors import first_line
 from chancrawl.storage.base import moment
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.session import Ledger
+from chancrawl.text import first_line
 from chancrawl.x.credentials import LONGEST_WINDOW, Limit, Pool
 
 logger = logging.getLogger(__name__)

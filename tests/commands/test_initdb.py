@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chancrawl.x.legacy import COLUMNS, list_text, parse_list
+from chancrawl.text import list_text
+from chancrawl.x.legacy import COLUMNS, parse_list
 from tests.support import ROOT
 from tests.support.crawls import Run, environment
 from tests.support.databases import Database

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chancrawl.imageboards.markup import Comment, clean, parse, unescape
+from chancrawl.imageboards.markup import Comment, parse, unescape
+from chancrawl.text import clean
 from tests.support import ROOT
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # every code point, lone surrogates and NUL included

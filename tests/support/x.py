@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chancrawl.x.legacy import COLUMNS, list_text
+from chancrawl.text import list_text
+from chancrawl.x.legacy import COLUMNS
 from tests.support import ROOT
 from tests.support.crawls import Crawler, Run
 from tests.support.databases import Database

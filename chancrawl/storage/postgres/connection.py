@@ -14,9 +14,10 @@ from typing import Any
 import psycopg2
 from psycopg2.errors import InsufficientPrivilege
 
-from chancrawl.errors import UserError, capitalized, first_line
+from chancrawl.errors import UserError
 from chancrawl.storage.postgres import migrations
 from chancrawl.storage.postgres.migrations import SETTINGS
+from chancrawl.text import capitalized, first_line
 
 logger = logging.getLogger(__name__)
 

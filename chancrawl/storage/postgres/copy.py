@@ -12,7 +12,7 @@ from typing import Any
 
 from chancrawl.items import Item, columns
 from chancrawl.payload import dumps
-from chancrawl.x.legacy import list_text
+from chancrawl.text import list_text
 
 JSON_LISTS = ("quotes",)
 """The columns whose lists are JSON; all other lists are arrays."""

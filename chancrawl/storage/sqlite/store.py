@@ -14,10 +14,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from chancrawl.errors import UserError, first_line
+from chancrawl.errors import UserError
 from chancrawl.items import Account, Board, Feed, Gap, Handle, Poll, Thread, Trend, columns
 from chancrawl.storage.csv.files import FILES_TABLE, DiskFull, Files, is_full, transaction
 from chancrawl.storage.locking import locked
+from chancrawl.text import first_line
 
 
 class CsvStore:

@@ -1,0 +1,89 @@
+"""Texts: what every store accepts, lists and values as texts, and words for the sentences that users read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+LARGEST_NO = 2**63 - 1
+"""The largest number that both stores can hold."""
+
+# --- what stores accept
+
+
+def clean(text: str) -> str:
+    """Text that every store accepts: U+FFFD in place of NUL and of lone surrogates. `raw` keeps the original.
+
+    >>> clean("a\\x00b\\ud83d")
+    'a\ufffdb\ufffd'
+    """
+    if "\x00" in text:
+        text = text.replace("\x00", "\ufffd")
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+# --- lists
+
+
+_PLAIN = re.compile(r'[^ \t\n\r\v\f{}",\\]+')
+
+
+def list_text(values: Iterable[Any] | None) -> str | None:
+    """A list as PostgreSQL prints an array.
+
+    >>> list_text(["a", "b c", 'say "hi"', "null", ""])
+    '{a,"b c","say \\\\"hi\\\\"","null",""}'
+    """
+    if values is None:
+        return None
+    return "{" + ",".join("NULL" if value is None else _element(str(value)) for value in values) + "}"
+
+
+def _element(text: str) -> str:
+    if _PLAIN.fullmatch(text) and text.upper() != "NULL":
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+# --- sentences
+
+
+def visible(text: str) -> str:
+    """A source's text on one line, its control and direction signs escaped.
+
+    >>> visible("a\\nb\\x1b[31m")
+    'a\\\\nb\\\\x1b[31m'
+    """
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text.strip())
+
+
+def capitalized(place: str) -> str:
+    """A place in words at the start of a sentence.
+
+    >>> capitalized("the database Archive")
+    'The database Archive'
+    """
+    return place[:1].upper() + place[1:]
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the hints and positions on its further lines."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def counted(number: int, noun: str) -> str:
+    """
+    >>> counted(1, "post"), counted(1200, "post"), counted(2, "query")
+    ('1 post', '1,200 posts', '2 queries')
+    """
+    if number != 1:
+        noun = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+    return f"{number:,} {noun}"

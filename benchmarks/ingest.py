@@ -46,13 +46,14 @@ from benchmarks.tools import one, postgres  # noqa: E402
 from chancrawl.commands.crawl import be_quick  # noqa: E402
 from chancrawl.imageboards import fourchan  # noqa: E402
 from chancrawl.imageboards.diff import Held, Look, compare  # noqa: E402
+from chancrawl.imageboards.ledger import BoardLedger  # noqa: E402
 from chancrawl.items import Post, columns  # noqa: E402
 from chancrawl.payload import dumps, loads  # noqa: E402
 from chancrawl.sandbox.sites import backlog  # noqa: E402
 from chancrawl.sandbox.world import World  # noqa: E402
 from chancrawl.storage.postgres import copy  # noqa: E402
 from chancrawl.storage.postgres.connection import PostgresStore  # noqa: E402
-from chancrawl.storage.session import Ledger  # noqa: E402
+from chancrawl.storage.session import Session  # noqa: E402
 from pipelines.dedupe import DedupePipeline  # noqa: E402
 from pipelines.normalize import NormalizePipeline  # noqa: E402
 from pipelines.postgres import PostgresPipeline  # noqa: E402
@@ -112,7 +113,7 @@ def crawler_of(url: str, folder: Path) -> Any:
 async def through(url: str, folder: Path, items: Sequence[Post], whole: bool, known: bool) -> float:
     """Items through the pipelines; seconds from the first one to the last commit."""
     crawler = crawler_of(url, folder)
-    ledger = Ledger.of(crawler)
+    session, ledger = Session.of(crawler), BoardLedger.of(crawler)
     store = PostgresPipeline.from_crawler(crawler)
     await store.open_spider()
     dedupe, normalize = DedupePipeline.from_crawler(crawler), NormalizePipeline.from_crawler(crawler)
@@ -133,7 +134,7 @@ async def through(url: str, folder: Path, items: Sequence[Post], whole: bool, kn
     await store.close_spider()
     seconds = time.perf_counter() - began
     assert store.failure is None
-    await ledger.attempt(ledger.store.close)
+    await session.attempt(session.store.close)
     return seconds
 
 

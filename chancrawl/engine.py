@@ -4,10 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Self
 
 from scrapy.crawler import Crawler
 
 from chancrawl.errors import UserError
+
+
+class PerCrawl:
+    """Base of components of which each crawl has one; it is made when it is asked for first."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+
+    @classmethod
+    def of(cls, crawler: Crawler) -> Self:
+        """That of a crawl."""
+        made: dict[type[PerCrawl], PerCrawl] = vars(crawler).setdefault("_chancrawl", {})
+        if cls not in made:
+            made[cls] = cls(crawler)
+        found = made[cls]
+        assert isinstance(found, cls)
+        return found
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """As Scrapy makes an extension."""
+        return cls.of(crawler)
+
 
 _closing: set[asyncio.Task[None]] = set()
 

@@ -15,24 +15,10 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from chancrawl.outcome import incomplete
-from chancrawl.storage.session import Ledger
+from chancrawl.sources import Source, Sources
 from chancrawl.text import counted
 
 logger = logging.getLogger(__name__)
-
-
-CHAN_COUNTS = {
-    "chan/boards": "board",
-    "items/thread": "thread",
-    "items/post": "post",
-    "items/revision": "revision",
-    "items/deletion": "deletion",
-}
-X_COUNTS = {
-    "timeline": {"x/timelines": "account", "items/tweet": "post"},
-    "search": {"x/queries": "query", "items/tweet": "post"},
-    "trending": {"x/places": "place", "items/trend": "trend", "items/tweet": "post"},
-}
 
 
 class QuietItems(LogFormatter):
@@ -72,6 +58,7 @@ class Report:
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
         self.stats = crawler.stats
+        self.sources = Sources.of(crawler)
         self.interval = crawler.settings.getfloat("LOGSTATS_INTERVAL")
         self.task: AsyncioLoopingCall | LoopingCall | None = None
 
@@ -102,7 +89,7 @@ class Report:
         stopped = "Stopped; what was fetched is stored" if is_stored else "Stopped"
         missing = incomplete(self.stats.get_stats(), reason == "finished")
         ends = {"finished": "Incomplete" if missing else "Done", "shutdown": stopped}
-        place = Ledger.of(self.crawler).store.place
+        place = self.sources.session.store.place
         lines = [
             f"{ends.get(reason, f'Ended early ({reason})')}.",
             f"  collected  {self.collected()}",
@@ -115,19 +102,15 @@ class Report:
 
     def collected(self) -> str:
         """`1 board, 150 threads, 4,312 posts, 3 revisions, 2 deletions`: what was new or changed."""
-        spider = self.crawler.spider
-        counts = X_COUNTS.get(spider.name if spider else "", CHAN_COUNTS)
+        counts = self.source.counts(self.spider) if self.source else {"item_scraped_count": "row"}
         return ", ".join(counted(self.number(stat), noun) for stat, noun in counts.items())
 
     def cost(self) -> str:
-        requests = self.number("downloader/request_count")
-        received = self.number("downloader/response_bytes")
-        if self.crawler.spider is None or self.crawler.spider.name in X_COUNTS:
-            reads = [counted(self.number(f"x/billed/{kind}s"), kind) for kind in ("post", "user")]
-            dollars = self.stats.get_value("x/dollars", 0.0)
-            return f"{counted(requests, 'request')}, {size(received)} received, ${dollars:,.2f} ({', '.join(reads)})"
-        unchanged = self.number("downloader/response_status_count/304")
-        return f"{counted(requests, 'request')} ({unchanged:,} answered 304), {size(received)} received"
+        requests = counted(self.number("downloader/request_count"), "request")
+        received = size(self.number("downloader/response_bytes"))
+        if self.source and (cost := self.source.cost()):
+            return f"{requests}, {received} received, {cost}"
+        return f"{requests} ({self.number('downloader/response_status_count/304'):,} answered 304), {received} received"
 
     def attention(self) -> list[str]:
         """What a person should look at; nothing is lost silently."""
@@ -137,28 +120,19 @@ class Report:
             "quarantine/payloads": "payloads with something unreadable; examples are in CSV_FOLDER/quarantine",
             "quarantine/not_kept": "of them, or rows, could not be kept there",
             "proxies/refused": "proxies refused us and are not used any more",
-            "chan/indexes_failed": "indexes could not be fetched or read",
-            "chan/unwatched": "times nobody looked at a board for more than ten minutes; see scrapy coverage",
-            "chan/indexes_not_believed": "indexes not believed, with far fewer threads than before",
-            "chan/threads_failed": "threads could not be fetched; the next run asks for them again",
-            "chan/threads_vanished": "threads were not there, or no more",
-            "x/handles_invalid": "words of the handles are none",
-            "x/handles_failed": "names could not be looked up; the next run asks for them again",
-            "x/accounts/suspended": "suspended",
-            "x/accounts/protected": "protected",
-            "x/accounts/missing": "missing",
-            "x/accounts/blocked": "not protected, and closed to all credentials",
-            "x/names_taken": "names of the list have passed to somebody else, or to nobody; see the log",
-            "x/gaps": "intervals of timelines or searches cannot be read any more; see scrapy coverage",
-            "x/walks_failed": "timelines were not read to their end; the next run goes on with them",
-            "x/timelines_empty": "timelines were empty, although their accounts have posts",
-            "x/queries_failed": "searches were not read to their end; the next run goes on with them",
-            "x/places_failed": "lists of trends could not be read",
-            "x/credentials_retired": "credentials were refused and are not used any more",
+            **{stat: note for source in self.sources.all for stat, note in source.attention.items()},
             "store/held_back": "states wait for rows that are not stored: the next run reads them again",
             "spool/damaged": "batches of the spool were damaged, and are kept there",
         }
         return [f"{self.number(stat):,} {note}" for stat, note in notes.items() if self.number(stat)]
+
+    @property
+    def spider(self) -> str:
+        return self.crawler.spider.name if self.crawler.spider else ""
+
+    @property
+    def source(self) -> Source | None:
+        return self.sources.of_spider(self.spider)
 
     def number(self, stat: str) -> int:
         value: int = self.stats.get_value(stat, 0)

@@ -13,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.http import Response
+from twisted.python.failure import Failure
 
 from chancrawl.text import visible
 
@@ -31,6 +32,17 @@ def is_local(url: str) -> bool:
     """
     host = urlsplit(url).hostname or ""
     return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def is_same_site(url: str, other: str) -> bool:
+    """Whether two addresses of an API are the same, whatever their scheme and a slash at their end.
+
+    >>> is_same_site("http://a.4cdn.org/", "https://a.4cdn.org"), is_same_site("https://a.4cdn.org", "https://8kun.top")
+    (True, False)
+    """
+    host, path = urlsplit(url)[1:3]
+    other_host, other_path = urlsplit(other)[1:3]
+    return host.lower() == other_host.lower() and path.rstrip("/") == other_path.rstrip("/")
 
 
 # --- times
@@ -160,3 +172,12 @@ def _words(response: Response) -> str:
         texts = [html.unescape(title[1].decode("utf-8", "replace"))]
     said = visible(": ".join(dict.fromkeys(texts)))[:200]
     return f" ({said})" if said else ""
+
+
+def reason_of(failure: Failure) -> str:
+    """Why a request came to nothing, in words."""
+    response = getattr(failure.value, "response", None)
+    if response is not None:
+        request: Request = failure.request  # type: ignore[attr-defined]
+        return f"answered {refusal_of(request, response) or response.status}"
+    return failure.getErrorMessage() or type(failure.value).__name__

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, TypedDict, TypeVar
+from enum import Enum
+from typing import Any, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
 Raw = dict[str, Any]
 
@@ -331,10 +332,11 @@ class Trend:
     tweet_count: int | None
 
 
-Item = Board | Thread | Post | Deletion | Validator | Poll | Account | Handle | Feed | Gap | Tweet | Trend
+Item = Any
+"""A dataclass of this file, or of another source: see `storage.kinds.Kind`."""
 
 
-def columns(item_class: type[Item]) -> list[str]:
+def columns(item_class: type[Any]) -> list[str]:
     """The names of an item's fields, in order: the columns of its table and of its CSV file.
 
     >>> columns(Validator)
@@ -343,24 +345,39 @@ def columns(item_class: type[Item]) -> list[str]:
     return [f.name for f in fields(item_class)]
 
 
-ORDER: tuple[type[Item], ...] = (
-    *(Board, Post, Deletion, Thread, Validator, Poll),
-    *(Tweet, Trend, Account, Handle, Gap, Feed),
-)
-"""In which a batch is written: data first, then the state that speaks of it."""
+class Form(Enum):
+    """How the values of a column are kept as text: as they are, as ISO 8601 times, as flags, or as JSON."""
 
-STATE: frozenset[type[Item]] = frozenset({Thread, Validator, Handle, Feed})
-"""State that must not be stored before the rows that it speaks of."""
+    PLAIN = "plain"
+    TIME = "time"
+    FLAG = "flag"
+    JSON = "json"
+
+
+def forms(item_class: type[Any]) -> dict[str, Form]:
+    """The form of each field of an item, by name.
+
+    >>> forms(Validator)
+    {'path': <Form.PLAIN: 'plain'>, 'last_modified': <Form.PLAIN: 'plain'>}
+    """
+    if item_class not in _FORMS:
+        _FORMS[item_class] = {name: _form_of(kind) for name, kind in get_type_hints(item_class).items()}
+    return _FORMS[item_class]
+
+
+_FORMS: dict[type[Any], dict[str, Form]] = {}
+
+
+def _form_of(annotation: Any) -> Form:
+    kinds = {get_origin(kind) or kind for kind in (*get_args(annotation), annotation)}
+    if datetime in kinds:
+        return Form.TIME
+    if bool in kinds:
+        return Form.FLAG
+    return Form.JSON if kinds & {list, dict} else Form.PLAIN
+
 
 T = TypeVar("T")
-
-
-def by_kind(batch: Sequence[Item]) -> dict[type[Item], list[Any]]:
-    """The items of a batch by their class, in ORDER."""
-    kinds: dict[type[Item], list[Any]] = {kind: [] for kind in ORDER}
-    for item in batch:
-        kinds[type(item)].append(item)
-    return {kind: items for kind, items in kinds.items() if items}
 
 
 def latest(items: Sequence[T], *key: str) -> list[T]:

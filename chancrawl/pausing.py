@@ -10,7 +10,7 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
 
 from chancrawl.engine import stopping
-from chancrawl.storage.session import Ledger
+from chancrawl.storage.session import Session
 
 
 class PauseMiddleware:
@@ -18,14 +18,14 @@ class PauseMiddleware:
 
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
-        self.ledger = Ledger.of(crawler)
+        self.session = Session.of(crawler)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         return cls(crawler)
 
     async def process_request(self, request: Request) -> None:
-        while self.ledger.is_full:
+        while self.session.is_full:
             if stopping(self.crawler):
                 raise IgnoreRequest("the crawl is stopping")
             await asyncio.sleep(0.2)

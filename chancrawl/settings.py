@@ -121,6 +121,11 @@ ROTATING_PROXY_BAN_POLICY = "chancrawl.middlewares.BanPolicy"
 
 # --- components
 
+SOURCES = {
+    "chancrawl.imageboards.source.Imageboards": 100,
+    "chancrawl.x.source.X": 200,
+}  # what there is to read; the rows of a batch are written in this order
+ROW_SINKS: dict[str, int] = {}  # what is given the rows that were stored, besides the store: storage.base.RowSink
 ITEM_PIPELINES = {
     "pipelines.dedupe.DedupePipeline": 100,
     "pipelines.normalize.NormalizePipeline": 200,
@@ -143,7 +148,7 @@ SPIDER_MIDDLEWARES = {  # every one of them touches every item
     "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
 }
 EXTENSIONS: dict[str, Any] = {
-    "chancrawl.storage.session.Ledger": 0,
+    "chancrawl.storage.session.Session": 0,
     "chancrawl.storage.quarantine.Quarantine": 0,
     "chancrawl.x.access.Access": 0,
     "chancrawl.extensions.Report": 0,

@@ -1,4 +1,4 @@
-"""Items gathered into batches, written off the reactor's thread: what the two stores have in common."""
+"""Anys gathered into batches, written off the reactor's thread: what the two stores have in common."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any, Self
 
 from scrapy import signals
 from scrapy.crawler import Crawler
+from scrapy.settings import BaseSettings
+from scrapy.utils.conf import build_component_list
+from scrapy.utils.misc import load_object
 
 from chancrawl.engine import let_close, stopping
 from chancrawl.errors import UserError, store_failed
-from chancrawl.items import Item
-from chancrawl.storage.session import Ledger
+from chancrawl.sources import Sources
+from chancrawl.storage.session import Session
 from chancrawl.text import first_line
 
 logger = logging.getLogger(__name__)
@@ -27,13 +30,15 @@ class BatchingPipeline:
     another one fills; when that is full the crawl waits.
     """
 
-    def __init__(self, crawler: Crawler, ledger: Ledger) -> None:
+    def __init__(self, crawler: Crawler, session: Session) -> None:
         self.crawler = crawler
-        self.ledger = ledger
+        self.session = session
+        self.sources = Sources.of(crawler)
+        self.sinks = [load_object(path).from_crawler(crawler) for path in sink_paths(crawler.settings)]
         self.stats = crawler.stats
         self.batch_size = crawler.settings.getint("BATCH_SIZE")
         self.batch_seconds = crawler.settings.getfloat("BATCH_SECONDS")
-        self.batch: list[Item] = []
+        self.batch: list[Any] = []
         self.failure: UserError | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._places = asyncio.Semaphore(2)
@@ -45,15 +50,15 @@ class BatchingPipeline:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        return cls(crawler, Ledger.of(crawler))
+        return cls(crawler, Session.of(crawler))
 
     # --- what a store gives
 
-    def prepare(self, batch: Sequence[Item]) -> Any:
+    def prepare(self, batch: Sequence[Any]) -> Any:
         """What `store` is given with the batch. In a thread of its own."""
         return None
 
-    async def store(self, batch: Sequence[Item], prepared: Any) -> None:
+    async def store(self, batch: Sequence[Any], prepared: Any) -> None:
         """Commit a batch and call `stored`, or raise and leave the store as it was."""
         raise NotImplementedError
 
@@ -61,11 +66,11 @@ class BatchingPipeline:
 
     async def open_spider(self) -> None:
         try:
-            await self.ledger.open()
+            await self.session.open()
         except UserError as error:
             raise error.tell(self.crawler) from None
 
-    async def process_item(self, item: Item) -> Item:
+    async def process_item(self, item: Any) -> Any:
         self.batch.append(item)
         self.stats.inc_value("item_scraped_count")
         if len(self.batch) >= self.batch_size:
@@ -83,6 +88,8 @@ class BatchingPipeline:
         await self._hand_over()
         while self._tasks:
             await asyncio.gather(*self._tasks)
+        for sink in self.sinks:
+            await asyncio.to_thread(sink.close)
 
     # --- batches
 
@@ -106,7 +113,7 @@ class BatchingPipeline:
         batch, self.batch = self.batch, []
         self._begin(self._write_out(batch))
 
-    async def _write_out(self, batch: list[Item]) -> None:
+    async def _write_out(self, batch: list[Any]) -> None:
         try:
             async with self._preparing:
                 prepared = await asyncio.to_thread(self.prepare, batch)
@@ -123,7 +130,7 @@ class BatchingPipeline:
         finally:
             self._places.release()
 
-    def _fail(self, batch: list[Item], error: Exception) -> None:
+    def _fail(self, batch: list[Any], error: Exception) -> None:
         # State must never be ahead of the data: after one lost batch nothing more is written.
         self.stats.inc_value("store/not_written", len(batch))
         if self.failure is not None:
@@ -132,24 +139,31 @@ class BatchingPipeline:
         if self.crawler.crawling:
             self._closing = asyncio.ensure_future(self.crawler.engine.close_spider_async(reason=self.failure.reason))
 
-    def stored(self, batch: Sequence[Item], rejected: Sequence[Item] = ()) -> None:
+    async def stored(self, batch: Sequence[Any], rejected: Sequence[Any] = ()) -> None:
         """A batch is in the store, all of it but the rows `rejected` and the state that waits for them."""
-        if rejected or self.ledger.held_back:
+        if rejected or self.session.held_back:
             out = {id(item) for item in rejected}
-            waiting = [item for item in batch if id(item) not in out and self.ledger.held_back.waits(item)]
+            waiting = [item for item in batch if id(item) not in out and self.session.held_back.waits(item)]
             for item in (*rejected, *waiting):
-                self.ledger.forget(item)
+                self.sources.of_item(item).reject(item)
             self.stats.inc_value("store/held_back", len(waiting))
             out.update(map(id, waiting))
             batch = [item for item in batch if id(item) not in out]
-        self.ledger.committed(batch)
+        self.sources.committed(batch)
         self.stats.inc_value("store/batches")
         self.stats.inc_value("store/rows", len(batch))
+        for sink in self.sinks:
+            await asyncio.to_thread(sink.write, batch)
 
     def explain(self, error: Exception) -> UserError:
         """An error of `store` in words."""
         if isinstance(error, UserError):
             return error
         if isinstance(error, OSError) and error.strerror:
-            return store_failed(str(error.filename or self.ledger.store.place), error.strerror)
-        return store_failed(self.ledger.store.place, first_line(error))
+            return store_failed(str(error.filename or self.session.store.place), error.strerror)
+        return store_failed(self.session.store.place, first_line(error))
+
+
+def sink_paths(settings: BaseSettings) -> list[str]:
+    """The import paths of ROW_SINKS."""
+    return [str(path) for path in build_component_list(settings.getwithbase("ROW_SINKS"))]

@@ -7,18 +7,18 @@ import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
 from chancrawl.errors import StoreAway, UserError
-from chancrawl.items import Item
 from chancrawl.storage.postgres import upsert
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.postgres.spool import Spool, SpoolFull, apply_oldest, spools
+from chancrawl.storage.postgres.upsert import BatchWriter
 from chancrawl.storage.quarantine import Quarantine
-from chancrawl.storage.session import Ledger
+from chancrawl.storage.session import Session
 from pipelines.batching import BatchingPipeline
 
 logger = logging.getLogger(__name__)
@@ -31,19 +31,19 @@ class PostgresPipeline(BatchingPipeline):
     are written in their order, before anything else is. When the spool is full the crawl waits.
     """
 
-    def __init__(self, crawler: Crawler, ledger: Ledger) -> None:
-        super().__init__(crawler, ledger)
-        assert isinstance(ledger.store, PostgresStore)
-        self.database = ledger.store
+    def __init__(self, crawler: Crawler, session: Session) -> None:
+        super().__init__(crawler, session)
+        assert isinstance(session.store, PostgresStore)
+        self.database = session.store
         self.quarantine = Quarantine.of(crawler)
         self.folder = Path(crawler.settings["CSV_FOLDER"]) / "spool"
         self.limit = int(crawler.settings.getfloat("SPOOL_MB") * 1_000_000)
-        self.spool = Spool.new(self.folder, self.limit)
+        self.spool = Spool.new(self.folder, session.kinds, self.limit)
         self.earlier: list[Spool] = []  # of crawls that ended before they could write them
-        self.streaks = upsert.Streaks(self.quarantine.has_row)
+        self.writer = BatchWriter(session.kinds, session.held_back, self.quarantine.has_row)
         self._drained = 0  # rows that waited and are written
         self._appending = asyncio.Lock()
-        ledger.on_return = self.drain
+        session.on_return = self.drain
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -54,14 +54,14 @@ class PostgresPipeline(BatchingPipeline):
     async def open_spider(self) -> None:
         await super().open_spider()
         try:
-            for spool in spools(self.folder):
+            for spool in spools(self.folder, self.session.kinds):
                 if await asyncio.to_thread(spool.adopt, self.database.database_id):
                     self.earlier.append(spool)
             if self.earlier:
                 await self.drain()
                 logger.info("What waited is written: %s rows.", f"{self.stats.get_value('spool/earlier_rows', 0):,}")
         except StoreAway:
-            await self.ledger.wait_for_store()
+            await self.session.wait_for_store()
         except (OSError, UserError) as error:
             raise self.explain(error).tell(self.crawler) from None
 
@@ -69,8 +69,8 @@ class PostgresPipeline(BatchingPipeline):
         await super().close_spider()
         if self.spool.rows and not self._is_given_up():
             logger.info("All is fetched; %s wait for the database.", self.spool)
-        await self.ledger.is_back(self._is_given_up)
-        await self.ledger.stop_returning()
+        await self.session.is_back(self._is_given_up)
+        await self.session.stop_returning()
         if self.spool.rows:
             UserError(
                 f"{self.spool} wait in {self.spool.folder} for {self.database.place}; the next crawl into it with this "
@@ -81,40 +81,37 @@ class PostgresPipeline(BatchingPipeline):
             await asyncio.to_thread(spool.close)
 
     def _is_given_up(self) -> bool:
-        return "failure" in self.stats.get_stats() or not self.crawler.crawling or self.ledger.is_patience_over
+        return "failure" in self.stats.get_stats() or not self.crawler.crawling or self.session.is_patience_over
 
     # --- batches
 
-    def prepare(self, batch: Sequence[Item]) -> upsert.Prepared | None:
+    def prepare(self, batch: Sequence[Any]) -> upsert.Prepared | None:
         try:
-            return upsert.prepare(batch)
+            return self.writer.prepare(batch)
         except Exception as error:
             if not upsert.is_rejection(error):
                 raise
             return None  # `merging.write` finds the row
 
-    async def store(self, batch: Sequence[Item], prepared: upsert.Prepared | None) -> None:
+    async def store(self, batch: Sequence[Any], prepared: upsert.Prepared | None) -> None:
         while True:
-            if not self.ledger.is_away:
+            if not self.session.is_away:
                 try:
-                    rejected = await self.ledger.attempt(self._write, batch, prepared)
+                    rejected = await self.session.attempt(self._write, batch, prepared)
                 except StoreAway:
                     pass  # perhaps it was committed after all: then it changes nothing the second time
                 else:
-                    self.stored(batch, rejected)
+                    await self.stored(batch, rejected)
                     return
             if self.database.database_id is None:  # it went before it had tables
-                await self.ledger.wait_for_store()
+                await self.session.wait_for_store()
             elif await self._spool(batch):
                 return
 
-    def _write(self, batch: Sequence[Item], prepared: upsert.Prepared | None) -> list[Item]:
-        self.ledger.prepare()
+    def _write(self, batch: Sequence[Any], prepared: upsert.Prepared | None) -> list[Any]:
+        self.session.prepare()
         with self._one_reason():
-            return upsert.write(
-                self.database.connection, batch, self.quarantine.keep_row, None, prepared,
-                self.ledger.held_back, self.streaks,
-            )  # fmt: skip
+            return self.writer.write(self.database.connection, batch, self.quarantine.keep_row, prepared=prepared)
 
     @contextlib.contextmanager
     def _one_reason(self) -> Iterator[None]:
@@ -128,13 +125,13 @@ class PostgresPipeline(BatchingPipeline):
                 reason="store_failed",
             ) from None
 
-    async def _spool(self, batch: Sequence[Item]) -> bool:
+    async def _spool(self, batch: Sequence[Any]) -> bool:
         """Put a batch at the end of the spool, as soon as there is room. False if the database is back before."""
         told = ""
         while True:
             async with self._appending:
-                if not self.ledger.is_away:
-                    self.ledger.is_full = False
+                if not self.session.is_away:
+                    self.session.is_full = False
                     return False
                 try:
                     assert self.database.database_id is not None
@@ -150,11 +147,11 @@ class PostgresPipeline(BatchingPipeline):
                     self.stats.set_value("spool/rows", self.spool.rows)
                     if told:
                         logger.info("There is room in the spool again; the crawl goes on.")
-                    self.ledger.is_full = False
+                    self.session.is_full = False
                     return True
             if problem != told:
                 told = problem
-                self.ledger.is_full = True
+                self.session.is_full = True
                 logger.error(
                     "The crawl pauses: %s is out of reach, and the spool %s takes no more (%s). It goes on when the "
                     "database is back, or there is room.",
@@ -175,12 +172,12 @@ class PostgresPipeline(BatchingPipeline):
         while True:
             for spool in (*self.earlier, self.spool):
                 while spool.numbers:
-                    if self.ledger.is_ending:
+                    if self.session.is_ending:
                         raise StoreAway("the crawl ends")
-                    items, rejected = await self.ledger.attempt(self._apply, spool)
+                    items, rejected = await self.session.attempt(self._apply, spool)
                     self._drained += len(items) - len(rejected)
                     if spool is self.spool and items:
-                        self.stored(items, rejected)
+                        await self.stored(items, rejected)
                         self.stats.set_value("spool/rows", self.spool.rows)
                     elif items:
                         self.stats.inc_value("spool/earlier_rows", len(items))
@@ -195,13 +192,11 @@ class PostgresPipeline(BatchingPipeline):
         for spool in (*self.earlier, self.spool):
             spool.close()
         self.earlier.clear()
-        if self.ledger.is_away:
-            self.ledger.came_back(f"; {self._drained:,} rows that waited are written" if self._drained else "")
+        if self.session.is_away:
+            self.session.came_back(f"; {self._drained:,} rows that waited are written" if self._drained else "")
         self._drained = 0
 
-    def _apply(self, spool: Spool) -> tuple[list[Item], list[Item]]:
-        self.ledger.prepare()
+    def _apply(self, spool: Spool) -> tuple[list[Any], list[Any]]:
+        self.session.prepare()
         with self._one_reason():
-            return apply_oldest(
-                spool, self.database.connection, self.quarantine.keep_row, self.ledger.held_back, self.streaks
-            )
+            return apply_oldest(spool, self.database.connection, self.writer, self.quarantine.keep_row)

@@ -13,13 +13,15 @@ from chancrawl.arguments import Argument, board_names, named, number, thread_num
 from chancrawl.engine import sleep, stopping
 from chancrawl.errors import UserError
 from chancrawl.imageboards import fourchan
-from chancrawl.imageboards.client import ChanClient, Reading, Unavailable, refuse_mixed_sources, source_of
+from chancrawl.imageboards.client import ChanClient, Reading, Unavailable, source_of
 from chancrawl.imageboards.follow import Following
+from chancrawl.imageboards.ledger import BoardLedger
 from chancrawl.imageboards.one_pass import OnePass
 from chancrawl.imageboards.pass_plan import is_plausible
+from chancrawl.imageboards.source import Imageboards
 from chancrawl.items import Board, Item, Validator
 from chancrawl.payload import Malformed
-from chancrawl.storage.session import Ledger
+from chancrawl.storage.session import Session
 from chancrawl.text import capitalized
 
 logger = logging.getLogger(__name__)
@@ -92,11 +94,12 @@ class ChanSpider(scrapy.Spider):
         return source_of(self.crawler)
 
     async def start(self) -> AsyncIterator[Any]:
-        self.ledger = Ledger.of(self.crawler)
+        self.session = Session.of(self.crawler)
+        self.ledger = BoardLedger.of(self.crawler)
         self.client = ChanClient(self.crawler)
         stats = self.crawler.stats
         try:
-            await refuse_mixed_sources(self.ledger, self.source)
+            await self.session.refuse_mixed_sources(self.source, Imageboards.spiders)
             held = await self.ledger.boards()
             reading = await self._read_boards()
             if not held:
@@ -122,7 +125,7 @@ class ChanSpider(scrapy.Spider):
     async def _stand_by(self, boards: list[str]) -> None:
         """Wait while another crawl follows one of the boards into this store; then they are this crawl's."""
         is_logged = False
-        while (others := await self.ledger.follow(boards)) and not stopping(self.crawler):
+        while (others := await self.session.follow(boards)) and not stopping(self.crawler):
             if not is_logged:
                 is_logged = True
                 both = ", ".join(f"/{board}/" for board in boards if board in others[0].boards)

@@ -67,7 +67,7 @@ class SearchSpider(XSpider):
 
     async def round(self) -> AsyncIterator[Request]:
         names = {query: feed_of_query("search", query) for query in self.queries}
-        feeds = await self.ledger.x.feeds(list(names.values()))
+        feeds = await self.ledger.feeds(list(names.values()))
         for query, name in names.items():
             self.stats.inc_value("x/queries")
             self.walker.add(Visit(Walk(feeds[name], SEARCH, self.wants), query=query))

@@ -18,7 +18,7 @@ from chancrawl.arguments import Argument, duration, home, named, number, yes_or_
 from chancrawl.configuration import tweet_ini
 from chancrawl.engine import stopping
 from chancrawl.errors import UserError
-from chancrawl.imageboards.client import reason_of
+from chancrawl.http import reason_of
 from chancrawl.items import Account, Feed, Handle, Item
 from chancrawl.text import counted
 from chancrawl.x import api, pagination
@@ -155,11 +155,11 @@ class TimelineSpider(XSpider):
 
     async def _take(self, chunk: dict[str, str]) -> None:
         """Sort names: known accounts are visited, unknown names looked up, and those that led nowhere left alone."""
-        held = await self.ledger.x.handles(chunk)
+        held = await self.ledger.handles(chunk)
         numbers = {number for lower in chunk if (number := _number(lower)) is not None}
         numbers |= {h.account_id for h in held.values() if h.account_id is not None}
-        accounts = await self.ledger.x.accounts(numbers)
-        feeds = await self.ledger.x.feeds([feed_of(number) for number in accounts])
+        accounts = await self.ledger.accounts(numbers)
+        feeds = await self.ledger.feeds([feed_of(number) for number in accounts])
         for lower, name in chunk.items():
             if self.left is not None and self.left <= 0:
                 return
@@ -242,9 +242,9 @@ class TimelineSpider(XSpider):
         unanswered = [name for name in names if name.lower() not in answered]
         if unanswered:
             self._again(unanswered, "no answer about them")
-        known = await self.ledger.x.handles([handle.handle for handle in users.handles])
-        held = await self.ledger.x.accounts([account.id for account in users.accounts])
-        feeds = await self.ledger.x.feeds([feed_of(account.id) for account in users.accounts])
+        known = await self.ledger.handles([handle.handle for handle in users.handles])
+        held = await self.ledger.accounts([account.id for account in users.accounts])
+        feeds = await self.ledger.feeds([feed_of(account.id) for account in users.accounts])
         for shown in users.accounts:
             account = (merge(held[shown.id], shown) or held[shown.id]) if shown.id in held else shown
             yield account
@@ -370,7 +370,7 @@ class TimelineSpider(XSpider):
         longest = self.crawler.settings.getint("X_QUERY_LENGTH")
         feeds, self.in_packs = self.in_packs, []
         packs, alone = pagination.pack(feeds, longest, reach)
-        accounts = await self.ledger.x.accounts([api.account_of_feed(feed) for feed in feeds])
+        accounts = await self.ledger.accounts([api.account_of_feed(feed) for feed in feeds])
         reader = PackReader(self.walker, accounts)
         for pack in packs:
             reader.add(pack)
@@ -389,11 +389,11 @@ class TimelineSpider(XSpider):
 
     async def finish(self) -> None:
         if self.snowball and not stopping(self.crawler):
-            self.ledger.before_closing.append(self._write_next_level)  # when all is stored
+            self.session.before_closing.append(self._write_next_level)  # when all is stored
 
     async def _write_next_level(self) -> None:
         """A file of the accounts that were retweeted and were never looked up."""
-        names = await self.ledger.x.retweeted()
+        names = await self.ledger.retweeted()
         given = Path(self.handles_value)
         file = given if is_file(self.handles_value) else Path(self.settings["CSV_FOLDER"]) / "handle.txt"
         file = file.with_name(f"{file.stem}.next{file.suffix or '.txt'}")

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from chancrawl.arguments import Argument, duration, named, number, numbers
 from chancrawl.engine import stopping
 from chancrawl.errors import UserError
-from chancrawl.imageboards.client import reason_of
+from chancrawl.http import reason_of
 from chancrawl.items import Item, Trend
 from chancrawl.text import counted
 from chancrawl.x import api
@@ -74,7 +74,7 @@ class TrendingSpider(XSpider):
         self.tries: dict[int, int] = {}
         self.later: dict[int, float] = {}  # places that are asked for again, and when
         for place in self.places:
-            held = await self.ledger.x.trends(place, self.fresh)
+            held = await self.ledger.trends(place, self.fresh)
             if held:
                 logger.info("The trends of %d were read less than %s ago.", place, window)
                 await self._search_for(held)
@@ -134,7 +134,7 @@ class TrendingSpider(XSpider):
         names = [trend.name for trend in trends if trend.name.lower() not in self.seen][: self.sample]
         self.seen |= {name.lower() for name in names}
         queries = {feed_of_query("trend", query_of(name)): query_of(name) for name in names}
-        feeds = await self.ledger.x.feeds(list(queries))
+        feeds = await self.ledger.feeds(list(queries))
         for name, query in queries.items():
             feed = feeds[name]
             if feed.visited_at is not None and feed.visited_at > self.fresh and not is_under_way(feed):

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 
 from chancrawl.storage.postgres.connection import PostgresStore
-from tests.support import ROOT
+from tests.support import KINDS, ROOT
 from tests.support.crawls import STARTED, Crawler
 from tests.support.databases import Database, Server
 from tests.support.sandboxes import Sandbox
@@ -96,7 +96,7 @@ def no_orphans() -> Iterator[None]:
 @pytest.fixture
 def store(database: Database) -> Iterator[PostgresStore]:
     """A database with its tables, as the ledger sees it."""
-    store = PostgresStore(database.url)
+    store = PostgresStore(database.url, KINDS)
     store.open()
     store.prepare()
     yield store

@@ -18,7 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chancrawl.items import Tweet
 from chancrawl.surroundings import CleanRecord
+from chancrawl.x.csv_files import FileNames
 from tests.spiders.test_chan import BOARD
 from tests.support import ROOT
 from tests.support.crawls import Crawler, Run, environment
@@ -404,18 +406,12 @@ def test_ctrl_c_before_the_start_is_a_line(tmp_path: Path) -> None:
 
 def test_file_names_cannot_clash_where_case_does_not_count() -> None:
     """H14, by emulation: no file system of this machine forgets case."""
-    from chancrawl.items import Tweet
-    from pipelines.csv import _stem
-
-    class Store:
-        stems: dict[int | None, str] = {}  # noqa: RUF012
-
     names = ["NASA", "nasa", "Nasa", "trends", "TRENDS", "con", "AUX", None, "com1", "x_trends", "nul"]
-    new: dict[Any, str] = {}
+    files = FileNames({})
+    new = {}
     for number, name in enumerate(names, 1):
-        tweet = Tweet.__new__(Tweet)
-        tweet.author_id, tweet.username = number, name
-        _stem(Store(), tweet, new)  # type: ignore[arg-type]
+        new[number], is_new = files.of(Tweet(number, number, name, None))
+        assert is_new
     lower = [stem.lower() for stem in new.values()]
     assert len(set(lower)) == len(names)
     assert not set(lower) & {"trends", "con", "aux", "nul", "com1", "x.metrics", "x.found", "x.gaps", "x.accounts"}

@@ -20,9 +20,8 @@ from chancrawl.command import StoreCommand
 from chancrawl.errors import UserError
 from chancrawl.imageboards.coverage import Coverage, HeldPost, Hour, Look, account, between, by_day
 from chancrawl.items import Gap
-from chancrawl.storage.base import moment, store_of
-from chancrawl.storage.postgres.connection import PostgresStore
-from chancrawl.storage.sqlite.store import CsvStore
+from chancrawl.storage.base import Store, moment
+from chancrawl.storage.factory import store_of
 from chancrawl.text import capitalized
 from chancrawl.x.handles import handles_of
 from chancrawl.x.pagination import EPOCH
@@ -135,21 +134,19 @@ class Wanted:
             opts.by == "day",
         )
 
-    def boards_in(self, store: PostgresStore | CsvStore) -> list[str]:
+    def boards_in(self, store: Store) -> list[str]:
         held = [board for (board,) in store.stream("SELECT DISTINCT board FROM threads ORDER BY board")]
         for board in self.boards or ():
             if board not in held:
                 raise UserError(f"{capitalized(store.place)} holds nothing of /{board}/.")
         return self.boards or held
 
-    def coverage_of(self, store: PostgresStore | CsvStore, board: str) -> Coverage:
+    def coverage_of(self, store: Store, board: str) -> Coverage:
         found = between(coverage_of(store, board, self.since, self.until), self.since, self.until)
         return by_day(found) if self.by_day else found
 
 
-def coverage_of(
-    store: PostgresStore | CsvStore, board: str, since: datetime | None = None, until: datetime | None = None
-) -> Coverage:
+def coverage_of(store: Store, board: str, since: datetime | None = None, until: datetime | None = None) -> Coverage:
     """The account of a board; of the hours between two times at least."""
     first, after, last = 0, 0, 2**63 - 1
     looks = store.stream(LOOKS, board, EPOCH.isoformat())
@@ -171,7 +168,7 @@ def coverage_of(
     return account(map(HeldPost._make, rows), (Look(_time(at), newest, gap) for at, newest, gap in looks), after or 0)
 
 
-def feeds_of(store: PostgresStore | CsvStore, wanted: Wanted) -> Iterator[FeedCoverage]:
+def feeds_of(store: Store, wanted: Wanted) -> Iterator[FeedCoverage]:
     """The feeds of X, or of some accounts."""
     if not wanted.handles:
         for row in list(store.stream(FEEDS.format(""))):
@@ -185,7 +182,7 @@ def feeds_of(store: PostgresStore | CsvStore, wanted: Wanted) -> Iterator[FeedCo
         yield _feed(store, wanted, *rows[0])
 
 
-def _account_of(store: PostgresStore | CsvStore, handle: str) -> str:
+def _account_of(store: Store, handle: str) -> str:
     sql = (
         "SELECT account_id, 1 FROM handles WHERE handle = ? AND account_id IS NOT NULL "
         "UNION ALL SELECT id, 2 FROM accounts WHERE lower(username) = ? ORDER BY 2"
@@ -193,9 +190,7 @@ def _account_of(store: PostgresStore | CsvStore, handle: str) -> str:
     return next((str(number) for number, _ in store.stream(sql, handle, handle)), "")
 
 
-def _feed(
-    store: PostgresStore | CsvStore, wanted: Wanted, feed: str, since: Any, visited: Any, posts: int
-) -> FeedCoverage:
+def _feed(store: Store, wanted: Wanted, feed: str, since: Any, visited: Any, posts: int) -> FeedCoverage:
     name = ""
     if feed.startswith("timeline:"):
         number = int(feed.removeprefix("timeline:"))

@@ -12,6 +12,7 @@ from chancrawl.command import StoreCommand
 from chancrawl.configuration import WHICH_DATABASE
 from chancrawl.errors import UserError
 from chancrawl.items import Tweet, columns
+from chancrawl.storage.kinds import Kinds
 from chancrawl.storage.postgres import copy, migrations
 from chancrawl.storage.postgres.connection import LEGACY_TABLE, PostgresStore
 from chancrawl.x import legacy
@@ -38,7 +39,7 @@ class Command(StoreCommand):
         url = self.settings.get("DATABASE_URL")
         if not url:
             raise UsageError(WHICH_DATABASE)
-        store = PostgresStore(url)
+        store = PostgresStore(url, Kinds.from_settings(self.settings))
         try:
             store.open_to_create()
             if opts.import_legacy:

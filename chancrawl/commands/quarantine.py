@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from scrapy.exceptions import UsageError
@@ -12,14 +13,12 @@ from scrapy.exceptions import UsageError
 from chancrawl.command import StoreCommand
 from chancrawl.imageboards import fourchan
 from chancrawl.items import Item, Post, Tweet
-from chancrawl.storage.base import store_of
-from chancrawl.storage.postgres import upsert
-from chancrawl.storage.postgres.connection import PostgresStore
+from chancrawl.storage.base import Store
+from chancrawl.storage.factory import store_of
+from chancrawl.storage.kinds import Kinds
 from chancrawl.storage.quarantine import TAKING, KeptRow, begin_taking, end_taking, kept_rows, kind_of, report_of
-from chancrawl.storage.sqlite.store import CsvStore
 from chancrawl.text import counted, visible
 from chancrawl.x import tweet_columns
-from pipelines import csv as csv_pipeline
 
 AT_ONCE = 500
 
@@ -42,7 +41,7 @@ class Command(StoreCommand):
         if args:
             self._take_in(folder)
         else:
-            show(folder, opts.format)
+            show(folder, Kinds.from_settings(self.settings), opts.format)
 
     def _take_in(self, folder: Path) -> None:
         assert self.settings is not None
@@ -55,7 +54,7 @@ class Command(StoreCommand):
             store.open()
             store.prepare()
             begin_taking(folder)
-            for file, rows in kept_rows(folder, f"rows-*{TAKING}"):
+            for file, rows in kept_rows(folder, store.kinds, f"rows-*{TAKING}"):
                 rejected: list[KeptRow] = []
                 for start in range(0, len(rows), AT_ONCE):
                     rejected += take_in(store, rows[start : start + AT_ONCE])
@@ -69,7 +68,7 @@ class Command(StoreCommand):
             self.exitcode = 1
 
 
-def take_in(store: PostgresStore | CsvStore, rows: list[KeptRow]) -> list[KeptRow]:
+def take_in(store: Store, rows: list[KeptRow]) -> list[KeptRow]:
     """Store rows; those that are rejected again, with the reason of this time. What is stored already stays."""
     items: dict[int, KeptRow] = {}
     batch: list[Item] = []
@@ -83,16 +82,8 @@ def take_in(store: PostgresStore | CsvStore, rows: list[KeptRow]) -> list[KeptRo
             continue
         items[id(item)] = row
         batch.append(item)
-    if isinstance(store, PostgresStore):
-        upsert.write(
-            store.connection, batch, lambda item, reason: reasons.__setitem__(id(items[id(item)]), reason),
-            streaks=upsert.Streaks(is_known=lambda item: True),
-        )  # fmt: skip
-    else:
-        prepared = csv_pipeline.prepared([item for item in batch if not is_known(store, item)])
-        csv_pipeline.write(store, prepared.entries)
-        reasons |= {id(items[id(item)]): reason for item, reason in prepared.rejected}
-    return [KeptRow(row.what, reasons[id(row)], row.line) for row in rows if id(row) in reasons]
+    reasons |= {id(items[id(item)]): reason for item, reason in store.take_in(batch)}
+    return [replace(row, reason=reasons[id(row)]) for row in rows if id(row) in reasons]
 
 
 def describe(item: Item) -> None:
@@ -102,15 +93,7 @@ def describe(item: Item) -> None:
         tweet_columns.describe(item)
 
 
-def is_known(store: CsvStore, item: Item) -> bool:
-    """Whether the CSV files have a version of a post already: a row cannot be replaced there."""
-    if not isinstance(item, Post):
-        return False
-    sql = "SELECT 1 FROM posts WHERE board = ? AND no = ? AND (digest = ? OR revision >= ?)"
-    return bool(store.rows(sql, item.board, item.no, item.digest, item.revision))
-
-
-def show(folder: Path, form: str) -> None:
+def show(folder: Path, kinds: Kinds, form: str) -> None:
     payloads: Counter[str] = Counter()
     examples: dict[str, str] = {}
     for file in sorted(folder.glob("*.json")):
@@ -120,7 +103,7 @@ def show(folder: Path, form: str) -> None:
         examples[kind] = f"{file.with_suffix('.body').name} from {report.get('url', '?')}"
     rows = Counter(
         (kept.what.partition(" ")[0], kept.reason.partition(" DETAIL:")[0])
-        for _, found in kept_rows(folder)
+        for _, found in kept_rows(folder, kinds)
         for kept in found
     )
     if form == "json":

@@ -9,10 +9,10 @@ from scrapy.exceptions import UsageError
 
 from chancrawl.command import StoreCommand
 from chancrawl.configuration import WHICH_DATABASE
-from chancrawl.storage.held_back import HeldBack
-from chancrawl.storage.postgres import upsert
+from chancrawl.storage.kinds import Kinds
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.postgres.spool import Spool, apply_oldest, in_words, spools
+from chancrawl.storage.postgres.upsert import BatchWriter
 from chancrawl.storage.quarantine import keep_row
 
 
@@ -30,7 +30,7 @@ class Command(StoreCommand):
         if args not in ([], ["drain"]):
             raise UsageError("spool takes no arguments, or drain")
         folder = Path(self.settings["CSV_FOLDER"])
-        waiting = list(spools(folder / "spool"))
+        waiting = list(spools(folder / "spool", Kinds.from_settings(self.settings)))
         if args:
             self._drain(waiting, folder / "quarantine")
             return
@@ -44,9 +44,9 @@ class Command(StoreCommand):
         url = self.settings.get("DATABASE_URL")
         if not url:
             raise UsageError(WHICH_DATABASE)
-        store = PostgresStore(url)
+        store = PostgresStore(url, Kinds.from_settings(self.settings))
         written = rejected = 0
-        held_back, streaks = HeldBack(), upsert.Streaks()
+        writer = BatchWriter(store.kinds)
         try:
             store.open()
             for spool in waiting:
@@ -55,9 +55,8 @@ class Command(StoreCommand):
                 elif spool.adopt(store.database_id):
                     while spool.numbers:
                         items, bad = apply_oldest(
-                            spool, store.connection, lambda item, reason: keep_row(quarantine, item, reason),
-                            held_back, streaks,
-                        )  # fmt: skip
+                            spool, store.connection, writer, lambda item, reason: keep_row(quarantine, item, reason)
+                        )
                         written += len(items) - len(bad)
                         rejected += len(bad)
                 spool.close()

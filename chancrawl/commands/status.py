@@ -13,8 +13,9 @@ from scrapy.exceptions import UsageError
 from chancrawl.command import StoreCommand
 from chancrawl.imageboards.coverage import Hour
 from chancrawl.storage import runs
-from chancrawl.storage.base import moment, store_of
-from chancrawl.storage.runs import Run, Store
+from chancrawl.storage.base import Store, moment
+from chancrawl.storage.factory import store_of
+from chancrawl.storage.runs import Run
 from chancrawl.text import visible
 
 TABLES = ("runs", "posts", "board_polls", "feeds")

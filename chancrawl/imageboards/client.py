@@ -13,17 +13,16 @@ from urllib.parse import urlsplit
 from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.http import Response
-from twisted.python.failure import Failure
 
-from chancrawl.errors import UNREACHABLE, UserError, unreachable
-from chancrawl.http import Dates, header, http_time, is_local, refusal_of
+from chancrawl.errors import UNREACHABLE, unreachable
+from chancrawl.http import Dates, header, http_time, refusal_of
 from chancrawl.imageboards import conditional, fourchan
 from chancrawl.imageboards.diff import Look
 from chancrawl.imageboards.fourchan import IndexEntry
+from chancrawl.imageboards.ledger import BoardLedger
 from chancrawl.payload import Malformed, mended
 from chancrawl.storage.quarantine import Quarantine
-from chancrawl.storage.session import Ledger
-from chancrawl.text import capitalized
+from chancrawl.storage.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +64,8 @@ class ChanClient:
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
         self.source = source_of(crawler)
-        self.ledger = Ledger.of(crawler)
+        self.session = Session.of(crawler)
+        self.ledger = BoardLedger.of(crawler)
         self.quarantine = Quarantine.of(crawler)
         self.dates = Dates(crawler)
 
@@ -122,7 +122,7 @@ class ChanClient:
             self.set_aside(response, "; ".join(problems[:10]))
 
     def set_aside(self, response: Response, reason: str) -> None:
-        self.quarantine.set_aside(urlsplit(response.url).path, response.body, reason)
+        self.quarantine.set_aside(response.url, response.body, reason)
 
     # --- times
 
@@ -182,23 +182,3 @@ def plausible(entries: dict[int, IndexEntry], at: datetime) -> dict[int, IndexEn
 def source_of(crawler: Crawler) -> str:
     """The address of the API, without a slash at its end."""
     return str(crawler.settings["CHAN_API_URL"]).rstrip("/")
-
-
-async def refuse_mixed_sources(ledger: Ledger, source: str) -> None:
-    """UserError where posts of a sandbox and of a real site would come into one store."""
-    for earlier in await ledger.sources():
-        if is_local(earlier) != is_local(source):
-            place = ledger.store.place
-            raise UserError(
-                f"{capitalized(place)} holds posts from {earlier}, and this crawl reads {source}: "
-                "name another CSV_FOLDER or DATABASE_URL, so that they are not mixed."
-            )
-
-
-def reason_of(failure: Failure) -> str:
-    """Why a request came to nothing, in words."""
-    response = getattr(failure.value, "response", None)
-    if response is not None:
-        request: Request = failure.request  # type: ignore[attr-defined]
-        return f"answered {refusal_of(request, response) or response.status}"
-    return failure.getErrorMessage() or type(failure.value).__name__

@@ -17,9 +17,10 @@ from twisted.python.failure import Failure
 
 from chancrawl.engine import sleep, stopping
 from chancrawl.errors import StoreAway, UserError
+from chancrawl.http import reason_of
 from chancrawl.imageboards import conditional, fourchan
 from chancrawl.imageboards.board_state import COMPLETE
-from chancrawl.imageboards.client import ChanClient, plausible, reason_of
+from chancrawl.imageboards.client import ChanClient, plausible
 from chancrawl.imageboards.coverage import UNWATCHED
 from chancrawl.imageboards.diff import Look
 from chancrawl.imageboards.fourchan import IndexEntry
@@ -65,7 +66,7 @@ class Following:
     async def requests(self) -> AsyncIterator[Request]:
         for name, watch in self.watches.items():
             watch.resume((await self.ledger.threads(name)).values())
-        self.ledger.is_following = True
+        self.ledger.follow()
         self._thinning = asyncio.ensure_future(self._thin_daily())
         logger.info("Following %s; Ctrl-C ends it.", ", ".join(f"/{name}/" for name in list(self.watches)[:12]))
         next_departure = 0.0
@@ -91,7 +92,7 @@ class Following:
                 if stopping(self.crawler):
                     return
                 try:
-                    await self.ledger.call(thin, self.ledger.store, board)
+                    await self.client.session.call(thin, self.client.session.store, board)
                 except StoreAway:
                     continue
                 except UserError as error:  # nothing that the crawl needs; tomorrow it is tried again

@@ -17,16 +17,9 @@ from twisted.python.failure import Failure
 
 from chancrawl.engine import sleep, stopping
 from chancrawl.errors import UserError
+from chancrawl.http import reason_of
 from chancrawl.imageboards import conditional, fourchan, pass_plan
-from chancrawl.imageboards.client import (
-    MALFORMED_RETRIES,
-    ChanClient,
-    Parser,
-    Reading,
-    Unavailable,
-    plausible,
-    reason_of,
-)
+from chancrawl.imageboards.client import MALFORMED_RETRIES, ChanClient, Parser, Reading, Unavailable, plausible
 from chancrawl.imageboards.diff import Held, compare, deletions_of_thread, fate, left_archive
 from chancrawl.imageboards.fourchan import IndexEntry
 from chancrawl.items import Board, Item, Thread, Validator
@@ -173,7 +166,7 @@ class OnePass:
         interval = self.settings.getfloat("CHAN_THREAD_INTERVAL")
         numbers, loaded = list(due), 0
         for place, (no, entry) in enumerate(due.items()):
-            if place == loaded or (place > loaded - LOADED_AHEAD // 2 and not self.ledger.is_away):
+            if place == loaded or (place > loaded - LOADED_AHEAD // 2 and not self.client.session.is_away):
                 await self.ledger.load(board.board, numbers[place : place + LOADED_AHEAD])
                 loaded = place + LOADED_AHEAD
             if no in self.read_at:

@@ -8,9 +8,7 @@ from typing import Any
 
 from chancrawl.imageboards.coverage import THIN_AFTER, thinned
 from chancrawl.items import Poll
-from chancrawl.storage.base import moment
-from chancrawl.storage.postgres.connection import PostgresStore
-from chancrawl.storage.sqlite.store import CsvStore
+from chancrawl.storage.base import Store, moment
 
 REACH = timedelta(days=30)
 """Rows that are older than this by the time they could be thinned were thinned before."""
@@ -25,7 +23,7 @@ CHANGE = "UPDATE board_polls SET looks = ?, longest_gap = ? WHERE board = ? AND 
 REMOVE = "DELETE FROM board_polls WHERE board = ? AND polled_at IN ({})"
 
 
-def thin(store: PostgresStore | CsvStore, board: str, now: datetime | None = None) -> int:
+def thin(store: Store, board: str, now: datetime | None = None) -> int:
     """Thin the old rows of a board; how many went. Blocks."""
     until = (now or datetime.now(UTC)) - THIN_AFTER
     since, until_text = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (until - REACH, until))

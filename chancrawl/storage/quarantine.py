@@ -24,13 +24,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Self
+from typing import Any
 
 from scrapy import signals
 from scrapy.crawler import Crawler
 
-from chancrawl.items import Deletion, Item, Post, Trend, columns
-from chancrawl.storage.postgres.spool import decoded, encoded
+from chancrawl.engine import PerCrawl
+from chancrawl.items import Deletion, Post, Trend, columns
+from chancrawl.storage.item_json import decoded, encoded
+from chancrawl.storage.kinds import Kinds
 from chancrawl.text import visible
 
 logger = logging.getLogger(__name__)
@@ -39,12 +41,14 @@ EXAMPLES = 5
 """Payloads of one kind of problem that are kept on one day."""
 
 
-class Quarantine:
+class Quarantine(PerCrawl):
     """The extension that sets aside. All writing is done in a thread of its own."""
 
-    def __init__(self, folder: Path, base_url: str, crawler: Crawler) -> None:
-        self.folder = folder
-        self.base_url = base_url
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        crawler.signals.connect(self.spider_closed, signals.spider_closed)
+        self.folder = Path(crawler.settings["CSV_FOLDER"]) / "quarantine"
+        self.kinds = Kinds.from_settings(crawler.settings)
         self.stats = crawler.stats
         self.most_bytes = int(crawler.settings.getfloat("QUARANTINE_MB") * 1_000_000)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="quarantine")
@@ -55,39 +59,24 @@ class Quarantine:
         self._bytes = 0
         self._is_full = False
 
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        folder = Path(crawler.settings["CSV_FOLDER"]) / "quarantine"
-        quarantine = cls(folder, crawler.settings["CHAN_API_URL"].rstrip("/"), crawler)
-        crawler.signals.connect(quarantine.spider_closed, signals.spider_closed)
-        return quarantine
-
-    @classmethod
-    def of(cls, crawler: Crawler) -> Quarantine:
-        """The quarantine of a crawl."""
-        quarantine = crawler.get_extension(cls)
-        assert quarantine is not None, "chancrawl.storage.quarantine.Quarantine is not among the EXTENSIONS"
-        return quarantine
-
     def spider_closed(self) -> None:
         self._thread.shutdown(wait=True)
 
-    def set_aside(self, path: str, body: bytes, reason: str) -> None:
-        """Keep a payload that came from a path of 4chan's API, or a whole address. A full disk costs the copy only."""
-        url = path if path.startswith("http") else self.base_url + path
+    def set_aside(self, url: str, body: bytes, reason: str) -> None:
+        """Keep a payload that came from an address. A full disk costs the copy only."""
         self.stats.inc_value("quarantine/payloads")
         self._thread.submit(self._keep, url, body, reason)
 
-    def keep_row(self, item: Item, reason: str) -> None:
+    def keep_row(self, item: Any, reason: str) -> None:
         """Keep a row that cannot be stored. The same row is kept once, however often it is fetched and rejected."""
         self.stats.inc_value("store/rejected")
         self._thread.submit(self._keep_row, item, reason)
 
-    def has_row(self, item: Item) -> bool:
+    def has_row(self, item: Any) -> bool:
         """Whether a row is kept already. Blocks."""
         return self._thread.submit(lambda: version_of(item) in self._kept_rows()).result()
 
-    def _keep_row(self, item: Item, reason: str) -> None:
+    def _keep_row(self, item: Any, reason: str) -> None:
         if (version := version_of(item)) not in self._kept_rows():
             if keep_row(self.folder, item, reason):
                 self._kept_rows().add(version)
@@ -98,7 +87,7 @@ class Quarantine:
         if self._rows is None:
             self._rows = set()
             with contextlib.suppress(OSError):
-                self._rows |= {version_of(row.item) for _, rows in kept_rows(self.folder) for row in rows}
+                self._rows |= {version_of(row.item) for _, rows in kept_rows(self.folder, self.kinds) for row in rows}
         return self._rows
 
     def _keep(self, url: str, body: bytes, reason: str) -> None:
@@ -184,13 +173,10 @@ class KeptRow:
     what: str
     reason: str
     line: str
-
-    @property
-    def item(self) -> Item:
-        return decoded(self.line.encode())
+    item: Any
 
 
-def name_of_row(item: Item) -> str:
+def name_of_row(item: Any) -> str:
     match item:
         case Deletion():
             key: tuple[object, ...] = (item.board, item.no)
@@ -201,12 +187,12 @@ def name_of_row(item: Item) -> str:
     return f"{type(item).__name__.lower()} {'/'.join(map(str, key))}"
 
 
-def version_of(item: Item) -> str:
+def version_of(item: Any) -> str:
     """The name of a row, and of a post the digest of what it says."""
     return f"{name_of_row(item)} {item.digest}" if isinstance(item, Post) else name_of_row(item)
 
 
-def keep_row(folder: Path, item: Item, reason: str) -> bool:
+def keep_row(folder: Path, item: Any, reason: str) -> bool:
     """Put a row aside that cannot be stored; into the log if that cannot be (False). Blocks."""
     what = name_of_row(item)
     now = datetime.now(UTC)
@@ -238,15 +224,15 @@ def begin_taking(folder: Path) -> None:
         file.rename(file.with_name(f"{file.name}.{time.time_ns()}{TAKING}"))
 
 
-def kept_rows(folder: Path, pattern: str = "rows-*") -> Iterator[tuple[Path, list[KeptRow]]]:
+def kept_rows(folder: Path, kinds: Kinds, pattern: str = "rows-*") -> Iterator[tuple[Path, list[KeptRow]]]:
     """The files of rows and what is in them, each row once. What is no row is left out."""
     for file in sorted(folder.glob(pattern)):
         rows: dict[str, KeptRow] = {}
         for line in file.read_bytes().splitlines():
             try:
                 kept = json.loads(line)
-                row = KeptRow(str(kept["what"]), str(kept["reason"]), str(kept["row"]))
-                row.item  # noqa: B018  (raises if it is none)
+                text = str(kept["row"])
+                row = KeptRow(str(kept["what"]), str(kept["reason"]), text, decoded(text.encode(), kinds))
             except (ValueError, KeyError, TypeError, AttributeError, LookupError):
                 continue
             rows[row.line] = row

@@ -15,12 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from chancrawl.storage.base import moment
-from chancrawl.storage.postgres.connection import PostgresStore
-from chancrawl.storage.sqlite.store import CsvStore
+from chancrawl.storage.base import Store, moment
 from chancrawl.text import visible
-
-Store = PostgresStore | CsvStore
 
 BEAT = 30.0
 DEAD_AFTER = 100.0
@@ -51,7 +47,6 @@ UNFINISHED = """
 SELECT run_id, spider, arguments, source, started_at, host, pid, folder, boards, {age}, stats
 FROM runs WHERE finished_at IS NULL AND alive_at IS NOT NULL AND {age} < ? ORDER BY run_id
 """
-LOCK = "SELECT pg_advisory_xact_lock(hashtext('chancrawl followers'))"
 
 
 @dataclass(slots=True, frozen=True)
@@ -115,15 +110,13 @@ def others(store: Store, run_id: int, boards: Collection[str]) -> list[Run]:
 
 def claim(store: Store, run_id: int, boards: Collection[str]) -> list[Run]:
     """Note that a crawl follows boards, unless other crawls follow one of them: these."""
-    if isinstance(store, CsvStore):  # whose lock lets one crawl in
+    if store.is_exclusive:
         store.rows(FOLLOWS, ",".join(boards), run_id)
         return []
-    with store.transaction() as cursor:
-        cursor.execute(LOCK)
-        cursor.execute(_unfinished(store).replace("?", "%s"), (DEAD_AFTER,))
-        found = _others(_alive(cursor.fetchall()), run_id, boards)
+    with store.locked("chancrawl followers") as rows:
+        found = _others(_alive(rows(_unfinished(store), DEAD_AFTER)), run_id, boards)
         if not found:
-            cursor.execute(FOLLOWS.replace("?", "%s"), (",".join(boards), run_id))
+            rows(FOLLOWS, ",".join(boards), run_id)
     return found
 
 

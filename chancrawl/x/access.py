@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from math import inf
 from pathlib import Path
-from typing import Self
 from urllib.parse import quote
 
 from scrapy import Request
@@ -24,11 +23,11 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 
-from chancrawl.engine import end, stays, stopping
+from chancrawl.engine import PerCrawl, end, stays, stopping
 from chancrawl.errors import UNREACHABLE, UserError, unreachable
 from chancrawl.http import Dates, header, is_json, is_of_the_api, problem_of, refusal_of
 from chancrawl.payload import Malformed, loads
-from chancrawl.storage.session import Ledger
+from chancrawl.storage.session import Session
 from chancrawl.x import api, credentials
 from chancrawl.x.client import source_of
 from chancrawl.x.credentials import (
@@ -77,14 +76,14 @@ class Reservation:
     reads: Reads
 
 
-class Access:
+class Access(PerCrawl):
     """The extension through which spiders open X, and the middleware reaches pool and bill."""
 
     pool: Pool
     sharing: Sharing
 
     def __init__(self, crawler: Crawler) -> None:
-        self.crawler = crawler
+        super().__init__(crawler)
         self.stats = crawler.stats
         self.dates = Dates(crawler)
         settings = crawler.settings
@@ -102,16 +101,6 @@ class Access:
         self._succeeded_at: dict[str, float] = {}
         self._told: dict[str, float] = {}  # until when it has been said that there is nothing but to wait
 
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        return cls(crawler)
-
-    @classmethod
-    def of(cls, crawler: Crawler) -> Access:
-        access = crawler.get_extension(cls)
-        assert access is not None, "chancrawl.x.access.Access is not among the EXTENSIONS"
-        return access
-
     async def open(self) -> None:
         """Read the credentials and how they stand. UserError if there are none."""
         found = read_credentials(self.crawler.settings.get("X_CREDENTIALS"))
@@ -119,9 +108,9 @@ class Access:
         app_only = [endpoint.name for endpoint in api.ENDPOINTS.values() if endpoint.app_only]
         patience = self.crawler.settings.getfloat("X_OUTAGE_PATIENCE")
         self.pool = Pool(found, clock, app_only, patience)
-        self.sharing = Sharing(Ledger.of(self.crawler), self.pool)
+        self.sharing = Sharing(Session.of(self.crawler), self.pool)
         await self.sharing.open(is_bounded=self.budget < inf)
-        Ledger.of(self.crawler).before_closing += [self._settle_the_rest, self.sharing.close]
+        Session.of(self.crawler).before_closing += [self._settle_the_rest, self.sharing.close]
 
     async def ensure_app_token(self) -> None:
         """Have an app's bearer token, for endpoints that take no other: of the file, or for a consumer pair.

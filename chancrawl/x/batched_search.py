@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from chancrawl.engine import stopping
 from chancrawl.errors import UserError
-from chancrawl.imageboards.client import reason_of
+from chancrawl.http import reason_of
 from chancrawl.items import Account, Feed, Item
 from chancrawl.payload import Malformed
 from chancrawl.x import api, pagination

@@ -1,6 +1,6 @@
 """What is already stored of X: names, accounts, how far each feed was read, and which posts.
 
-A part of the ledger. What is on its way to the store counts as stored, so that two pages that show the same post, or
+What is on its way to the store counts as stored, so that two pages that show the same post, or
 two lines that name the same account, are one.
 """
 
@@ -9,24 +9,28 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from scrapy.crawler import Crawler
+
+from chancrawl.engine import PerCrawl
 from chancrawl.errors import StoreAway
 from chancrawl.items import Account, Feed, Gap, Handle, Item, Trend, Tweet
 from chancrawl.payload import loads
 from chancrawl.storage.base import moment
-
-if TYPE_CHECKING:
-    from chancrawl.storage.session import Ledger
+from chancrawl.storage.session import Session
 
 S = TypeVar("S", Account, Feed, Handle)
 
 KEYS: dict[type[Item], str] = {Account: "id", Feed: "feed", Handle: "handle"}
 
 
-class XLedger:
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
+class XLedger(PerCrawl):
+    """The extension that knows what is stored of X."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        self.session = Session.of(crawler)
         self._under_way: dict[tuple[type[Item], Any], Item] = {}
         self._claimed: dict[int, set[str]] = {}  # posts on their way to the store, and the feeds that showed them
         self._claims: dict[int, int] = {}  # and how many items of each
@@ -51,7 +55,7 @@ class XLedger:
         for start in range(0, len(wanted), 500):
             some = wanted[start : start + 500]
             where = f"WHERE {name} IN ({', '.join('?' * len(some))})"
-            held |= {getattr(item, name): item for item in await self.ledger.select(kind, where, *some)}
+            held |= {getattr(item, name): item for item in await self.session.select(kind, where, *some)}
         held |= {key: item for key in keys if isinstance(item := self._under_way.get((kind, key)), kind)}
         return held
 
@@ -60,7 +64,7 @@ class XLedger:
         latest = "SELECT max(seen_at) FROM trends WHERE woeid = ? AND seen_at > ?"
         where = f"WHERE woeid = ? AND seen_at = ({latest}) ORDER BY rank"
         text = since.isoformat().replace("+00:00", "Z")
-        return await self.ledger.select(Trend, where, woeid, woeid, text)
+        return await self.session.select(Trend, where, woeid, woeid, text)
 
     async def retweeted(self) -> list[str]:
         """The names of accounts that were retweeted and never looked up, the ones most often retweeted first."""
@@ -70,12 +74,12 @@ class XLedger:
             "AND lower(retweeted_username) NOT IN (SELECT lower(username) FROM accounts) "
             "GROUP BY 1 ORDER BY count(*) DESC, 1"
         )
-        return [name for (name,) in await self.ledger.call(self.ledger.store.rows, sql)]
+        return [name for (name,) in await self.session.call(self.session.store.rows, sql)]
 
     async def gaps(self, feeds: Collection[str]) -> list[Gap]:
         """The intervals of feeds that were not read, the earliest first."""
         where = f"WHERE feed IN ({', '.join('?' * len(feeds))}) ORDER BY feed, before_id"
-        return await self.ledger.select(Gap, where, *feeds) if feeds else []
+        return await self.session.select(Gap, where, *feeds) if feeds else []
 
     # --- posts
 
@@ -132,12 +136,12 @@ class XLedger:
                 del self._claims[number], self._claimed[number]
 
     async def _known(self, ids: Collection[int]) -> dict[int, tuple[datetime | None, datetime | None, Any, list[str]]]:
-        if not ids or self.ledger.is_away:
+        if not ids or self.session.is_away:
             return {}  # without the store all count as new; it knows better when it merges them
         names = "id, first_seen_at, last_seen_at, metrics, found_in"
         sql = f"SELECT {names} FROM tweets WHERE id IN ({', '.join('?' * len(ids))})"
         try:
-            rows = await self.ledger.attempt(self.ledger.store.rows, sql, *ids)
+            rows = await self.session.attempt(self.session.store.rows, sql, *ids)
         except StoreAway:
             return {}
         return {
@@ -147,14 +151,19 @@ class XLedger:
 
     # --- items on their way to the store
 
-    def accept(self, item: Item) -> None:
+    def accept(self, item: Any) -> str | None:
+        """Take note of an item that goes to the store: what it is counted as."""
         if type(item) in KEYS:
             key = type(item), getattr(item, KEYS[type(item)])
             held = self._under_way.get(key)
             if not (isinstance(item, Feed) and isinstance(held, Feed) and held.pages > item.pages):
                 self._under_way[key] = item
+        if isinstance(item, Tweet) and item.is_seen_again:
+            return "tweet/changed"
+        return type(item).__name__.lower()
 
-    def committed(self, item: Item) -> None:
+    def committed(self, item: Any) -> None:
+        """An item is stored."""
         if isinstance(item, Tweet):
             self._release(item.id)
         elif type(item) in KEYS:
@@ -162,8 +171,8 @@ class XLedger:
             if self._under_way.get(key) == item:
                 del self._under_way[key]
 
-    def reject(self, item: Item) -> None:
-        """An item does not come to the store."""
+    def reject(self, item: Any) -> None:
+        """The inverse of `accept`: an item does not come to the store."""
         if isinstance(item, Tweet):
             self._release(item.id)
         elif type(item) in KEYS:

@@ -19,15 +19,15 @@ from twisted.python.failure import Failure
 
 from chancrawl.engine import stopping
 from chancrawl.errors import UserError
-from chancrawl.imageboards.client import reason_of
+from chancrawl.http import reason_of
 from chancrawl.items import Account, Feed, Gap, Handle, Item, Tweet
 from chancrawl.payload import Malformed
 from chancrawl.storage.quarantine import Quarantine
-from chancrawl.storage.session import Ledger
 from chancrawl.x import api, pagination
 from chancrawl.x.access import Access, Bill
 from chancrawl.x.api import Page
 from chancrawl.x.client import TIMES, TOKENS, BadRequest, XClient, payload_of
+from chancrawl.x.ledger import XLedger
 from chancrawl.x.pagination import Again, Done, GiveUp, GoOn, Step, Walk
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Walker:
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
         self.stats = crawler.stats
-        self.ledger = Ledger.of(crawler)
+        self.ledger = XLedger.of(crawler)
         self.access = Access.of(crawler)
         self.client = XClient(crawler)
         self.quarantine = Quarantine.of(crawler)
@@ -191,7 +191,7 @@ class Walker:
 
     async def sift(self, response: Response, page: Page, returned: list[int]) -> tuple[list[Tweet], list[Tweet]]:
         """New posts and those that are to be noted again; `returned` are the ids that X has sent, for the bill."""
-        new, changed, read_today = await self.ledger.x.sift(page.tweets)
+        new, changed, read_today = await self.ledger.sift(page.tweets)
         posts, users = self.access.came_along(page.included_posts, page.included_users)
         own = len(set(returned) - read_today)
         await self.access.settle(response.request, Bill(posts=own + posts, users=users))

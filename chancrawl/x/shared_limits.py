@@ -14,11 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import psycopg2
-
 from chancrawl.storage.base import moment
-from chancrawl.storage.postgres.connection import PostgresStore
-from chancrawl.storage.session import Ledger
+from chancrawl.storage.session import Session
 from chancrawl.text import first_line
 from chancrawl.x.credentials import LONGEST_WINDOW, Limit, Pool
 
@@ -90,11 +87,10 @@ class Reads:
 
 
 class Sharing:
-    def __init__(self, ledger: Ledger, pool: Pool) -> None:
-        self.ledger = ledger
+    def __init__(self, session: Session, pool: Pool) -> None:
+        self.session = session
         self.pool = pool
-        url = ledger.crawler.settings.get("DATABASE_URL")
-        self.store = PostgresStore(url) if url else None
+        self.store = session.store.another()
         self._shared: dict[tuple[str, str], tuple[int | None, float | None]] = {}  # calls left and reset, as last read
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sharing")
         self._unwritten: dict[date, Reads] = {}  # while there is no ledger yet
@@ -104,16 +100,16 @@ class Sharing:
     async def open(self, is_bounded: bool) -> None:
         """Connect, and load what is known. With a budget, the store is there before the first request is paid."""
         if is_bounded:
-            await self.ledger.call(self.ledger.prepare)
+            await self.session.call(self.session.prepare)
         if self.store is not None:
-            await self.ledger.call(self.ledger.store.prepare)
+            await self.session.call(self.session.store.prepare)
             await self._in_thread(self.store.open)
         await self._load()
 
     async def close(self) -> None:
         if self.store is None:
             await self._remember()
-            if self.ledger.store.connection is not None:
+            if self.session.store.is_created:
                 await self._write_unwritten()
         else:
             await self._in_thread(self.store.close)
@@ -125,13 +121,13 @@ class Sharing:
     async def _rows(self, sql: str, *parameters: Any) -> list[Any] | None:
         """The answer of the store; None while it is out of reach: then each crawl counts for itself."""
         if self.store is None:
-            rows: list[Any] = await self.ledger.call(self.ledger.store.rows, sql, *parameters)
+            rows: list[Any] = await self.session.call(self.session.store.rows, sql, *parameters)
             return rows
         try:
             if self._is_out_of_reach:
                 await self._in_thread(self.store.connect)
             rows = await self._in_thread(self.store.rows, sql, *parameters)
-        except psycopg2.Error as error:
+        except self.store.errors as error:
             if not self.store.is_outage(error):
                 raise
             if not self._is_out_of_reach:
@@ -211,7 +207,7 @@ class Sharing:
 
     async def spend(self, day: date, reads: Reads, budget: float) -> bool:
         """Put reads (or, negative, what was not read after all) on a day's bill. False if the budget forbids it."""
-        if self.store is None and self.ledger.store.connection is None:
+        if self.store is None and not self.session.store.is_created:
             unwritten = self._unwritten.setdefault(day, Reads())
             if reads.dollars > 0 and unwritten.dollars + reads.dollars > budget:
                 return False

@@ -15,12 +15,13 @@ from chancrawl.arguments import moment
 from chancrawl.configuration import configured, settings_of, tweet_ini
 from chancrawl.engine import sleep, stopping
 from chancrawl.errors import UserError
-from chancrawl.imageboards.client import refuse_mixed_sources
-from chancrawl.storage.session import Ledger
+from chancrawl.storage.session import Session
 from chancrawl.x.access import Access
 from chancrawl.x.api import FIRST_START
 from chancrawl.x.client import source_of
+from chancrawl.x.ledger import XLedger
 from chancrawl.x.reader import Walker
+from chancrawl.x.source import X
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,8 @@ class XSpider(scrapy.Spider):
         return source_of(self.crawler)
 
     async def start(self) -> AsyncIterator[Any]:
-        self.ledger = Ledger.of(self.crawler)
+        self.session = Session.of(self.crawler)
+        self.ledger = XLedger.of(self.crawler)
         self.access = Access.of(self.crawler)
         self.walker = Walker(self.crawler)
         self.stats = self.crawler.stats
@@ -57,7 +59,7 @@ class XSpider(scrapy.Spider):
             )
         try:
             self.check()
-            await refuse_mixed_sources(self.ledger, self.source)
+            await self.session.refuse_mixed_sources(self.source, X.spiders)
             await self.access.open()
             if self.access.budget == inf:
                 besides = ", and what comes along with them besides" if self.access.with_includes else ""

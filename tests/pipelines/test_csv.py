@@ -9,7 +9,7 @@ import pytest
 
 from chancrawl.items import Deletion, Item, Post
 from chancrawl.storage.sqlite.store import CsvStore
-from pipelines.csv import prepared, write
+from tests.support import KINDS
 from tests.support.items import START, minute, post
 from tests.support.stores import posts_of
 
@@ -25,12 +25,12 @@ MISSED = Deletion("po", 5, 6, START, minute(1))
 ])  # fmt: skip
 @pytest.mark.parametrize("batches", [1, 2, 3])
 def test_a_post_that_moves_is_in_one_place(tmp_path: Path, items: list[Item], batches: int) -> None:
-    store = CsvStore(tmp_path)
+    store = CsvStore(tmp_path, KINDS)
     store.open()
     store.prepare()
     try:
         for start in range(0, 3, 3 // batches):
-            write(store, prepared(items[start : start + 3 // batches]).entries)
+            store.append(store.prepared(items[start : start + 3 // batches]).lines)
         assert store.rows("SELECT no, thread_no, deleted_at FROM posts") == [(6, 4, None)]
     finally:
         store.close()

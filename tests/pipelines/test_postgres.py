@@ -29,8 +29,8 @@ from chancrawl.items import (
     columns,
 )
 from chancrawl.storage.postgres.connection import PostgresStore
-from chancrawl.storage.postgres.upsert import write as merge
-from tests.support import ROOT
+from chancrawl.storage.postgres.upsert import BatchWriter
+from tests.support import KINDS, ROOT
 from tests.support.crawls import environment
 from tests.support.databases import Database
 from tests.support.items import START, deletion, minute, post, thread
@@ -43,7 +43,7 @@ def initdb(*settings: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def tables(database: Database) -> Database:
-    store = PostgresStore(database.url)
+    store = PostgresStore(database.url, KINDS)
     store.open()
     store.apply_schema()
     store.close()
@@ -55,7 +55,7 @@ def write(database: Database, *items: Board | Post | Thread | Validator | object
         raise AssertionError(reason)
 
     connection = psycopg2.connect(database.url)
-    merge(connection, items, refuse)  # type: ignore[arg-type]
+    BatchWriter(KINDS).write(connection, items, refuse)
     connection.close()
 
 
@@ -309,7 +309,7 @@ def test_a_row_that_the_database_rejects_is_set_aside_alone(tables: Database, pl
     items.append(replace(post(98, "a"), comment_text="half \ud800"))
     rejected: list[tuple[int, str]] = []
     connection = psycopg2.connect(tables.url)
-    number = merge(connection, items, lambda item, reason: rejected.append((item.no, reason)))  # type: ignore[union-attr]
+    number = BatchWriter(KINDS).write(connection, items, lambda item, reason: rejected.append((item.no, reason)))
     connection.close()
     assert len(number) == 2 and [no for no, _ in rejected] == [99, 98]
     assert "out of range" in rejected[0][1] and "surrogates" in rejected[1][1]

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from chancrawl.commands.quarantine import take_in
 from chancrawl.items import Account, Feed, Gap, Item, Post, Thread, Validator
 from chancrawl.storage.held_back import HeldBack
+from chancrawl.storage.item_json import encoded
 from chancrawl.storage.postgres.connection import PostgresStore
-from chancrawl.storage.postgres.spool import encoded
-from chancrawl.storage.postgres.upsert import RejectsAll, Streaks
-from chancrawl.storage.postgres.upsert import write as merge
+from chancrawl.storage.postgres.upsert import BatchWriter, RejectsAll
 from chancrawl.storage.quarantine import KeptRow
 from tests.pipelines.test_postgres import tables, tweet  # noqa: F401
+from tests.support import KINDS
 from tests.support.databases import Database
 from tests.support.items import START, post
 
@@ -81,15 +81,14 @@ def test_whatever_is_rejected_is_kept_or_fetched_again(
     tables.rows("TRUNCATE posts, threads, validators, post_revisions")
     tables.rows(BREAK)
     batches = items_of(steps)
-    held_back, streaks, kept = HeldBack(), Streaks(), list[tuple[Item, str]]()
-    store = PostgresStore(tables.url)
+    writer, kept = BatchWriter(KINDS), list[tuple[Item, str]]()
+    store = PostgresStore(tables.url, KINDS)
     store.open()
     try:
         sent: list[Item] = []
         for batch in batches:
             try:
-                merge(store.connection, batch, lambda item, reason: kept.append((item, reason)), held_back=held_back,
-                      streaks=streaks)  # fmt: skip
+                writer.write(store.connection, batch, lambda item, reason: kept.append((item, reason)))
             except RejectsAll:  # the crawl ends
                 break
             sent += batch
@@ -100,12 +99,12 @@ def test_whatever_is_rejected_is_kept_or_fetched_again(
 
         tables.rows(MEND)
         if by_quarantine:
-            rows = [KeptRow("post", reason, encoded(item)) for item, reason in kept]
+            rows = [KeptRow("post", reason, encoded(item), item) for item, reason in kept]
             assert take_in(store, rows) == []
             no_state_is_ahead(tables)
-            assert {item.no for item, _ in kept} <= {no for (no,) in tables.rows("SELECT no FROM posts")}  # type: ignore[union-attr]
+            assert {item.no for item, _ in kept} <= {no for (no,) in tables.rows("SELECT no FROM posts")}
         for batch in batches:  # the next crawl: whatever has no state is read again
-            assert merge(store.connection, batch, lambda item, reason: pytest.fail(reason)) == []
+            assert BatchWriter(KINDS).write(store.connection, batch, lambda item, reason: pytest.fail(reason)) == []
         everything = [item for batch in batches for item in batch]
         assert tables.one("SELECT count(*) FROM posts") == sum(isinstance(item, Post) for item in everything)
         assert tables.one("SELECT count(*) FROM post_revisions") == 0
@@ -120,18 +119,18 @@ def test_whatever_is_rejected_is_kept_or_fetched_again(
 def test_of_x_a_feed_waits_for_its_posts_and_gaps(tables: Database) -> None:  # noqa: F811
     tables.rows("ALTER TABLE tweets ADD CHECK (id <> 2); ALTER TABLE gaps ADD CHECK (before_id <> 7)")
     connection = psycopg2.connect(tables.url)
-    held_back, kept = HeldBack(), list[Item]()
+    writer, kept = BatchWriter(KINDS), list[Item]()
     posts: list[Item] = [replace(tweet(1), id=no, found_in=["timeline:1", "search:a"]) for no in (1, 2, 3)]
     gap = Gap("timeline:9", 7, 5, None, None, "reach", START)
     feeds = [Feed(name, pages=1, visited_at=START) for name in ("timeline:1", "search:a", "timeline:9", "timeline:5")]
-    merge(connection, [*posts, gap, *feeds], lambda item, _: kept.append(item), held_back=held_back)
+    writer.write(connection, [*posts, gap, *feeds], lambda item, _: kept.append(item))
     assert kept == [posts[1], gap]
     assert tables.rows("SELECT feed FROM feeds") == [("timeline:5",)]
     tables.rows(
         "ALTER TABLE tweets DROP CONSTRAINT tweets_id_check; ALTER TABLE gaps DROP CONSTRAINT gaps_before_id_check"
     )
-    merge(connection, [posts[1]], lambda item, reason: pytest.fail(reason), held_back=held_back)
-    merge(connection, feeds, lambda item, reason: pytest.fail(reason), held_back=held_back)
+    writer.write(connection, [posts[1]], lambda item, reason: pytest.fail(reason))
+    writer.write(connection, feeds, lambda item, reason: pytest.fail(reason))
     assert {name for (name,) in tables.rows("SELECT feed FROM feeds")} == {feed.feed for feed in feeds} - {"timeline:9"}
     connection.close()
 
@@ -144,7 +143,7 @@ def test_of_x_a_feed_waits_for_its_posts_and_gaps(tables: Database) -> None:  # 
     (Gap("search:a", 7, 5, None, None, "reach", START), [Feed("search:a")]),
 ])  # fmt: skip
 def test_what_waits_for_what(item: Item, waiting: list[Item]) -> None:
-    held_back = HeldBack()
+    held_back = HeldBack(KINDS)
     assert not any(map(held_back.waits, waiting))
     held_back.missed(item)
     assert all(map(held_back.waits, waiting))

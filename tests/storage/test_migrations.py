@@ -13,7 +13,7 @@ import pytest
 from chancrawl.storage.postgres import migrations
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.sqlite.store import LEDGER_VERSION
-from tests.support import ROOT
+from tests.support import KINDS, ROOT
 from tests.support.crawls import Crawler, environment
 from tests.support.databases import Database
 from tests.support.sandboxes import Sandbox
@@ -39,7 +39,7 @@ def older(database: Database) -> Database:
 
 
 def opened(url: str) -> int | None:
-    store = PostgresStore(url)
+    store = PostgresStore(url, KINDS)
     store.open()
     store.close()
     return store.version
@@ -57,7 +57,7 @@ def test_version_1_becomes_what_a_new_database_is(older: Database, postgres: str
     admin.autocommit = True
     admin.cursor().execute("CREATE DATABASE fresh TEMPLATE template0 ENCODING 'UTF8'")
     fresh = Database(postgres.replace("/postgres?", "/fresh?"))
-    store = PostgresStore(fresh.url)
+    store = PostgresStore(fresh.url, KINDS)
     store.open()
     store.prepare()
     store.close()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from scrapy.utils.test import get_crawler
 
+from chancrawl.settings import SOURCES
 from chancrawl.storage.quarantine import (
     EXAMPLES,
     TAKING,
@@ -20,11 +21,12 @@ from chancrawl.storage.quarantine import (
     kept_rows,
     kind_of,
 )
+from tests.support import KINDS
 from tests.support.items import post
 
 
 def opened(folder: Path, **settings: Any) -> Quarantine:
-    values = {"CSV_FOLDER": str(folder), "CHAN_API_URL": "https://a.example", "QUARANTINE_MB": 100} | settings
+    values = {"CSV_FOLDER": str(folder), "QUARANTINE_MB": 100, "SOURCES": SOURCES} | settings
     return Quarantine.from_crawler(get_crawler(settings_dict=values))
 
 
@@ -72,17 +74,17 @@ def test_a_row_is_kept_once_however_often_it_is_rejected(tmp_path: Path) -> None
     assert quarantine.has_row(first) and not quarantine.has_row(changed)
     quarantine.keep_row(changed, "no")
     quarantine.spider_closed()
-    ((file, rows),) = kept_rows(tmp_path / "quarantine")
+    ((file, rows),) = kept_rows(tmp_path / "quarantine", KINDS)
     assert [row.item for row in rows] == [first, changed]
     with file.open("ab") as stream:
         stream.write(b'{"torn\n[]\n{"what": "x", "reason": "y", "row": "z"}\n')
-    ((_, again),) = kept_rows(tmp_path / "quarantine")
+    ((_, again),) = kept_rows(tmp_path / "quarantine", KINDS)
     assert again == rows, "what is no row is left out"
     begin_taking(tmp_path / "quarantine")
     keep_row(tmp_path / "quarantine", post(7, "c"), "meanwhile")
-    ((taken, _),) = kept_rows(tmp_path / "quarantine", f"rows-*{TAKING}")
+    ((taken, _),) = kept_rows(tmp_path / "quarantine", KINDS, f"rows-*{TAKING}")
     end_taking(taken, rows[:1])
-    assert [row.item for _, rows in kept_rows(tmp_path / "quarantine") for row in rows] == [post(7, "c"), first]
+    assert [row.item for _, rows in kept_rows(tmp_path / "quarantine", KINDS) for row in rows] == [post(7, "c"), first]
     assert not taken.exists() and file.exists()
 
 

@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chancrawl.items import Account, Feed, Item, Poll, Post, Tweet
-from chancrawl.storage.postgres import upsert
+from chancrawl.storage.item_json import decoded, encoded
 from chancrawl.storage.postgres.connection import PostgresStore
-from chancrawl.storage.postgres.spool import Spool, SpoolFull, apply_oldest, decoded, encoded, spools
+from chancrawl.storage.postgres.spool import Spool, SpoolFull, apply_oldest, spools
+from chancrawl.storage.postgres.upsert import BatchWriter
 from chancrawl.storage.quarantine import kept_rows
-from tests.support import ROOT
+from tests.support import KINDS, ROOT
 from tests.support.crawls import environment
 from tests.support.databases import Database
 from tests.support.items import deletion, post, thread
@@ -42,12 +43,12 @@ def test_an_item_comes_back_as_it_was(raw: dict[str, Any], text: str | None, tim
         thread(3),
     ]
     for item in items:
-        assert decoded(encoded(item).encode()) == item
+        assert decoded(encoded(item).encode(), KINDS) == item
 
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Spool:
-    return Spool.new(tmp_path / "spool", 1_000_000)
+    return Spool.new(tmp_path / "spool", KINDS, 1_000_000)
 
 
 def put(spool: Spool, *items: Item) -> None:
@@ -73,7 +74,7 @@ def test_batches_come_out_in_order_and_the_folder_goes_with_the_last(spool: Spoo
 
 
 def test_the_bound_holds(tmp_path: Path) -> None:
-    spool = Spool.new(tmp_path / "spool", 1000)
+    spool = Spool.new(tmp_path / "spool", KINDS, 1000)
     put(spool, post(1, "a"))
     with pytest.raises(SpoolFull):
         put(spool, *(post(no, f"{no**9:x}") for no in range(2, 100)))
@@ -82,7 +83,7 @@ def test_the_bound_holds(tmp_path: Path) -> None:
 
 def test_a_spool_belongs_to_one_process(spool: Spool, tmp_path: Path) -> None:
     put(spool, post(1, "a"))
-    (other,) = spools(tmp_path / "spool", 1000)
+    (other,) = spools(tmp_path / "spool", KINDS, 1000)
     assert other.is_in_use() and not other.adopt("id")
     spool._unlock()
     assert not other.adopt("another id") and other.adopt("id")
@@ -102,14 +103,14 @@ def test_a_batch_whose_file_was_not_removed_any_more_is_not_written_again(
     put(spool, post(1, "first"))
     put(spool, post(2, "a"))
     kept = (spool._file(1)).read_bytes()
-    apply_oldest(spool, store.connection, never)
+    apply_oldest(spool, store.connection, BatchWriter(KINDS), never)
     spool._file(1).write_bytes(kept)  # the crawl was killed between the commit and the removal
     database.rows("DELETE FROM posts")  # and to show that it is not written again
     spool._unlock()
-    again = Spool(spool.folder, 1000)
+    again = Spool(spool.folder, KINDS, 1000)
     assert again.lock() and again.numbers == [1, 2]
     while again.numbers:
-        apply_oldest(again, store.connection, never)
+        apply_oldest(again, store.connection, BatchWriter(KINDS), never)
     assert database.rows("SELECT no FROM posts") == [(2,)]
     assert database.rows("SELECT applied FROM spools") == [(2,)]
 
@@ -118,10 +119,10 @@ def test_two_that_write_from_one_spool_write_a_batch_once(
     spool: Spool, store: PostgresStore, database: Database
 ) -> None:
     put(spool, post(1, "a"))
-    other = Spool(spool.folder, 1000)
-    apply_oldest(spool, store.connection, never)
+    other = Spool(spool.folder, KINDS, 1000)
+    apply_oldest(spool, store.connection, BatchWriter(KINDS), never)
     database.rows("DELETE FROM posts")
-    assert upsert.write(store.connection, [post(1, "a")], never, mark=(other.name, 1)) == []
+    assert BatchWriter(KINDS).write(store.connection, [post(1, "a")], never, mark=(other.name, 1)) == []
     assert database.rows("SELECT no FROM posts") == []
 
 
@@ -131,10 +132,10 @@ def test_a_batch_whose_commit_was_not_heard_of_changes_nothing_the_second_time(
     twice: list[Item] = [post(1, "a"), post(1, "b"), replace(post(1, "c"), no=2), deletion(2, 1), thread(3)]
     state = "SELECT no, comment_html, revision, deleted_at::text, xmin::text FROM posts"
     both = f"{state} UNION ALL {state.replace('posts', 'post_revisions')} ORDER BY 1, 3"
-    upsert.write(store.connection, twice, never)
+    BatchWriter(KINDS).write(store.connection, twice, never)
     before = database.rows(both)
     assert [row[:3] for row in before] == [(1, "a", 1), (1, "b", 2), (2, "c", 1)]
-    upsert.write(store.connection, twice, never)
+    BatchWriter(KINDS).write(store.connection, twice, never)
     assert database.rows(both) == before
 
 
@@ -144,7 +145,7 @@ def test_a_folder_with_a_damaged_batch_is_used_again(spool: Spool) -> None:
     spool.close()
     assert spool.folder.is_dir()  # the damaged one is kept
     put(spool, post(2, "a"))
-    (other,) = spools(spool.folder.parent, 1000)
+    (other,) = spools(spool.folder.parent, KINDS, 1000)
     assert other.is_in_use() and [item.no for item in spool.read(2) if isinstance(item, Post)] == [2]
 
 
@@ -157,13 +158,13 @@ def test_a_folder_that_could_not_be_made_is_made_later(spool: Spool, monkeypatch
         with pytest.raises(OSError, match="No space"):
             put(spool, post(1, "a"))
     put(spool, post(1, "a"))
-    (other,) = spools(spool.folder.parent, 1000)
+    (other,) = spools(spool.folder.parent, KINDS, 1000)
     assert other.is_in_use() and spool.numbers == [1]
 
 
 def test_a_spool_that_vanishes_while_one_looks(spool: Spool) -> None:
     put(spool, post(1, "a"))
-    (other,) = spools(spool.folder.parent, 1000)
+    (other,) = spools(spool.folder.parent, KINDS, 1000)
     spool.remove(1, 1)
     assert list(other.heads()) == []
     spool.close()
@@ -172,7 +173,7 @@ def test_a_spool_that_vanishes_while_one_looks(spool: Spool) -> None:
 
 def test_a_folder_is_locked_before_it_has_its_name(spool: Spool, tmp_path: Path) -> None:
     put(spool, post(1, "a"))
-    (other,) = spools(tmp_path / "spool", 1000)
+    (other,) = spools(tmp_path / "spool", KINDS, 1000)
     assert not other.adopt("id")
     assert spool._file(1).exists()
     spool.close()
@@ -190,7 +191,7 @@ def test_a_damaged_batch_is_kept_and_does_not_block_the_others(
     file = spool._file(1)
     file.write_bytes(damage(file.read_bytes()))
     while spool.numbers:
-        apply_oldest(spool, store.connection, never)
+        apply_oldest(spool, store.connection, BatchWriter(KINDS), never)
     assert database.rows("SELECT no FROM posts") == [(2,)]
     assert "is damaged" in caplog.text and spool.damaged == 1
     spool.close()
@@ -210,7 +211,7 @@ def test_the_command_shows_and_drains(tmp_path: Path, store: PostgresStore, data
     assert "Nothing waits" in scrapy_spool(*folder).stdout
     assert store.database_id is not None
     for name in (store.database_id, "another"):
-        spool = Spool.new(tmp_path / "spool", 10_000_000)
+        spool = Spool.new(tmp_path / "spool", KINDS, 10_000_000)
         spool.append([post(1, "a"), replace(post(2, "b"), since4pass=2**40)], name, f"the database {name}")
         spool._unlock()
     shown = scrapy_spool(*folder)
@@ -223,6 +224,6 @@ def test_the_command_shows_and_drains(tmp_path: Path, store: PostgresStore, data
     assert "Rows written to" in drained.stdout and drained.stdout.count(": 1.") == 2
     assert "for another database (the database another)" in drained.stderr
     assert database.rows("SELECT no FROM posts") == [(1,)]
-    ((_, rows),) = kept_rows(tmp_path / "quarantine")
+    ((_, rows),) = kept_rows(tmp_path / "quarantine", KINDS)
     assert [row.what for row in rows] == ["post po/2"]
     assert scrapy_spool("empty", *folder).returncode == 2

@@ -4,4 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from chancrawl.imageboards.source import Imageboards
+from chancrawl.storage.kinds import Kinds
+from chancrawl.x.source import X
+
 ROOT = Path(__file__).parents[2]
+
+KINDS = Kinds([*Imageboards.kinds, *X.kinds])

@@ -22,12 +22,12 @@ from chancrawl.imageboards import fourchan
 from chancrawl.imageboards.diff import Held, Look, compare
 from chancrawl.items import Item, Post
 from chancrawl.payload import Malformed, digest, loads
-from chancrawl.storage.postgres import upsert
 from chancrawl.storage.postgres.connection import PostgresStore
+from chancrawl.storage.postgres.upsert import BatchWriter
 from chancrawl.storage.quarantine import keep, keep_row
 from chancrawl.storage.sqlite.store import CsvStore
 from chancrawl.x import api, tweet_columns
-from pipelines import csv as csv_pipeline
+from tests.support import KINDS
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 BATCH = 300
@@ -109,10 +109,10 @@ class Trial:
 
     def __init__(self, folder: Path, database_url: str) -> None:
         self.folder = folder
-        self.postgres = PostgresStore(database_url)
+        self.postgres = PostgresStore(database_url, KINDS)
         self.postgres.open()
         self.postgres.prepare()
-        self.csv = CsvStore(folder)
+        self.csv = CsvStore(folder, KINDS)
         self.numbers = count(10)
         self.good: set[tuple[str, int]] = set()  # (board or x, number)
         self.batch: list[Item] = []
@@ -188,14 +188,14 @@ class Trial:
 
     def flush(self) -> None:
         batch, self.batch = self.batch, []
-        rejected = upsert.write(
+        rejected = BatchWriter(KINDS).write(
             self.postgres.connection, batch, lambda item, why: keep_row(self.folder / "quarantine", item, why)
         )
         self.quarantined["rows"] += len(rejected)
-        prepared = csv_pipeline.prepared(batch)
-        self.quarantined["rows"] += len(prepared.rejected)
         self.csv.prepare()
-        csv_pipeline.write(self.csv, prepared.entries)
+        prepared = self.csv.prepared(batch)
+        self.quarantined["rows"] += len(prepared.rejected)
+        self.csv.append(prepared.lines)
 
     def compare(self) -> None:
         """Every good post is in both stores; and the files read back as CSV."""

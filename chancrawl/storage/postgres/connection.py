@@ -6,17 +6,20 @@ in another session, and somebody else's runs in this one.
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg2
 from psycopg2.errors import InsufficientPrivilege
 
 from chancrawl.errors import UserError
+from chancrawl.storage.kinds import Kinds
 from chancrawl.storage.postgres import migrations
 from chancrawl.storage.postgres.migrations import SETTINGS
+from chancrawl.storage.postgres.upsert import BatchWriter
 from chancrawl.text import capitalized, first_line
 
 logger = logging.getLogger(__name__)
@@ -55,19 +58,20 @@ class PostgresStore:
     # Lost connections, shutdowns, exhausted resources, transactions that others get in the way of, locks that were
     # waited for in vain, and a server that takes no writes (another one has taken its place).
     # https://www.postgresql.org/docs/current/errcodes-appendix.html
-    passing = ("08", "40", "53", "55P03", "57", "25006")
+    TRANSIENT_SQLSTATES = ("08", "40", "53", "55P03", "57", "25006")
 
-    sql_now = "now()"
-    """The time of the store's clock, in its SQL."""
+    sql_now: ClassVar[str] = "now()"
 
-    sql_age = "extract(epoch FROM now() - {})"
-    """Seconds since a time, in its SQL."""
+    sql_age: ClassVar[str] = "extract(epoch FROM now() - {})"
 
-    sql_seconds = "extract(epoch FROM {})::bigint"
-    """A time in seconds since 1970, in its SQL."""
+    sql_seconds: ClassVar[str] = "extract(epoch FROM {})::bigint"
 
-    def __init__(self, url: str) -> None:
+    errors: ClassVar[tuple[type[Exception], ...]] = (psycopg2.Error,)
+    is_exclusive: ClassVar[bool] = False
+
+    def __init__(self, url: str, kinds: Kinds) -> None:
         self.url = url
+        self.kinds = kinds
         self.connection: Any = None
         self.version: int | None = None
         self.database_id: str | None = None
@@ -78,6 +82,13 @@ class PostgresStore:
     def ready(self) -> bool:
         """Whether the tables are there."""
         return self.version == migrations.VERSION
+
+    @property
+    def is_created(self) -> bool:
+        return self.ready
+
+    def another(self) -> PostgresStore:
+        return PostgresStore(self.url, self.kinds)
 
     # --- connecting
 
@@ -215,11 +226,15 @@ class PostgresStore:
             return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) or bool(
                 self.connection.closed or type(error) is psycopg2.DatabaseError
             )
-        return error.pgcode.startswith(self.passing) or bool(self.connection.closed)
+        return error.pgcode.startswith(self.TRANSIENT_SQLSTATES) or bool(self.connection.closed)
 
     def is_collision(self, error: Exception) -> bool:
         """Whether another transaction got in the way: the same call is worth another try at once."""
         return (getattr(error, "pgcode", None) or "").startswith("40")
+
+    def cause_of(self, error: Exception) -> Exception:
+        """The end of a transaction hides why it ended."""
+        return error.__context__ if isinstance(error.__context__, psycopg2.Error) else error
 
     # --- tables
 
@@ -257,14 +272,27 @@ class PostgresStore:
         if not self.ready:
             return []
         with self.transaction() as cursor:
-            cursor.execute(sql.replace("?", "%s"), parameters)
-            return list(cursor.fetchall()) if cursor.description else []
+            return _answer(cursor, sql, *parameters)
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[Callable[..., list[Any]]]:
+        """A transaction that one process at a time can be in; it gives a function like `rows`."""
+        with self.transaction() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (name,))
+            yield functools.partial(_answer, cursor)
 
     def write(self, statements: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
         """Carry out statements, all or none."""
         with self.transaction() as cursor:
             for sql, parameters in statements:
                 cursor.execute(sql.replace("?", "%s"), parameters)
+
+    def take_in(self, batch: Sequence[Any]) -> list[tuple[Any, str]]:
+        """Store rows that were set aside; those that are rejected again, with the reason."""
+        rejected: list[tuple[Any, str]] = []
+        writer = BatchWriter(self.kinds, is_known=lambda item: True)
+        writer.write(self.connection, batch, lambda item, reason: rejected.append((item, reason)))
+        return rejected
 
     def stream(self, sql: str, *parameters: Any) -> Iterator[Any]:
         """The answer to a query, row by row, whatever its length. All of a command's come from one transaction."""
@@ -275,6 +303,11 @@ class PostgresStore:
             cursor.itersize = 10_000
             cursor.execute(sql.replace("?", "%s"), parameters)
             yield from cursor
+
+
+def _answer(cursor: Any, sql: str, *parameters: Any) -> list[Any]:
+    cursor.execute(sql.replace("?", "%s"), parameters)
+    return list(cursor.fetchall()) if cursor.description else []
 
 
 def _refused(sentence: str) -> UserError:

@@ -17,22 +17,19 @@ import threading
 import uuid
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from chancrawl.items import ORDER, Item
 from chancrawl.payload import Malformed, dumps, loads
 from chancrawl.storage.csv.files import sync_folder
-from chancrawl.storage.held_back import HeldBack
+from chancrawl.storage.item_json import decoded, encoded
+from chancrawl.storage.kinds import Kinds
 from chancrawl.storage.locking import locked
-from chancrawl.storage.postgres import upsert
+from chancrawl.storage.postgres.upsert import BatchWriter, SetAside
 
 logger = logging.getLogger(__name__)
-
-KINDS = {kind.__name__: kind for kind in ORDER}
-TIMES = {kind: {f.name for f in fields(kind) if "datetime" in str(f.type)} for kind in ORDER}
 
 
 class SpoolFull(Exception):
@@ -58,8 +55,9 @@ class Head:
 class Spool:
     """One crawl's spool. `limit` is in bytes. All of it blocks; one thread may append while another one removes."""
 
-    def __init__(self, folder: Path, limit: int) -> None:
+    def __init__(self, folder: Path, kinds: Kinds, limit: int) -> None:
         self.folder = folder
+        self.kinds = kinds
         self.name = folder.name
         self.limit = limit
         self.numbers: list[int] = []
@@ -73,10 +71,10 @@ class Spool:
             self._look()
 
     @classmethod
-    def new(cls, folder: Path, limit: int) -> Spool:
+    def new(cls, folder: Path, kinds: Kinds, limit: int) -> Spool:
         """One that is not on disk before it is written to; `folder` is that of all spools."""
         now = datetime.now(UTC)
-        return cls(folder / f"{now:%Y-%m-%dT%H%M%S}-{uuid.uuid4().hex[:8]}", limit)
+        return cls(folder / f"{now:%Y-%m-%dT%H%M%S}-{uuid.uuid4().hex[:8]}", kinds, limit)
 
     def _look(self) -> None:
         self.numbers, self.bytes = [], 0
@@ -131,7 +129,7 @@ class Spool:
             with contextlib.suppress(Damaged, FileNotFoundError):
                 yield self.head(number)
 
-    def append(self, items: Sequence[Item], database: str, place: str) -> None:
+    def append(self, items: Sequence[Any], database: str, place: str) -> None:
         """Put a batch at the end, durably. SpoolFull if there is no room for it, OSError if the disk has none."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         head = Head(self.name, self._next, database, place, len(items), now)
@@ -192,11 +190,11 @@ class Spool:
             except (EOFError, ValueError, TypeError, zlib.error, gzip.BadGzipFile) as error:
                 raise Damaged(f"{type(error).__name__}: {error}") from None
 
-    def read(self, number: int) -> list[Item]:
+    def read(self, number: int) -> list[Any]:
         """The items of a batch; Damaged if they cannot be read."""
         try:
             lines = gzip.decompress(self._file(number).read_bytes()).split(b"\n")
-            items = [decoded(line) for line in lines[1:]]
+            items = [decoded(line, self.kinds) for line in lines[1:]]
             if loads(lines[0])["items"] != len(items):
                 raise Damaged("it is not whole")
         except (EOFError, ValueError, TypeError, KeyError, Malformed, zlib.error, gzip.BadGzipFile) as error:
@@ -241,20 +239,19 @@ class Spool:
             self._lock = None
 
 
-def spools(folder: Path, limit: int = 0) -> Iterator[Spool]:
+def spools(folder: Path, kinds: Kinds, limit: int = 0) -> Iterator[Spool]:
     """The spools in a folder, oldest first; `limit` is for those that are to be appended to."""
     for place in sorted(folder.iterdir() if folder.is_dir() else ()):
         if place.is_dir() and not place.name.startswith("."):
-            yield Spool(place, limit)
+            yield Spool(place, kinds, limit)
 
 
 def apply_oldest(
     spool: Spool,
     connection: Any,
-    set_aside: upsert.SetAside,
-    held_back: HeldBack | None = None,
-    streaks: upsert.Streaks | None = None,
-) -> tuple[list[Item], list[Item]]:
+    writer: BatchWriter,
+    set_aside: SetAside,
+) -> tuple[list[Any], list[Any]]:
     """Write the batch that waits longest, once; its items, and those of them that the database rejects."""
     number = spool.numbers[0]
     try:
@@ -262,8 +259,7 @@ def apply_oldest(
     except Damaged as error:
         logger.error("A batch of the spool is damaged (%s); it is kept as %s.", error, spool.put_away(number))
         return [], []
-    mark = (spool.name, number)
-    rejected = upsert.write(connection, items, set_aside, mark, held_back=held_back, streaks=streaks)
+    rejected = writer.write(connection, items, set_aside, mark=(spool.name, number))
     spool.remove(number, len(items))
     return items, rejected
 
@@ -274,24 +270,3 @@ def in_words(rows: int, batches: int) -> str:
     ('1 row in 1 batch', '1,200 rows in 2 batches')
     """
     return f"{rows:,} row{'s' * (rows != 1)} in {batches:,} batch{'es' * (batches != 1)}"
-
-
-def encoded(item: Item) -> str:
-    kind = type(item)
-    values = {name: getattr(item, name) for name in kind.__slots__}
-    for name in TIMES[kind]:
-        if values[name] is not None:
-            values[name] = values[name].isoformat()
-    return dumps([kind.__name__, values])
-
-
-def decoded(line: bytes) -> Item:
-    name, values = loads(line)
-    kind = KINDS[name]
-    for time in TIMES[kind]:
-        if values.get(time) is not None:
-            values[time] = datetime.fromisoformat(values[time])
-    if isinstance(values.get("found_in"), str):
-        values["found_in"] = [values["found_in"]]  # of a spool of version 2
-    known: dict[str, Any] = {f.name: values[f.name] for f in fields(kind) if f.name in values}
-    return kind(**known)

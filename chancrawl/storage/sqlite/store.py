@@ -1,4 +1,8 @@
-"""A folder of CSV files as a store: the SQLite ledger beside them, CSV_FOLDER/ledger.sqlite."""
+"""A folder of CSV files as a store, with the SQLite ledger beside them, CSV_FOLDER/ledger.sqlite.
+
+The ledger says how many bytes of each file are committed (storage/csv/files.py). A batch is appended and synced to disk
+first, and committed there together with the state that it brings.
+"""
 
 from __future__ import annotations
 
@@ -9,37 +13,55 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from chancrawl.errors import UserError
-from chancrawl.items import Account, Board, Feed, Gap, Handle, Poll, Thread, Trend, columns
+from chancrawl.items import Post
 from chancrawl.storage.csv.files import FILES_TABLE, DiskFull, Files, is_full, transaction
+from chancrawl.storage.csv.rows import Line, Prepared, csv_text, line_of, prepared
+from chancrawl.storage.kinds import Kinds
 from chancrawl.storage.locking import locked
+from chancrawl.storage.sqlite.upsert import schema_of, statement_of
 from chancrawl.text import first_line
 
 
 class CsvStore:
     """The SQLite ledger of a folder of CSV files: CSV_FOLDER/ledger.sqlite."""
 
-    sql_now = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
-    sql_seconds = "CAST(strftime('%s', {}) AS INTEGER)"
-    sql_age = "(julianday('now') - julianday({})) * 86400"
+    sql_now: ClassVar[str] = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+    sql_seconds: ClassVar[str] = "CAST(strftime('%s', {}) AS INTEGER)"
+    sql_age: ClassVar[str] = "(julianday('now') - julianday({})) * 86400"
+
+    @property
+    def is_created(self) -> bool:
+        return self.connection is not None
+
+    def another(self) -> None:
+        """There is one connection only: the folder has one crawl at a time."""
 
     def is_outage(self, error: Exception) -> bool:
         return False
 
+    def cause_of(self, error: Exception) -> Exception:
+        return error
+
     def is_collision(self, error: Exception) -> bool:
         return False
 
-    def __init__(self, folder: Path) -> None:
+    errors: ClassVar[tuple[type[Exception], ...]] = (sqlite3.Error,)
+    is_exclusive: ClassVar[bool] = True
+
+    def __init__(self, folder: Path, kinds: Kinds) -> None:
         self.folder = folder
+        self.kinds = kinds
+        self.statements = {kind.item: statement_of(kind) for kind in kinds}
         self.place = f"the folder {folder.absolute()}"
         self.connection: Any = None
-        self.stems: dict[int, str] = {}
-        """The names of the files in twitter/, by account."""
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         self._locks: dict[Path, int] = {}
 
@@ -98,7 +120,6 @@ class CsvStore:
                 "CSV_FOLDER."
             ) from None
         self.connection = connection
-        self.stems = dict(connection.execute("SELECT author_id, stem FROM account_files"))
 
     def columns_in(self, path: str) -> list[str] | None:
         """The columns of a file as its first line names them; None for one that is still to be written.
@@ -144,7 +165,7 @@ class CsvStore:
         if version == LEDGER_VERSION:
             return
         with transaction(connection):
-            for statement in filter(str.strip, LEDGER_SCHEMA.split(";")):
+            for statement in filter(str.strip, (OWN_SCHEMA + schema_of(self.kinds)).split(";")):
                 connection.execute(statement)
             for table, column in LEDGER_COLUMNS:
                 known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
@@ -179,6 +200,65 @@ class CsvStore:
         with transaction(self.connection):
             for sql, parameters in statements:
                 self.connection.execute(sql, parameters)
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[Callable[..., list[Any]]]:
+        """A transaction; there is one process only."""
+        with transaction(self.connection):
+            yield self.rows
+
+    # --- rows
+
+    def prepared(self, batch: Sequence[Any]) -> Prepared:
+        """A batch as it is written; in any thread."""
+        return prepared(self.kinds, batch, self.statements)
+
+    def line_of(self, item: Any) -> Line:
+        return line_of(self.kinds.of(item), item, self.statements[type(item)][1])
+
+    def append(self, lines: Sequence[Line]) -> None:
+        """Append to the files and note it in the ledger, all of it or nothing. Blocks."""
+        for place in dict.fromkeys(kind.csv.placed for kind in self.kinds if kind.csv is not None):
+            if place is not None:
+                lines = place(self, lines)
+        texts = self._texts(lines)
+        headers = {line.path: csv_text(line.columns).encode() for line in lines if line.path is not None}
+        with self.files.appended(texts, headers.__getitem__) as appended, transaction(self.connection):
+            self.files.acknowledge(appended)
+            for line in lines:
+                if line.before is not None:
+                    self.connection.execute(*line.before)
+            for kind in self.kinds:
+                rows = [line.row for line in lines if line.row and type(line.item) is kind.item]
+                self.connection.executemany(self.statements[kind.item][0], rows)
+
+    def _texts(self, lines: Sequence[Line]) -> dict[str, bytes]:
+        """What is appended to each file. Of the states of one thing in a batch the last one is enough."""
+        state = self.kinds.state
+        last = {self.kinds.of(line.item).key_of(line.item): line for line in lines if type(line.item) in state}
+        texts: defaultdict[str, list[str]] = defaultdict(list)
+        names: dict[str, Sequence[str]] = {}
+        for line in lines:
+            if type(line.item) in state and last[self.kinds.of(line.item).key_of(line.item)] is not line:
+                continue
+            if line.path is not None:
+                if line.path not in names:
+                    names[line.path] = self.columns_in(line.path) or line.columns
+                texts[line.path].append(line.text(names[line.path]))
+        return {path: "".join(parts).encode() for path, parts in texts.items()}
+
+    def take_in(self, batch: Sequence[Any]) -> list[tuple[Any, str]]:
+        """Store rows that were set aside; those that are rejected again, with the reason. A row that the files have a
+        later version of is not written: it cannot be put in between there."""
+        prepared = self.prepared([item for item in batch if not self._has(item)])
+        self.append(prepared.lines)
+        return prepared.rejected
+
+    def _has(self, item: Any) -> bool:
+        if not isinstance(item, Post):
+            return False
+        sql = "SELECT 1 FROM posts WHERE board = ? AND no = ? AND (digest = ? OR revision >= ?)"
+        return bool(self.rows(sql, item.board, item.no, item.digest, item.revision))
 
     def open_to_read(self, tables: Sequence[str] = ()) -> None:
         """While a crawl may be writing."""
@@ -244,42 +324,14 @@ FEEDS_OF_VERSION_2 = (
 )
 """Version 2 took the end of what can be had for the end of the feed."""
 
-# The part of schema.sql that the ledger needs, and the committed length of every CSV file. SQLite has no types for
-# times and booleans: times are ISO 8601 texts.
-LEDGER_SCHEMA = """
-CREATE TABLE IF NOT EXISTS boards (board TEXT PRIMARY KEY, {boards});
-CREATE TABLE IF NOT EXISTS threads (board TEXT, no INTEGER, {threads}, PRIMARY KEY (board, no)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS posts (board TEXT, thread_no INTEGER, no INTEGER, digest INTEGER, revision INTEGER,
-    posted_at TEXT, first_seen_at TEXT, deleted_at TEXT, deletion_confirmed_at TEXT,
-    PRIMARY KEY (board, thread_no, no)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS posts_no ON posts (board, no);
-CREATE TABLE IF NOT EXISTS validators (path TEXT PRIMARY KEY, last_modified TEXT);
-CREATE TABLE IF NOT EXISTS board_polls (board TEXT, polled_at TEXT, {polls}, PRIMARY KEY (board, polled_at))
-    WITHOUT ROWID;
-{files}
+# What the ledger has besides the tables of the kinds: committed lengths of files, runs, and what crawls of X share.
+OWN_SCHEMA = f"""
+{FILES_TABLE}
 CREATE TABLE IF NOT EXISTS runs (run_id INTEGER PRIMARY KEY, spider TEXT, arguments TEXT, source TEXT,
     started_at TEXT, finished_at TEXT, finish_reason TEXT, stats TEXT, dollars REAL,
     host TEXT, pid INTEGER, folder TEXT, boards TEXT, alive_at TEXT);
-CREATE TABLE IF NOT EXISTS accounts (id INTEGER PRIMARY KEY, {accounts});
-CREATE TABLE IF NOT EXISTS handles (handle TEXT PRIMARY KEY, {handles}) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS feeds (feed TEXT PRIMARY KEY, {feeds}) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS gaps (feed TEXT, before_id INTEGER, {gaps}, PRIMARY KEY (feed, before_id)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS account_files (author_id INTEGER PRIMARY KEY, stem TEXT UNIQUE COLLATE NOCASE);
-CREATE TABLE IF NOT EXISTS tweets (id INTEGER PRIMARY KEY, retweeted_username TEXT, metrics TEXT, first_seen_at TEXT,
-    last_seen_at TEXT, found_in TEXT);
-CREATE TABLE IF NOT EXISTS trends ({trends}, PRIMARY KEY (woeid, seen_at, rank)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS credential_limits (credential TEXT, endpoint TEXT, call_limit INTEGER, remaining INTEGER,
     reset_at REAL, retired TEXT, retired_at TEXT, PRIMARY KEY (credential, endpoint)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS spending (day TEXT PRIMARY KEY, posts INTEGER, users INTEGER, trends INTEGER, dollars REAL)
     WITHOUT ROWID;
-""".format(
-    files=FILES_TABLE,
-    boards=", ".join(columns(Board)[1:]),
-    threads=", ".join(columns(Thread)[2:]),
-    polls=", ".join(columns(Poll)[2:]),
-    accounts=", ".join(columns(Account)[1:]),
-    handles=", ".join(columns(Handle)[1:]),
-    feeds=", ".join(columns(Feed)[1:]),
-    gaps=", ".join(columns(Gap)[2:]),
-    trends=", ".join(columns(Trend)),
-)
+"""

@@ -1,0 +1,122 @@
+"""Sources: what a site, or several sites with one API, bring to a crawl.
+
+A source is a folder with its kinds of rows and a spider. SOURCES names those of a project; `Sources` finds the source
+of an item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol, Self
+
+from scrapy.crawler import Crawler
+from scrapy.utils.conf import build_component_list
+from scrapy.utils.misc import load_object
+
+from chancrawl.engine import PerCrawl
+from chancrawl.storage.kinds import Kind
+from chancrawl.storage.session import Session
+
+
+class Source(Protocol):
+    """What a source is. An object is made for each crawl.
+
+    `schema` creates its tables in PostgreSQL where schema.sql does not have them (CREATE TABLE IF NOT EXISTS …).
+    """
+
+    name: ClassVar[str]
+    spiders: ClassVar[Sequence[str]]
+    """The names of the spiders that read it."""
+
+    kinds: ClassVar[Sequence[Kind]]
+    """Its kinds of rows, in the order in which a batch is written: data before the state that speaks of it."""
+
+    schema: ClassVar[str]
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self: ...
+
+    # --- items on their way to the store
+
+    def accept(self, item: Any) -> str | None:
+        """Take note of an item that goes to the store: what it is counted as (`items/NAME`); None if it says nothing
+        that is not stored already."""
+
+    def committed(self, item: Any) -> None:
+        """An item is stored."""
+
+    def reject(self, item: Any) -> None:
+        """The inverse of `accept`: an item does not come to the store."""
+
+    def describe(self, item: Any) -> None:
+        """Fill in the columns that follow from what was sent. Whatever it raises costs this item alone."""
+
+    # --- what users are told
+
+    def counts(self, spider: str) -> Mapping[str, str]:
+        """What a crawl has collected: stats, and the noun for what each counts, `{"items/post": "post"}`."""
+
+    def cost(self) -> str:
+        """What a crawl has cost besides requests and bytes, in words; empty for nothing."""
+
+    attention: ClassVar[Mapping[str, str]]
+    """Stats that a person should look at, with what each counts."""
+
+
+class BaseSource:
+    """A source that knows nothing of what is stored: every item is new."""
+
+    spiders: ClassVar[Sequence[str]] = ()
+    kinds: ClassVar[Sequence[Kind]] = ()
+    schema: ClassVar[str] = ""
+    attention: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls()
+
+    def accept(self, item: Any) -> str | None:
+        return type(item).__name__.lower()
+
+    def committed(self, item: Any) -> None:
+        pass
+
+    def reject(self, item: Any) -> None:
+        pass
+
+    def describe(self, item: Any) -> None:
+        pass
+
+    def counts(self, spider: str) -> Mapping[str, str]:
+        return {f"items/{kind.name}": kind.name for kind in self.kinds}
+
+    def cost(self) -> str:
+        return ""
+
+
+class Sources(PerCrawl):
+    """The extension that knows the sources of a crawl."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        self.session = Session.of(crawler)
+        paths = build_component_list(crawler.settings.getwithbase("SOURCES"))
+        self.all: list[Source] = [load_object(path).from_crawler(crawler) for path in paths]
+        self._by_item = {kind.item: source for source in self.all for kind in source.kinds}
+
+    def of_item(self, item: Any) -> Source:
+        return self._by_item[type(item)]
+
+    def of_spider(self, spider: str) -> Source | None:
+        """The source that a spider reads; None for a spider that reads none of them."""
+        return next((source for source in self.all if spider in source.spiders), None)
+
+    def committed(self, batch: Sequence[Any]) -> None:
+        """The items of a batch are stored."""
+        for item in batch:
+            self.of_item(item).committed(item)
+
+    def reject(self, item: Any) -> None:
+        """An item does not come to the store. State that waits for it is held back; see `held_back`."""
+        self.session.held_back.missed(item)
+        self.of_item(item).reject(item)

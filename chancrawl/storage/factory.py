@@ -1,0 +1,19 @@
+"""The store that the settings name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scrapy.settings import BaseSettings
+
+from chancrawl.storage.base import Store
+from chancrawl.storage.kinds import Kinds
+from chancrawl.storage.postgres.connection import PostgresStore
+from chancrawl.storage.sqlite.store import CsvStore
+
+
+def store_of(settings: BaseSettings) -> Store:
+    """The store that the settings name: DATABASE_URL's, or else CSV_FOLDER's."""
+    kinds = Kinds.from_settings(settings)
+    url = settings.get("DATABASE_URL")
+    return PostgresStore(url, kinds) if url else CsvStore(Path(settings["CSV_FOLDER"]), kinds)

@@ -1,0 +1,140 @@
+"""Kinds of rows: what a store has to know of a class of items. Sans I/O.
+
+A source declares one `Kind` for each class of items that it yields. The order of writing, the upserts of both stores,
+the headers of CSV files and the privileges on tables follow from it. Only versions of posts, marks of deletions and
+merged tweets need SQL of their own (storage/postgres/versioned.py); it is found by the class of the item.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from scrapy.settings import BaseSettings
+from scrapy.utils.conf import build_component_list
+from scrapy.utils.misc import load_object
+
+from chancrawl.items import columns
+
+if TYPE_CHECKING:
+    from chancrawl.storage.csv.rows import Line
+    from chancrawl.storage.sqlite.store import CsvStore
+
+Key = tuple[Hashable, ...]
+"""The name of a row, or of a state that waits for rows: `("post", "po", 570368)`."""
+
+
+def no_keys(item: Any) -> list[Key]:
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class CsvFile:
+    """The CSV file of a kind.
+
+    `path` gives the file of an item, relative to CSV_FOLDER; None for no file. `columns` are those of its header; empty
+    for all columns of the item. `values` gives their texts, where they are not simply those of the item. `placed`
+    decides where rows go that depend on what the store has: it is given the store and the lines of a batch, and returns
+    the lines to write.
+    """
+
+    path: Callable[[Any], str | None]
+    columns: Sequence[str] = ()
+    values: Callable[[Any], dict[str, str]] | None = None
+    placed: Callable[[CsvStore, Sequence[Line]], list[Line]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedTable:
+    """The table of a kind in the SQLite ledger, where it is not simply that of the item's columns.
+
+    `columns` are the parameters of `statement`, in their order.
+    """
+
+    schema: str
+    columns: Sequence[str]
+    statement: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind:
+    """One kind of rows.
+
+    `later` is the SQL condition under which a stored row (`held`) may be replaced by a staged one (`new`); `merged` are
+    the columns that are not simply those of the new row; `compared` those that tell whether a row is new (None: all).
+    `order` names a column by which the rows of a batch are sorted first.
+
+    `is_state`: rows that say what is known of a source. They are not stored before the rows that they speak of:
+    `waits_as` gives the names under which a state waits, `keeps_waiting` those that a missing row keeps waiting.
+    """
+
+    item: type[Any]
+    table: str
+    key: tuple[str, ...]
+    later: str = "true"
+    merged: Mapping[str, str] = field(default_factory=dict)
+    compared: Sequence[str] | None = None
+    order: str | None = None
+    embedded_later: str = ""
+    """The condition of the ledger's upsert: `feeds.pages <= excluded.pages`."""
+    csv: CsvFile | None = None
+    embedded: EmbeddedTable | None = None
+    is_state: bool = False
+    is_paid: bool = False
+    """Each reading costs money: see `HeldBack.missed`."""
+    waits_as: Callable[[Any], list[Key]] = no_keys
+    keeps_waiting: Callable[[Any], list[Key]] = no_keys
+
+    @property
+    def name(self) -> str:
+        """Its name in stats, in the quarantine and in the spool: `post`."""
+        return self.item.__name__.lower()
+
+    @property
+    def columns(self) -> list[str]:
+        return columns(self.item)
+
+    def key_of(self, item: Any) -> Key:
+        """The name of a row, the same for every version of it."""
+        return self.name, *(getattr(item, name) for name in self.key)
+
+
+class Kinds:
+    """The kinds of all sources, in the order in which a batch is written: data before the state that speaks of it."""
+
+    def __init__(self, kinds: Iterable[Kind]) -> None:
+        self._kinds = {kind.item: kind for kind in kinds}
+        self._by_name = {kind.item.__name__: kind for kind in self._kinds.values()}
+        self.state = frozenset(kind.item for kind in self if kind.is_state)
+
+    @classmethod
+    def from_settings(cls, settings: BaseSettings) -> Kinds:
+        """The kinds of SOURCES, in the order of that setting."""
+        return _kinds_of(tuple(map(str, build_component_list(settings.getwithbase("SOURCES")))))
+
+    def __iter__(self) -> Iterator[Kind]:
+        return iter(self._kinds.values())
+
+    def __getitem__(self, item_class: type[Any]) -> Kind:
+        return self._kinds[item_class]
+
+    def of(self, item: Any) -> Kind:
+        return self._kinds[type(item)]
+
+    def named(self, name: str) -> Kind:
+        """The kind of the items of a class, by its name, `Post`. KeyError if there is none."""
+        return self._by_name[name]
+
+    def sorted(self, batch: Iterable[Any]) -> dict[Kind, list[Any]]:
+        """The items of a batch by their kind, in the order of writing."""
+        found: dict[type[Any], list[Any]] = {item_class: [] for item_class in self._kinds}
+        for item in batch:
+            found[type(item)].append(item)
+        return {self._kinds[item_class]: items for item_class, items in found.items() if items}
+
+
+@functools.cache
+def _kinds_of(sources: tuple[str, ...]) -> Kinds:
+    return Kinds(kind for path in sources for kind in load_object(path).kinds)

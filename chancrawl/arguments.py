@@ -1,31 +1,67 @@
-"""Spider arguments (`-a name=value`) read, with one sentence for what is wrong. Pure."""
+"""Spider arguments (`-a name=value`) read, with one sentence for what is wrong. Sans I/O.
+
+A spider has a dataclass of its arguments; what they accept, what the log and `scrapy spiders` say and the tables of the
+documentation follow from it.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, TypeVar
 
 from chancrawl.errors import UserError
 from chancrawl.text import LARGEST_NO
 
+T = TypeVar("T")
+A = TypeVar("A")
+
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """An argument of a spider in words, as `scrapy spiders` and the documentation show it."""
+    """An argument of a spider: how its value is read, and what `scrapy spiders` and the documentation say of it.
 
-    name: str
+    `given` is the value where none is given; `default` what stands for it in the documentation.
+    """
+
+    parse: Callable[[str, str], Any]
     meaning: str
     default: str
+    given: str
 
 
-def named(spider: str, arguments: Sequence[Argument], values: Sequence[str], unknown: Iterable[str]) -> dict[str, str]:
-    """The values of a spider's arguments, in their order, by name. UserError for an argument that it does not have."""
-    names = [argument.name for argument in arguments]
-    reject_unknown(spider, unknown, names)
-    return dict(zip(names, values, strict=True))
+def argument(parse: Callable[[str, str], T], meaning: str, default: str, given: str = "") -> T:
+    """A field of a dataclass of arguments; `parse` is called with the argument's name and value.
+
+    class Arguments:
+        board: list[str] = argument(board_names, "one board, or several separated by commas", "–")
+    """
+    found: T = field(metadata={"argument": Argument(parse, meaning, default, given)})
+    return found
+
+
+def arguments_of(arguments: type[Any]) -> dict[str, Argument]:
+    """The arguments of a dataclass by name, in order."""
+    return {each.name: each.metadata["argument"] for each in fields(arguments)}
+
+
+def texts(spider: str, arguments: type[Any], given: Mapping[str, str]) -> dict[str, str]:
+    """The values of all arguments as texts. UserError for an argument that the spider does not have."""
+    known = arguments_of(arguments)
+    reject_unknown(spider, given, known)
+    return {name: given.get(name, each.given) for name, each in known.items()}
+
+
+def parsed(arguments: type[A], values: Mapping[str, str]) -> A:
+    """The arguments read from the texts of `texts`. UserError, in one sentence, for the first bad value."""
+    return arguments(**{name: each.parse(name, values[name]) for name, each in arguments_of(arguments).items()})
+
+
+def words(name: str, value: str) -> str:
+    return value.strip()
 
 
 def number(name: str, value: str) -> int | None:
@@ -113,6 +149,17 @@ def yes_or_no(name: str, value: str) -> bool:
     if value.lower() in ("0", "false", "no", ""):
         return False
     raise UserError(f"{name}={value}: 1 or 0 is wanted.")
+
+
+def one_of(*values: str) -> Callable[[str, str], str]:
+    """Reads one of some words."""
+
+    def parse(name: str, value: str) -> str:
+        if value not in values:
+            raise UserError(f"{name}={value}: use {' or '.join(values)}.")
+        return value
+
+    return parse
 
 
 def moment_of(name: str, value: str) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Self
 
@@ -53,6 +54,15 @@ async def sleep(crawler: Crawler, seconds: float) -> None:
     # In short steps, so that Ctrl-C is heard: Scrapy has no event for it.
     while (left := end - time.monotonic()) > 0 and not stopping(crawler):  # noqa: ASYNC110
         await asyncio.sleep(min(left, 0.5))
+
+
+async def wait_for(crawler: Crawler, event: asyncio.Event, seconds: float) -> bool:
+    """Wait until an event is set, the time is over, or the crawl is stopping; whether the event is set."""
+    end = time.monotonic() + seconds
+    while not event.is_set() and (left := end - time.monotonic()) > 0 and not stopping(crawler):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(event.wait(), min(left, 0.5))
+    return event.is_set()
 
 
 def let_close(crawler: Crawler) -> None:

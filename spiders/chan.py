@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import scrapy
 
-from chancrawl.arguments import Argument, board_names, named, number, thread_numbers, yes_or_no
+from chancrawl.arguments import argument, board_names, number, parsed, texts, thread_numbers, yes_or_no
 from chancrawl.engine import sleep, stopping
 from chancrawl.errors import UserError
 from chancrawl.imageboards import fourchan
@@ -31,24 +31,29 @@ STAND_BY = 10.0
 """Seconds between two looks at whether another crawl still follows a board."""
 
 
+@dataclass(frozen=True)
+class ChanArguments:
+    board: list[str] = argument(
+        board_names, "one board, several separated by commas, or `all`; the address of a board also works", "–"
+    )
+    exclude: list[str] = argument(board_names, "boards to leave out of `board=all`", "none")
+    follow: bool = argument(yes_or_no, "`1`: follow the boards until you stop the crawl", "`0`", "0")
+    archive: bool = argument(yes_or_no, "`0`: do not read the archive", "`1`", "1")
+    threads: tuple[list[int], list[str]] = argument(
+        thread_numbers,
+        "read only these threads of one board (numbers or addresses); with `follow=1`, until each is archived or gone",
+        "all",
+    )
+    sample: int | None = argument(
+        number, "maximum number of threads a board (newest first, no archive), for a short first run", "no limit"
+    )
+
+
 class ChanSpider(scrapy.Spider):
-    """One pass over boards, or a crawl that stays with them until it is stopped."""
+    """One pass over boards, or a crawl that follows them until it is stopped."""
 
     name = "chan"
-    ARGUMENTS = (
-        Argument("board", "one board, several between commas, or `all`; an address of a board will do", "–"),
-        Argument("exclude", "of `all`, not these", "none"),
-        Argument("follow", "`1` stays with the boards until it is stopped", "`0`"),
-        Argument("archive", "`0` leaves the archive out", "`1`"),
-        Argument(
-            "threads",
-            "only these threads of one board, by number or address; with `follow=1`, until each is archived or gone",
-            "all",
-        ),
-        Argument(
-            "sample", "at most so many threads a board, the newest, and no archive: a first run to look at", "no bound"
-        ),
-    )
+    Arguments = ChanArguments
     EXAMPLES = (
         "scrapy crawl chan -a board=po",
         "scrapy crawl chan -a board=po -a sample=10",
@@ -56,36 +61,21 @@ class ChanSpider(scrapy.Spider):
         "scrapy crawl chan -a threads=https://boards.4chan.org/po/thread/570368",
     )
 
-    def __init__(
-        self,
-        board: str = "",
-        exclude: str = "",
-        follow: str = "0",
-        archive: str = "1",
-        threads: str = "",
-        sample: str = "",
-        **unknown: str,
-    ) -> None:
+    def __init__(self, **given: str) -> None:
         super().__init__()
-        values = (board, exclude, follow, archive, threads, sample)
-        self.arguments = named(self.name, self.ARGUMENTS, values, unknown)
-        self.board_names = board_names("board", board)
-        self.excluded = board_names("exclude", exclude)
-        self.follow = yes_or_no("follow", follow)
-        self.with_archive = yes_or_no("archive", archive)
-        self.only_threads, boards_of_threads = thread_numbers("threads", threads)
-        self.sample = number("sample", sample)
-        if self.only_threads and not self.board_names:
-            self.board_names = boards_of_threads
+        self.arguments = texts(self.name, ChanArguments, given)
+        self.given = parsed(ChanArguments, self.arguments)
+        self.follow = self.given.follow
+        self.only_threads, boards_of_threads = self.given.threads
+        self.board_names = self.given.board or (boards_of_threads if self.only_threads else [])
         if not self.board_names:
             raise UserError("Which board? Give one or more: -a board=po, -a board=pol,g, or -a board=all.")
-        if self.only_threads and (
-            len(self.board_names) > 1 or self.board_names == ["all"] or set(boards_of_threads) - set(self.board_names)
-        ):
+        is_one_board = len(self.board_names) == 1 and self.board_names != ["all"]
+        if self.only_threads and (not is_one_board or set(boards_of_threads) - set(self.board_names)):
             raise UserError("threads=… needs the one board that they are on: -a board=po -a threads=570368.")
-        if self.excluded and self.board_names != ["all"]:
+        if self.given.exclude and self.board_names != ["all"]:
             raise UserError("exclude=… leaves boards out of -a board=all; here, leave them out of board=….")
-        if self.follow and self.sample is not None:
+        if self.follow and self.given.sample is not None:
             raise UserError("follow=1 stays with whole boards or with threads=…: leave out sample=….")
 
     @property
@@ -107,11 +97,11 @@ class ChanSpider(scrapy.Spider):
             async for item in self._what_became_of(held, reading):
                 yield item
             boards = self._chosen(held, reading)
-            one_pass = OnePass(self.client, self.with_archive, self.only_threads, self.sample)
+            one_pass = OnePass(self.client, self.given.archive, self.only_threads, self.given.sample)
             if self.follow and not self.only_threads:
                 stats.inc_value("chan/boards", len(boards))
                 await self._stand_by([board.board for board in boards])
-                async for request in Following(self.client, boards, self.with_archive).requests():
+                async for request in Following(self.client, boards, self.given.archive).requests():
                     yield request
                 return
             for board in boards:
@@ -193,11 +183,11 @@ class ChanSpider(scrapy.Spider):
         there = {name: board for name, board in held.items() if board.gone_at is None}
         if reading.content is not None:
             there = {board.board: replace(board, seen_at=reading.at) for board in reading.content}
-        for name in self.excluded:
+        for name in self.given.exclude:
             if name not in there:
                 raise UserError(f"exclude={name}: there is no board /{name}/ on {self.source}; leave it out.")
         if self.board_names == ["all"]:
-            return [board for name, board in there.items() if name not in self.excluded]
+            return [board for name, board in there.items() if name not in self.given.exclude]
         for name in self.board_names:
             if name not in there:
                 gone = held[name].gone_at if name in held else None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from scrapy import Request
 
-from chancrawl.arguments import Argument, duration, home, named, number
+from chancrawl.arguments import argument, duration, home, number, parsed, texts, words
 from chancrawl.errors import UserError
 from chancrawl.text import counted
 from chancrawl.x.api import SEARCH, feed_of_query
@@ -17,39 +19,39 @@ from chancrawl.x.reader import Visit
 from chancrawl.x.spider import XSpider, first_time
 
 
+@dataclass(frozen=True)
+class SearchArguments:
+    queries: str = argument(
+        words,
+        "a file with one query a line (`# ` begins a comment), or queries separated by commas; put a query that "
+        "contains a comma in a file; in [X's language](https://docs.x.com/x-api/posts/search/integrate/operators)",
+        "–",
+    )
+    since: datetime | None = argument(first_time, "no posts older than this day", "all of the last seven days")
+    limit: int | None = argument(number, "maximum number of posts a query, newest first", "no limit")
+    follow: timedelta | None = argument(duration, "`15m`: repeat every 15 minutes until you stop the crawl", "once")
+    sample: int | None = argument(number, "maximum number of queries, for a short first run", "all")
+
+
 class SearchSpider(XSpider):
     """What matches queries: all of the last seven days at first, afterwards what is new."""
 
     name = "search"
-    ARGUMENTS = (
-        Argument(
-            "queries",
-            "a file with one a line (`# ` begins a comment), or queries between commas (one that has a comma"
-            " must be in a file), in [X's "
-            "language](https://docs.x.com/x-api/posts/search/integrate/operators)",
-            "–",
-        ),
-        Argument("since", "no posts older than this day", "all of the last seven days"),
-        Argument("limit", "at most so many posts a query, the newest", "no bound"),
-        Argument("follow", "`15m`: ask again at this interval, until it is stopped", "once"),
-        Argument("sample", "at most so many queries", "all"),
-    )
+    Arguments = SearchArguments
     EXAMPLES = (
         "scrapy crawl search -a queries=#science,from:nasa",
         "scrapy crawl search -a queries=queries.txt -a follow=15m",
     )
 
-    def __init__(
-        self, queries: str = "", since: str = "", limit: str = "", follow: str = "", sample: str = "", **unknown: str
-    ) -> None:
+    def __init__(self, **given: str) -> None:
         super().__init__()
-        self.arguments = named(self.name, self.ARGUMENTS, (queries, since, limit, follow, sample), unknown)
-        self.wants = Wants(first_time(since), number("limit", limit))
-        self.follow = duration("follow", follow)
-        self.sample = number("sample", sample)
-        if not queries.strip():
+        self.arguments = texts(self.name, SearchArguments, given)
+        self.given = parsed(SearchArguments, self.arguments)
+        self.wants = Wants(self.given.since, self.given.limit)
+        self.follow = self.given.follow
+        if not self.given.queries:
             raise UserError("Which queries? Give -a queries=queries.txt (one a line) or -a queries=#science,from:nasa.")
-        self.queries_value = home(queries)
+        self.queries_value = home(self.given.queries)
 
     async def estimate(self) -> str:
         price = self.access.price["posts"]
@@ -60,7 +62,7 @@ class SearchSpider(XSpider):
 
     def check(self) -> None:
         longest = self.settings.getint("X_QUERY_LENGTH")
-        self.queries = queries_of(self.queries_value)[: self.sample]
+        self.queries = queries_of(self.queries_value)[: self.given.sample]
         for query in self.queries:
             if len(query) > longest:
                 raise UserError(f"The query {query[:40]}… has {len(query)} characters; X allows {longest}.")

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from scrapy import Request
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from chancrawl.arguments import Argument, duration, home, named, number, yes_or_no
+from chancrawl.arguments import argument, duration, home, number, one_of, parsed, texts, words, yes_or_no
 from chancrawl.configuration import tweet_ini
 from chancrawl.engine import stopping
 from chancrawl.errors import UserError
@@ -38,6 +38,40 @@ WINDOW = 1000
 """So many accounts are in work at a time; the rest of the file waits to be read."""
 
 
+@dataclass(frozen=True)
+class TimelineArguments:
+    handles: str = argument(
+        words,
+        "a file, or handles separated by commas; a CSV file needs a column of names (`username`, `handle`, "
+        "`screen_name`) or of numbers (`id`, `user_id`, `author_id`)",
+        "`handlesFile` of tweet.ini",
+    )
+    since: datetime | None = argument(
+        first_time, "no posts older than this day; the earliest that X accepts is 2010-11-06", "as far back as X shows"
+    )
+    limit: int | None = argument(
+        number, "maximum number of posts an account, newest first", "3,200, which is all that X shows"
+    )
+    follow: timedelta | None = argument(
+        duration,
+        "`15m`: keep running; revisit each account when a post is expected, at most every 15 minutes, at least daily",
+        "once",
+    )
+    plan: str = argument(
+        one_of("timeline", "search"),
+        "`search`: read the new posts of several known accounts with one search",
+        "`timeline`",
+        "timeline",
+    )
+    snowball: bool = argument(
+        yes_or_no,
+        "`1`: write `handle.next.txt`, the retweeted accounts that are not collected yet, most retweeted first",
+        "`0`",
+        "0",
+    )
+    sample: int | None = argument(number, "maximum number of accounts, for a short first run", "all")
+
+
 class TimelineSpider(XSpider):
     """The posts of accounts: all that can be reached at first, afterwards what is new.
 
@@ -45,58 +79,20 @@ class TimelineSpider(XSpider):
     """
 
     name = "timeline"
-    ARGUMENTS = (
-        Argument(
-            "handles",
-            "a file, or handles between commas; a CSV file with a column of names (`username`, `handle`, "
-            "`screen_name`) or numbers (`id`, `user_id`, `author_id`) will do",
-            "`handlesFile` of tweet.ini",
-        ),
-        Argument("since", "no posts older than this day; X knows none before 2010-11-06", "as far as it goes"),
-        Argument("limit", "at most so many posts an account, the newest", "3,200, which is all that X shows"),
-        Argument(
-            "follow",
-            "`15m` comes again until it is stopped: to each account when a new post of it is to be expected,"
-            " at most that often and at least once a day",
-            "once",
-        ),
-        Argument("plan", "`search` asks for the new posts of several known accounts with one search", "`timeline`"),
-        Argument(
-            "snowball",
-            "`1` writes `handle.next.txt`: accounts that were retweeted and were not looked up yet, the most"
-            " retweeted first",
-            "`0`",
-        ),
-        Argument("sample", "at most so many accounts: a first run to look at", "all"),
-    )
+    Arguments = TimelineArguments
     EXAMPLES = (
         "scrapy crawl timeline -a handles=handle.txt",
         "scrapy crawl timeline -a handles=nasa,@esa -a since=2026-01-01",
         "scrapy crawl timeline -a handles=handle.txt -a follow=15m",
     )
 
-    def __init__(
-        self,
-        handles: str = "",
-        since: str = "",
-        limit: str = "",
-        follow: str = "",
-        plan: str = "timeline",
-        snowball: str = "0",
-        sample: str = "",
-        **unknown: str,
-    ) -> None:
+    def __init__(self, **given: str) -> None:
         super().__init__()
-        handles = handles.strip() or tweet_ini().get("handlesfile", "")
-        values = (handles, since, limit, follow, plan, snowball, sample)
-        self.arguments = named(self.name, self.ARGUMENTS, values, unknown)
-        self.wants = Wants(first_time(since), number("limit", limit))
-        self.follow = duration("follow", follow)
-        self.snowball = yes_or_no("snowball", snowball)
-        self.sample = number("sample", sample)
-        if plan not in ("timeline", "search"):
-            raise UserError(f"plan={plan}: timeline or search is wanted.")
-        self.by_search = plan == "search"
+        handles = given.get("handles", "").strip() or tweet_ini().get("handlesfile", "")
+        self.arguments = texts(self.name, TimelineArguments, given | {"handles": handles})
+        self.given = parsed(TimelineArguments, self.arguments)
+        self.wants = Wants(self.given.since, self.given.limit)
+        self.follow = self.given.follow
         if not handles:
             raise UserError("Whose timelines? Give -a handles=handle.txt (one a line) or -a handles=nasa,esa.")
         self.handles_value = home(handles)
@@ -107,7 +103,7 @@ class TimelineSpider(XSpider):
         each = posts * self.access.price["posts"] + self.access.price["users"]
         if number is None:
             return f"each account can cost up to ${each:,.2f} at its first visit ({posts:,} posts)"
-        number = min(number, self.sample or number)
+        number = min(number, self.given.sample or number)
         return f"{counted(number, 'account')} can cost up to ${number * each:,.2f} ({posts:,} posts each)"
 
     def check(self) -> None:
@@ -119,10 +115,10 @@ class TimelineSpider(XSpider):
         self.paused_until = 0.0  # no look-up before: the last one came to nothing
         self.closed: dict[int, Visit] = {}  # accounts that are shown to no credential, and are looked up for that
         self.names_at_once = USERS_AT_ONCE
-        self.lost: dict[str, Account] = {}  # known accounts that could not be read, and are asked for again
+        self.lost: dict[str, Account] = {}  # known accounts that could not be parsed, and are asked for again
         self.active: set[int] = set()  # accounts of this round that are in work
         self.in_packs: list[Feed] = []
-        self.left = self.sample
+        self.left = self.given.sample
         self.began = datetime.now(UTC)
         self.by_name = self.crawler.settings["X_FOLLOW"] == "name"
         recheck = self.crawler.settings.getfloat("X_RECHECK_DAYS")
@@ -324,7 +320,7 @@ class TimelineSpider(XSpider):
     # --- visits
 
     def _visit(self, account: Account, feed: Feed, is_fresh: bool = False) -> None:
-        """Have an account's timeline read, unless that was done or is being done. `is_fresh`: it was just looked up."""
+        """New posts of many accounts with few searches; then timelines, where the counts say that more is there."""
         if account.id in self.active or (feed.visited_at is not None and feed.visited_at >= self.began):
             return
         if self.follow is not None and feed.visited_at is not None and not pagination.is_under_way(feed):
@@ -336,7 +332,7 @@ class TimelineSpider(XSpider):
         self.active.add(account.id)
         self.stats.inc_value("x/timelines")
         is_quiet = feed.seen_id is not None and not pagination.is_under_way(feed)
-        if self.by_search and is_quiet and not pagination.wants_timeline(feed, self.began):
+        if self.given.plan == "search" and is_quiet and not pagination.wants_timeline(feed, self.began):
             self.in_packs.append(feed)
             return
         if is_fresh and account.metrics.get("tweet_count") == 0:
@@ -388,7 +384,7 @@ class TimelineSpider(XSpider):
     # --- the next level
 
     async def finish(self) -> None:
-        if self.snowball and not stopping(self.crawler):
+        if self.given.snowball and not stopping(self.crawler):
             self.session.before_closing.append(self._write_next_level)  # when all is stored
 
     async def _write_next_level(self) -> None:

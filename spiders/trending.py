@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from scrapy import Request
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from chancrawl.arguments import Argument, duration, named, number, numbers
+from chancrawl.arguments import argument, duration, number, numbers, parsed, texts
 from chancrawl.engine import stopping
 from chancrawl.errors import UserError
 from chancrawl.http import reason_of
@@ -28,39 +29,46 @@ from chancrawl.x.spider import XSpider
 logger = logging.getLogger(__name__)
 
 
+def posts_a_trend(name: str, value: str) -> int:
+    """A number of posts from 0 to 3200."""
+    digits = value.strip()
+    if not (digits.isascii() and digits.isdigit() and int(digits[:9]) <= 3200):
+        raise UserError(f"{name}={value}: give a number from 0 to 3200.")
+    return int(digits)
+
+
+@dataclass(frozen=True)
+class TrendingArguments:
+    woeid: list[int] = argument(numbers, "Where On Earth IDs of places; 1 is the world", "–")
+    tweets: int = argument(
+        posts_a_trend, "number of posts to read about each trend, by recent search; `0`: only the trends", "100", "100"
+    )
+    follow: timedelta | None = argument(duration, "`15m`: repeat every 15 minutes until you stop the crawl", "once")
+    sample: int | None = argument(number, "maximum number of trends a place, for a short first run", "all")
+
+
 class TrendingSpider(XSpider):
     """Trends, and posts about each by recent search."""
 
     name = "trending"
-    ARGUMENTS = (
-        Argument("woeid", "Where On Earth IDs of places; 1 is the world", "–"),
-        Argument("tweets", "posts about each trend, by recent search; 0 for the trends alone", "100"),
-        Argument("follow", "`15m`: ask again at this interval, until it is stopped", "once"),
-        Argument("sample", "posts about at most so many trends a place", "all"),
-    )
+    Arguments = TrendingArguments
     EXAMPLES = (
         "scrapy crawl trending -a woeid=1,23424977",
         "scrapy crawl trending -a woeid=1 -a tweets=0",
     )
 
-    def __init__(
-        self, woeid: str = "", tweets: str = "100", follow: str = "", sample: str = "", **unknown: str
-    ) -> None:
+    def __init__(self, **given: str) -> None:
         super().__init__()
-        self.arguments = named(self.name, self.ARGUMENTS, (woeid, tweets, follow, sample), unknown)
-        self.places = numbers("woeid", woeid)
+        self.arguments = texts(self.name, TrendingArguments, given)
+        self.given = parsed(TrendingArguments, self.arguments)
+        self.places, self.tweets, self.follow = self.given.woeid, self.given.tweets, self.given.follow
         if not self.places:
             raise UserError("Where? Give Where On Earth IDs: -a woeid=1 (the world), -a woeid=1,23424977.")
         if max(self.places) > 2**31 - 1:
-            raise UserError(f"woeid={woeid}: that is no Where On Earth ID; 1 is the world.")
-        if not (tweets.strip().isascii() and tweets.strip().isdigit() and int(tweets[:9]) <= 3200):
-            raise UserError(f"tweets={tweets}: a number of posts from 0 to 3200 is wanted.")
-        self.tweets = int(tweets)
-        self.follow = duration("follow", follow)
-        self.sample = number("sample", sample)
+            raise UserError(f"woeid={self.arguments['woeid']}: that is no Where On Earth ID; 1 is the world.")
 
     async def estimate(self) -> str:
-        places, trends = len(self.places), min(self.sample or 50, 50)
+        places, trends = len(self.places), min(self.given.sample or 50, 50)
         posts = places * trends * self.tweets
         most = places * self.access.price["trends"] + posts * self.access.price["posts"]
         return f"{counted(places, 'place')} can cost up to ${most:,.2f} ({posts:,} posts)"
@@ -131,7 +139,7 @@ class TrendingSpider(XSpider):
         """Posts about trends that were not searched for within the window, for this place or another."""
         if not self.tweets:
             return
-        names = [trend.name for trend in trends if trend.name.lower() not in self.seen][: self.sample]
+        names = [trend.name for trend in trends if trend.name.lower() not in self.seen][: self.given.sample]
         self.seen |= {name.lower() for name in names}
         queries = {feed_of_query("trend", query_of(name)): query_of(name) for name in names}
         feeds = await self.ledger.feeds(list(queries))

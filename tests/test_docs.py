@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chancrawl.arguments import arguments_of
 from chancrawl.commands import spiders
 from chancrawl.items import Account, Deletion, Feed, Gap, Handle, Post, Thread, Trend, Tweet, columns
 from spiders.chan import ChanSpider
@@ -29,8 +29,7 @@ def test_every_setting_of_ours_is_described() -> None:
 
 @pytest.mark.parametrize("spider", [ChanSpider, TimelineSpider, SearchSpider, TrendingSpider])
 def test_the_tables_of_arguments_are_those_of_scrapy_spiders(spider: Any) -> None:
-    arguments = [name for name in inspect.signature(spider).parameters if name != "unknown"]
-    assert arguments == [argument.name for argument in spider.ARGUMENTS]
+    arguments = arguments_of(spider.Arguments)
     assert "\n".join(spiders.markdown([spider])) in COLLECTING
     shown = "\n".join(spiders.text([spider]))
     assert all(f"  {name} " in shown for name in arguments) and spider.EXAMPLES[0] in shown

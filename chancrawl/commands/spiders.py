@@ -12,6 +12,7 @@ from typing import Any
 from scrapy.exceptions import UsageError
 from scrapy.spiderloader import get_spider_loader
 
+from chancrawl.arguments import arguments_of
 from chancrawl.command import StoreCommand
 
 
@@ -39,11 +40,11 @@ def text(spiders: Iterable[Any]) -> list[str]:
     lines = []
     for spider in spiders:
         lines += [f"{spider.name}: {summary(spider)}", ""]
-        for argument in spider.ARGUMENTS:
+        for name, argument in arguments_of(spider.Arguments).items():
             meaning = re.sub(r"\[(.*?)\]\((.*?)\)", r"\1 (\2)", argument.meaning).replace("`", "")
             default = argument.default.replace("`", "")
             said = f"{meaning} (default: {default})" if default != "–" else f"{meaning} (needed)"
-            lines += textwrap.wrap(said, 110, initial_indent=f"  {argument.name:9} ", subsequent_indent=" " * 12)
+            lines += textwrap.wrap(said, 110, initial_indent=f"  {name:9} ", subsequent_indent=" " * 12)
         lines += ["", *(f"  {example}" for example in spider.EXAMPLES), ""]
     return lines[:-1]
 
@@ -53,7 +54,7 @@ def markdown(spiders: Iterable[Any]) -> list[str]:
     lines = []
     for spider in spiders:
         lines += [f"<!-- scrapy spiders {spider.name} -->", "| argument | meaning | default |", "|---|---|---|"]
-        lines += [f"| `{a.name}` | {a.meaning} | {a.default} |" for a in spider.ARGUMENTS]
+        lines += [f"| `{name}` | {a.meaning} | {a.default} |" for name, a in arguments_of(spider.Arguments).items()]
         lines += ["<!-- end -->"]
     return lines
 

@@ -88,9 +88,9 @@ class XSpider(scrapy.Spider):
         """What is left to do when everything has been read."""
 
 
-def first_time(since: str) -> datetime | None:
+def first_time(name: str, since: str) -> datetime | None:
     """The value of `since=`; X knows no start before 6 November 2010, so that is the earliest."""
-    value = moment("since", since)
+    value = moment(name, since)
     if value is not None and value < FIRST_START:
         logger.info("since=%s: X takes no start before %s, which is used instead.", since, f"{FIRST_START:%Y-%m-%d}")
         return FIRST_START

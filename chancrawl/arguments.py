@@ -51,7 +51,7 @@ def arguments_of(arguments: type[Any]) -> dict[str, Argument]:
 def texts(spider: str, arguments: type[Any], given: Mapping[str, str]) -> dict[str, str]:
     """The values of all arguments as texts. UserError for an argument that the spider does not have."""
     known = arguments_of(arguments)
-    reject_unknown(spider, given, known)
+    reject_unknown(spider, [name for name in given if name not in known], known)
     return {name: given.get(name, each.given) for name, each in known.items()}
 
 

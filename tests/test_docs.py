@@ -42,7 +42,7 @@ def test_the_tables_of_arguments_are_those_of_scrapy_spiders(spider: Any) -> Non
 
 def test_the_readme_counts_the_columns() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    posts, tweets = re.search(r"with (\d+) columns", readme), re.search(r"`tweets` has (\d+) columns", readme)
+    posts, tweets = re.search(r"with\s+(\d+)\s+columns", readme), re.search(r"`tweets` has\s+(\d+)\s+columns", readme)
     assert posts is not None and int(posts[1]) == len(columns(Post)) - 1  # the digest is the ledger's
     assert tweets is not None and int(tweets[1]) == len(columns(Tweet))
 

@@ -155,7 +155,7 @@ class XClient:
         exchange = Exchange(
             endpoint,
             reads,
-            least=endpoint.smallest_page if endpoint.page_size_parameter else reads,
+            least=min(endpoint.smallest_page, reads) if endpoint.page_size_parameter else reads,
             avoid=frozenset(avoid),
             parse=parse,
             on_answer=on_answer,

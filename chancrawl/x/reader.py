@@ -148,7 +148,7 @@ class Reader:
         """New posts and those that are to be noted again. Settles the bill: `returned` are the ids that X has sent."""
         page = answer.content
         new, changed, read_today = await self.ledger.sift(page.tweets)
-        posts, users = self.access.budget.came_along(page.included_posts, page.included_users)
+        posts, users = self.access.budget.bill_included(page.included_posts, page.included_users)
         own = len(set(returned) - read_today)
         await answer.settle(Bill(posts=own + posts, users=users))
         return new, changed

@@ -48,8 +48,8 @@ class Visit:
     """It was begun by an earlier crawl: what has been posted since is still to be asked for."""
     time_tries: int = 0
     urgency: float = 0.0
-    done: Callable[[Visit], None] = field(default=lambda visit: None)
-    blocked: Callable[[Visit], None] = field(default=lambda visit: None)
+    on_done: Callable[[Visit], None] = field(default=lambda visit: None)
+    on_blocked: Callable[[Visit], None] = field(default=lambda visit: None)
     """No credential is shown the account, which is not protected as far as is known."""
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ class Reader:
     def add(self, visit: Visit) -> None:
         """Have a feed read. Its first page is asked for when its turn comes."""
         heapq.heappush(self._waiting, (-visit.urgency, next(self._number), visit))
-        self.client.news.set()
+        self.client.progress.set()
 
     @property
     def is_idle(self) -> bool:
@@ -103,8 +103,8 @@ class Reader:
 
     async def wait(self) -> None:
         """For the end of a request, or half a second: a feed may be due to be tried again."""
-        self.client.news.clear()
-        await wait_for(self.crawler, self.client.news, 0.5)
+        self.client.progress.clear()
+        await wait_for(self.crawler, self.client.progress, 0.5)
 
     async def requests(self) -> AsyncIterator[Request]:
         """Requests for pages until all feeds that were added are read."""
@@ -210,7 +210,7 @@ class Reader:
             self.add(visit)
         else:
             self.stats.inc_value("x/walks")
-            visit.done(visit)
+            visit.on_done(visit)
 
     def _log_gap(self, visit: Visit, gap: Gap) -> None:
         if gap.reason == "limit":
@@ -265,10 +265,10 @@ class Reader:
             if self.access.pool.usable(visit.pager.endpoint.name, visit.avoid):
                 self._again(visit, visit.pager.again(f"closed to one of the credentials ({why})"))
                 return []
-            visit.blocked(visit)  # or it is protected now
+            visit.on_blocked(visit)  # or it is protected now
             return []
         if visit.refused == why and (self.succeeded_at > visit.refused_at or self._is_alone(visit)):
-            visit.done(visit)
+            visit.on_done(visit)
             return self.ended_as(visit, why)
         if visit.refused is None:
             visit.refused, visit.refused_at = why, time.monotonic()
@@ -303,7 +303,7 @@ class Reader:
         self.stats.inc_value("x/walks_failed" if visit.account else "x/queries_failed")
         name = f"The timeline of @{visit.account.username}" if visit.account else f"The search {visit.query[:80]}"
         logger.warning("%s was not read to its end (%s); the next run goes on with it.", name, why)
-        visit.done(visit)
+        visit.on_done(visit)
 
 
 STATUS = {

@@ -168,7 +168,7 @@ def test_an_account_that_has_blocked_a_credential_is_asked_for_with_another(tmp_
     async def run() -> None:
         async with reading(tmp_path) as reader:
             visit, blocked = visit_of(1, protected=False), list[Visit]()
-            visit.blocked = blocked.append
+            visit.on_blocked = blocked.append
             reader.add(visit)
             await answered(reader, next_page(reader), 200, refusal("protected"), "user:0")
             request = next_page(reader)

@@ -14,7 +14,7 @@ from chancrawl.engine import sleep, stopping
 from chancrawl.errors import UserError
 from chancrawl.imageboards import fourchan
 from chancrawl.imageboards.client import ChanClient, Reading, Unavailable, source_of
-from chancrawl.imageboards.follow import Following
+from chancrawl.imageboards.follow import Follower
 from chancrawl.imageboards.ledger import BoardLedger
 from chancrawl.imageboards.one_pass import OnePass
 from chancrawl.imageboards.pass_plan import is_plausible
@@ -101,7 +101,7 @@ class ChanSpider(scrapy.Spider):
             if self.follow and not self.only_threads:
                 stats.inc_value("chan/boards", len(boards))
                 await self._stand_by([board.board for board in boards])
-                async for request in Following(self.client, boards, self.given.archive).requests():
+                async for request in Follower(self.client, boards, self.given.archive).requests():
                     yield request
                 return
             for board in boards:

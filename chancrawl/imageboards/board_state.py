@@ -81,7 +81,7 @@ class Rate:
 
 
 @dataclass(slots=True)
-class File:
+class IndexFile:
     """An index file of a board, and what is known of asking for it."""
 
     what: str
@@ -107,7 +107,7 @@ class File:
 
 
 @dataclass(slots=True)
-class Watched:
+class TrackedThread:
     """A thread of an index, as far as the agenda goes."""
 
     no: int
@@ -118,7 +118,7 @@ class Watched:
     """How many of the missing were so when the thread was first seen."""
     excess: int = 0
     doubtful: bool = False
-    owed_at: float = 0.0
+    pending_since: float = 0.0
     """Since when posts are missing or in excess."""
     recent: Rate = field(default_factory=Rate)
     """Its last replies, and the seconds in which they came."""
@@ -139,11 +139,11 @@ class Watched:
     not_before: float = NEVER
 
     @property
-    def is_owed(self) -> bool:
+    def is_pending(self) -> bool:
         return bool(self.missing or self.excess or self.doubtful or self.gone_at is not None)
 
 
-class BoardWatch:
+class BoardState:
     """What the agenda knows of a board."""
 
     def __init__(self, name: str, capacity: int = 150, per_page: int = 15, has_archive: bool = False) -> None:
@@ -160,17 +160,17 @@ class BoardWatch:
         self.exposed = 0.0  # seconds that posts were fresh and watched
         self.deleted = 0  # posts that were deleted in these seconds
         self.files = {
-            "catalog": File("catalog", 100_000, share=0.06),
-            "1": File("1", 15_000, share=0.9),
-            "2": File("2", 15_000, share=0.01),
-            "threads": File("threads", 5_000, share=0.003),
+            "catalog": IndexFile("catalog", 100_000, share=0.06),
+            "1": IndexFile("1", 15_000, share=0.9),
+            "2": IndexFile("2", 15_000, share=0.01),
+            "threads": IndexFile("threads", 5_000, share=0.003),
         }
         # Only asked for while neither the catalog nor threads.json can be had.
-        self.spare_pages: dict[str, File] = {}
+        self.spare_pages: dict[str, IndexFile] = {}
         if has_archive:
-            self.files["archive"] = File("archive", 10_000, share=0.0)
-        self.threads: dict[int, Watched] = {}
-        self.owed: dict[int, Watched] = {}
+            self.files["archive"] = IndexFile("archive", 10_000, share=0.0)
+        self.threads: dict[int, TrackedThread] = {}
+        self.pending: dict[int, TrackedThread] = {}
         self.forgotten: dict[int, float] = {}  # threads that are gone, and when they were asked for
         self.archived: dict[int, int] = {}
         """Threads of the archive that are to be read, the next one in front, and how often that failed."""
@@ -192,12 +192,12 @@ class BoardWatch:
     def threads_a_second(self) -> float:
         return self.births(prior=0.01 * self.posts_a_second(), weight=600)
 
-    def time_left(self, thread: Watched) -> float:
+    def time_left(self, thread: TrackedThread) -> float:
         """Seconds until a thread is gone for good, if it is not bumped."""
         places = max(self.capacity - thread.position, 1) - 0.5
         return places / self.threads_a_second() + (ARCHIVE_KEEPS if self.has_archive else 0.0)
 
-    def quiet(self, thread: Watched, at: float) -> int:
+    def quiet(self, thread: TrackedThread, at: float) -> int:
         """How long a thread has been quiet, in classes: by how many posts were made on the board since its last reply.
 
         Halfway through the time since it was looked at last, so that this counts all of that time.
@@ -205,19 +205,19 @@ class BoardWatch:
         posts = max((thread.shown_at + at) / 2 - thread.modified, 0.0) * self.posts_a_second()
         return int(2 * math.log2(posts / 2 + 1))
 
-    def grew(self, thread: Watched, replies: int, at: float) -> None:
+    def grew(self, thread: TrackedThread, replies: int, at: float) -> None:
         """A thread has so many replies now: what that says of threads that were quiet for as long."""
         seconds = max(at - thread.shown_at, 0.0)
         self.profile[self.quiet(thread, at)].count(max(replies - thread.replies, 0), seconds)
 
-    def replied(self, thread: Watched, times: Sequence[int], at: float) -> None:
+    def replied(self, thread: TrackedThread, times: Sequence[int], at: float) -> None:
         """The times of a thread's last replies, in order."""
         last = times[-5:]
         if last:
             thread.modified = max(thread.modified, float(last[-1]))
             thread.recent = Rate(len(last), max(at - last[0], 1.0))
 
-    def rate(self, thread: Watched, at: float) -> float:
+    def rate(self, thread: TrackedThread, at: float) -> float:
         """Replies a second that a thread may have had since it was looked at last."""
         return thread.recent(prior=self.profile[self.quiet(thread, at)](prior=0.0))
 
@@ -230,11 +230,11 @@ class BoardWatch:
         """Whether index files could not be had or read when they were asked for last."""
         return all(self.files[what].failures for what in names)
 
-    def file(self, what: str) -> File:
+    def file(self, what: str) -> IndexFile:
         """An index file; a further page may be answered when it is not asked for any more."""
-        return self.files.get(what) or self.spare_pages.setdefault(what, File(what, 15_000, share=0.005))
+        return self.files.get(what) or self.spare_pages.setdefault(what, IndexFile(what, 15_000, share=0.005))
 
-    def files_to_ask_for(self) -> Iterable[File]:
+    def files_to_ask_for(self) -> Iterable[IndexFile]:
         """The index files; the further pages too, while no file can be had that lists all threads."""
         if not self.is_down(*COMPLETE):
             self.spare_pages.clear()
@@ -243,7 +243,7 @@ class BoardWatch:
             self.file(str(number))
         return [*self.files.values(), *self.spare_pages.values()]
 
-    def gain(self, file: File) -> float:
+    def gain(self, file: IndexFile) -> float:
         """Posts a second that a file is expected to show and no other one has shown before."""
         return file.found(prior=file.share * self.posts_a_second(), weight=120)
 
@@ -255,7 +255,7 @@ class BoardWatch:
             file.modified += seconds
             file.unchanged_at += seconds
         for thread in self.threads.values():
-            thread.owed_at += seconds
+            thread.pending_since += seconds
             thread.shown_at += seconds
             thread.gone_at = None if thread.gone_at is None else thread.gone_at + seconds
 

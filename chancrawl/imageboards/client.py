@@ -17,7 +17,7 @@ from scrapy.http import Response
 from chancrawl.errors import UNREACHABLE, unreachable
 from chancrawl.http import Dates, header, http_time, refusal_of
 from chancrawl.imageboards import conditional, fourchan
-from chancrawl.imageboards.diff import Look
+from chancrawl.imageboards.diff import Observation
 from chancrawl.imageboards.fourchan import IndexEntry
 from chancrawl.imageboards.ledger import BoardLedger
 from chancrawl.payload import Malformed, mended
@@ -133,11 +133,11 @@ class ChanClient:
             date = modified  # when it was read is not known: perhaps in the second of its last change
         return conditional.strong_validator(modified, date)
 
-    def look_at(self, response: Response, is_own: bool = True) -> Look:
+    def observation(self, response: Response, is_own: bool = True) -> Observation:
         """How an answer is compared with what is held; `is_own` for a thread's own page."""
         validator = self.dates.last_modified(response)
         body = f"{'' if is_own else urlsplit(response.url).path} {validator}".strip()
-        return Look(self.dates.now(response), http_time(validator), body, is_own, validator if is_own else None)
+        return Observation(self.dates.now(response), http_time(validator), body, is_own, validator if is_own else None)
 
     # --- the network
 

@@ -22,10 +22,10 @@ from chancrawl.imageboards import conditional, fourchan
 from chancrawl.imageboards.board_state import COMPLETE
 from chancrawl.imageboards.client import ChanClient, plausible
 from chancrawl.imageboards.coverage import UNWATCHED
-from chancrawl.imageboards.diff import Look
+from chancrawl.imageboards.diff import Observation
 from chancrawl.imageboards.fourchan import IndexEntry
-from chancrawl.imageboards.frontier import Agenda, Ask
-from chancrawl.imageboards.monitor import Found, Watch
+from chancrawl.imageboards.frontier import Fetch, Frontier
+from chancrawl.imageboards.monitor import Found, Monitor
 from chancrawl.imageboards.thinning import thin
 from chancrawl.items import Board, Item, Poll
 from chancrawl.payload import Malformed
@@ -33,7 +33,7 @@ from chancrawl.payload import Malformed
 logger = logging.getLogger(__name__)
 
 
-class Following:
+class Follower:
     """Asks, reads, tells the agenda. What is decided is decided when the request can leave, not before."""
 
     def __init__(self, client: ChanClient, boards: list[Board], with_archive: bool) -> None:
@@ -45,13 +45,13 @@ class Following:
         addresses = len(settings.getlist("ROTATING_PROXY_LIST")) or 1
         self.delay = settings.getfloat("DOWNLOAD_DELAY") / addresses
         self.most_under_way = settings.getint("CONCURRENT_REQUESTS")
-        self.agenda = Agenda(
+        self.frontier = Frontier(
             settings.getfloat("CHAN_INDEX_INTERVAL"), settings.getfloat("CHAN_THREAD_INTERVAL"), max(self.delay, 0.01)
         )
-        self.watches = {}
+        self.monitors = {}
         for board in boards:
             board = board if with_archive else replace(board, has_archive=False)
-            self.watches[board.board] = Watch(board, self.agenda, self._held_of(board.board))
+            self.monitors[board.board] = Monitor(board, self.frontier, self._held_of(board.board))
         self.validators: dict[str, str] = {}  # of the files whose content is in memory
         self.under_way = 0
         self.news = asyncio.Event()  # an answer may make something due
@@ -64,11 +64,11 @@ class Following:
         return lambda no: self.ledger.loaded(board, no)
 
     async def requests(self) -> AsyncIterator[Request]:
-        for name, watch in self.watches.items():
-            watch.resume((await self.ledger.threads(name)).values())
+        for name, monitor in self.monitors.items():
+            monitor.resume((await self.ledger.threads(name)).values())
         self.ledger.follow()
         self._thinning = asyncio.ensure_future(self._thin_daily())
-        logger.info("Following %s; Ctrl-C ends it.", ", ".join(f"/{name}/" for name in list(self.watches)[:12]))
+        logger.info("Following %s; Ctrl-C ends it.", ", ".join(f"/{name}/" for name in list(self.monitors)[:12]))
         next_departure = 0.0
         while not stopping(self.crawler):
             now = time.monotonic()
@@ -76,19 +76,19 @@ class Following:
                 await self._wait(60.0)
             elif now < next_departure:
                 await asyncio.sleep(next_departure - now)
-            elif isinstance(ask := self.agenda.next(now), Ask):
+            elif isinstance(fetch := self.frontier.next(now), Fetch):
                 self.under_way += 1
                 next_departure = max(next_departure, now - 0.1 * self.delay) + self.delay
                 try:
-                    yield await self._request(ask)
+                    yield await self._request(fetch)
                 except StoreAway:
-                    self._put_off(ask)
+                    self._put_off(fetch)
             else:
-                await self._wait(ask - now)
+                await self._wait(fetch - now)
 
     async def _thin_daily(self) -> None:
         while not stopping(self.crawler):
-            for board in self.watches:
+            for board in self.monitors:
                 if stopping(self.crawler):
                     return
                 try:
@@ -106,14 +106,14 @@ class Following:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.news.wait(), max(min(seconds, 1.0), 0.001))
 
-    async def _request(self, ask: Ask) -> Request:
-        path = path_of(ask)
-        if ask.what == "thread":
-            held = await self.ledger.thread(ask.board, ask.no)
-            watched = self.watches[ask.board].state.threads.get(ask.no)
+    async def _request(self, fetch: Fetch) -> Request:
+        path = path_of(fetch)
+        if fetch.what == "thread":
+            held = await self.ledger.thread(fetch.board, fetch.no)
+            watched = self.monitors[fetch.board].state.threads.get(fetch.no)
             entry = None
             if watched is not None:
-                entry = IndexEntry(ask.no, int(watched.modified), watched.replies, watched.position)
+                entry = IndexEntry(fetch.no, int(watched.modified), watched.replies, watched.position)
             validator = conditional.if_modified_since(held.thread, entry)
         else:
             validator = self.validators.get(path)
@@ -123,29 +123,29 @@ class Following:
             validator,
             callback=self.answered,
             errback=self.failed,
-            cb_kwargs={"ask": ask},
+            cb_kwargs={"fetch": fetch},
             meta={"dont_retry": True},
         )
 
     # --- answers
 
-    async def answered(self, response: Response, ask: Ask) -> AsyncIterator[Item]:
+    async def answered(self, response: Response, fetch: Fetch) -> AsyncIterator[Item]:
         now = time.monotonic()
         try:
             async with self._reading:
-                if ask.is_thread:
-                    await self.ledger.load(ask.board, [ask.no])
-                    items = self._thread(response, ask, now)
+                if fetch.is_thread:
+                    await self.ledger.load(fetch.board, [fetch.no])
+                    items = self._thread(response, fetch, now)
                 elif response.status == 404:
-                    self.agenda.failed(ask, now)
-                    if not ask.may_be_missing:
+                    self.frontier.failed(fetch, now)
+                    if not fetch.may_be_missing:
                         self._index_failed(response.url, "answered 404", now)
                     items = []
                 elif response.status == 304:
-                    items = self.watches[ask.board].unchanged(ask, self.client.look_at(response, False), now)
+                    items = self.monitors[fetch.board].unchanged(fetch, self.client.observation(response, False), now)
                     self._index_is_back(response.url)
                 else:
-                    items = await self._index(response, ask, now)
+                    items = await self._index(response, fetch, now)
                     self._index_is_back(response.url)
                 for item in items:
                     if isinstance(item, Poll) and (item.longest_gap or 0.0) > UNWATCHED.total_seconds():
@@ -154,39 +154,39 @@ class Following:
             self._answered_at = now
         except Malformed as error:
             self.stats.inc_value("chan/malformed")
-            if not self.agenda.failed(ask, now):
-                self._give_up(ask, str(error))
-            if not ask.is_thread:
+            if not self.frontier.failed(fetch, now):
+                self._give_up(fetch, str(error))
+            if not fetch.is_thread:
                 self._index_failed(response.url, str(error), now)
         except StoreAway:
-            self.agenda.put_off(ask, now)
+            self.frontier.put_off(fetch, now)
         except UserError as error:
             logger.error("%s was not read: %s", response.url, error)
-            self.agenda.failed(ask, now)
+            self.frontier.failed(fetch, now)
         except Exception as error:  # a payload that nobody has thought of must not pass for one that was stored
             self.client.set_aside(response, f"{type(error).__name__}: {error}")
-            self.agenda.failed(ask, now)
+            self.frontier.failed(fetch, now)
         finally:
             self._done()
 
     def failed(self, failure: Failure) -> None:
         request: Request = failure.request  # type: ignore[attr-defined]
-        ask: Ask = request.cb_kwargs["ask"]
+        fetch: Fetch = request.cb_kwargs["fetch"]
         if not stopping(self.crawler):
             logger.debug("%s came to nothing: %s", request.url, reason_of(failure))
             self.stats.inc_value("chan/refused")
-        self.agenda.refused(ask, time.monotonic())
-        if not ask.is_thread:
+        self.frontier.refused(fetch, time.monotonic())
+        if not fetch.is_thread:
             self._index_failed(request.url, reason_of(failure), time.monotonic())
         self._done()
 
-    def _put_off(self, ask: Ask) -> None:
-        self.agenda.put_off(ask, time.monotonic())
+    def _put_off(self, fetch: Fetch) -> None:
+        self.frontier.put_off(fetch, time.monotonic())
         self._done()
 
-    def _give_up(self, ask: Ask, why: str) -> None:
+    def _give_up(self, fetch: Fetch, why: str) -> None:
         """A thread of the archive; the next list of the archive has it asked for again."""
-        logger.warning("/%s/ thread %d of the archive could not be read: %s", ask.board, ask.no, why)
+        logger.warning("/%s/ thread %d of the archive could not be read: %s", fetch.board, fetch.no, why)
         self.stats.inc_value("chan/threads_failed")
 
     def _index_failed(self, url: str, why: str, now: float) -> None:
@@ -207,66 +207,66 @@ class Following:
         self.under_way -= 1
         self.news.set()
 
-    async def _index(self, response: Response, ask: Ask, now: float) -> list[Item]:
-        watch = self.watches[ask.board]
+    async def _index(self, response: Response, fetch: Fetch, now: float) -> list[Item]:
+        monitor = self.monitors[fetch.board]
         size = int(response.headers.get("Content-Length") or len(response.body))
-        look = self.client.look_at(response, False)
-        if ask.what == "archive":
+        seen_in = self.client.observation(response, False)
+        if fetch.what == "archive":
             listed, problems = self.client.parse(response, fourchan.parse_archive)
             self.client.report(response, problems)
-            held = await self.ledger.threads(ask.board)
-            found = watch.archive(ask, listed, held, look, now, size, problems)
-            self._believe(response, found, len(listed))
+            held = await self.ledger.threads(fetch.board)
+            found = monitor.archive(fetch, listed, held, seen_in, now, size, problems)
+            self._accept_index(response, found, len(listed))
             return found.items
-        if ask.what in COMPLETE:
+        if fetch.what in COMPLETE:
             entries, problems = self.client.parse(response, fourchan.parse_index)
         else:
-            first = (int(ask.what) - 1) * watch.state.per_page
+            first = (int(fetch.what) - 1) * monitor.state.per_page
             parse = functools.partial(fourchan.parse_board_page, first=first)
             entries, problems = self.client.parse(response, parse)
-        entries = plausible(entries, look.at)
-        news = watch.news(ask, entries)
-        await self.ledger.load(ask.board, news)
-        found = watch.index(ask, entries, set(news), look, now, size, problems)
+        entries = plausible(entries, seen_in.at)
+        news = monitor.news(fetch, entries)
+        await self.ledger.load(fetch.board, news)
+        found = monitor.index(fetch, entries, set(news), seen_in, now, size, problems)
         self.client.report(response, found.problems)
-        self._believe(response, found, len(entries))
+        self._accept_index(response, found, len(entries))
         return found.items
 
-    def _believe(self, response: Response, found: Found, listed: int) -> None:
+    def _accept_index(self, response: Response, found: Found, listed: int) -> None:
         """Remember an index's validator, if it is believed: else it is read again."""
-        if found.is_believed:
+        if found.is_plausible:
             self._remember_validator(response)
         else:
             logger.warning("%s lists only %d threads: not believed.", response.url, listed)
             self.stats.inc_value("chan/indexes_not_believed")
 
-    def _thread(self, response: Response, ask: Ask, now: float) -> list[Item]:
-        watch = self.watches[ask.board]
-        look = self.client.look_at(response, ask.what == "thread")
+    def _thread(self, response: Response, fetch: Fetch, now: float) -> list[Item]:
+        monitor = self.monitors[fetch.board]
+        seen_in = self.client.observation(response, fetch.what == "thread")
         if response.status == 404:
-            return self._gone(ask, look, now)
+            return self._gone(fetch, seen_in, now)
         if response.status == 304:
-            return watch.thread_unchanged(ask, look, now)
-        parse = fourchan.parse_tail if ask.what == "tail" else fourchan.parse_thread
+            return monitor.thread_unchanged(fetch, seen_in, now)
+        parse = fourchan.parse_tail if fetch.what == "tail" else fourchan.parse_thread
         try:
-            page, _ = self.client.parse(response, lambda payload, _: parse(payload, ask.board, ask.no))
+            page, _ = self.client.parse(response, lambda payload, _: parse(payload, fetch.board, fetch.no))
         except fourchan.Stub:
-            return self._gone(ask, look, now)
-        if (page.problems or not page.adds_up) and watch.is_worth_another_try(ask):
+            return self._gone(fetch, seen_in, now)
+        if (page.problems or not page.is_complete) and monitor.is_worth_another_try(fetch):
             self.client.set_aside(response, "; ".join(page.problems[:10]) or "fewer posts than the opening post says")
-            watch.read_in_part(ask)
+            monitor.read_in_part(fetch)
             raise Malformed("read in part")
-        found = watch.thread(ask, page, look, now)
+        found = monitor.thread(fetch, page, seen_in, now)
         self.client.report(response, [*found.problems, *page.oddities])
-        if ask.what == "tail":
+        if fetch.what == "tail":
             self._remember_validator(response)
-        elif ask.no not in watch.state.threads:  # it has gone to the archive
-            self.validators.pop(fourchan.tail_path(ask.board, ask.no), None)
+        elif fetch.no not in monitor.state.threads:  # it has gone to the archive
+            self.validators.pop(fourchan.tail_path(fetch.board, fetch.no), None)
         return found.items
 
-    def _gone(self, ask: Ask, look: Look, now: float) -> list[Item]:
-        self.validators.pop(fourchan.tail_path(ask.board, ask.no), None)
-        return self.watches[ask.board].thread_gone(ask, look, now)
+    def _gone(self, fetch: Fetch, seen_in: Observation, now: float) -> list[Item]:
+        self.validators.pop(fourchan.tail_path(fetch.board, fetch.no), None)
+        return self.monitors[fetch.board].thread_gone(fetch, seen_in, now)
 
     def _remember_validator(self, response: Response) -> None:
         validator = self.client.index_validator(response)
@@ -274,12 +274,16 @@ class Following:
             self.validators[response.url.removeprefix(self.client.source)] = validator
 
 
-def path_of(ask: Ask) -> str:
+def path_of(fetch: Fetch) -> str:
     """The address of what the agenda asks for.
 
     >>> path_of(Ask("po", "1")), path_of(Ask("po", "tail", 570368))
     ('/po/1.json', '/po/thread/570368-tail.json')
     """
-    if ask.what == "thread":
-        return fourchan.thread_path(ask.board, ask.no)
-    return fourchan.tail_path(ask.board, ask.no) if ask.what == "tail" else fourchan.index_path(ask.board, ask.what)
+    if fetch.what == "thread":
+        return fourchan.thread_path(fetch.board, fetch.no)
+    return (
+        fourchan.tail_path(fetch.board, fetch.no)
+        if fetch.what == "tail"
+        else fourchan.index_path(fetch.board, fetch.what)
+    )

@@ -96,7 +96,7 @@ class Page:
     """Keys of the thread that have another type than they should; no post is lost by them."""
 
     @property
-    def adds_up(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether the replies are as many as the opening post says: a truncated page, or one with odd posts, has fewer.
 
         So may a sticky that has shed its oldest replies.
@@ -105,7 +105,7 @@ class Page:
         if replies is None:
             # An index that does not say how many there are shows some of them; a thread without its opening post, too.
             return not self.since and self.thread.no in self.posts
-        return self.shown + self.omitted >= replies or sheds(self.thread)
+        return self.shown + self.omitted >= replies or is_rolling_sticky(self.thread)
 
     @property
     def shown(self) -> int:
@@ -113,7 +113,7 @@ class Page:
         return len(self.posts) - (self.thread.no in self.posts)
 
 
-def sheds(thread: Thread) -> bool:
+def is_rolling_sticky(thread: Thread) -> bool:
     """Whether this is a sticky so long that it loses its oldest replies."""
     return thread.sticky and (thread.replies or 0) > 0.9 * STICKY_REPLIES
 
@@ -241,7 +241,7 @@ def parse_thread(payload: Any, board: str, no: int) -> Page:
     page = _page(board, no, posts[0] if _is_opening(posts[0], no) else {}, posts)
     if not page.posts:
         raise Malformed(f"a thread {no} without a post of it that can be read")
-    if sheds(page.thread) and page.shown:
+    if is_rolling_sticky(page.thread) and page.shown:
         page.since = min(reply for reply in page.posts if reply != no)
     return page
 

@@ -20,7 +20,7 @@ from chancrawl.errors import UserError
 from chancrawl.http import reason_of
 from chancrawl.imageboards import conditional, fourchan, pass_plan
 from chancrawl.imageboards.client import MALFORMED_RETRIES, ChanClient, Parser, Reading, Unavailable, plausible
-from chancrawl.imageboards.diff import Held, compare, deletions_of_thread, fate, left_archive
+from chancrawl.imageboards.diff import StoredThread, compare, deletions_of_thread, fate, left_archive
 from chancrawl.imageboards.fourchan import IndexEntry
 from chancrawl.items import Board, Item, Thread, Validator
 from chancrawl.payload import Malformed
@@ -221,12 +221,12 @@ class OnePass:
             reading = await self._read_index(path, fourchan.parse_index, STAND_IN_TRIES, conditional)
             if reading is not None and reading.content is None:
                 return Index(path, reading, {}, False)
-            if reading is not None and self._is_believed(path, len(reading.content), expected):
+            if reading is not None and self._is_plausible(path, len(reading.content), expected):
                 entries = plausible(reading.content, reading.at)
                 return Index(path, reading, entries, pass_plan.is_complete(len(entries), len(reading.problems)))
             logger.warning("/%s/: other index files stand in for %s.json.", name, file)
         pages = await self._read_pages(board)
-        if pages is None or not self._is_believed(pages.path, len(pages.entries), expected):
+        if pages is None or not self._is_plausible(pages.path, len(pages.entries), expected):
             return None
         return pages
 
@@ -299,7 +299,7 @@ class OnePass:
         suspects: list[int] = []
         if archive is None or archive.content is None:
             pass
-        elif not self._is_believed(path, len(archive.content), len(old)):
+        elif not self._is_plausible(path, len(archive.content), len(old)):
             self.stats.inc_value("chan/indexes_unread")
         else:
             listed = archive.content
@@ -331,7 +331,7 @@ class OnePass:
             for item in await self._validators(index.path, index.reading, index.entries):
                 yield item
 
-    def _is_believed(self, path: str, listed: int, held: int) -> bool:
+    def _is_plausible(self, path: str, listed: int, held: int) -> bool:
         """An empty or truncated index never means that everything is gone."""
         if pass_plan.is_plausible(listed, held):
             return True
@@ -392,23 +392,25 @@ class OnePass:
         finally:
             self._done()
 
-    def _gone(self, held: Held, no: int) -> None:
+    def _gone(self, held: StoredThread, no: int) -> None:
         self.gone.add(no)
         is_news = held.thread is None or bool(self.only_threads)
         self.stats.inc_value("chan/threads_vanished" if is_news else "chan/threads_gone")
 
-    def _changes(self, response: Response, board: str, no: int, entry: IndexEntry | None, held: Held) -> Iterator[Item]:
+    def _changes(
+        self, response: Response, board: str, no: int, entry: IndexEntry | None, held: StoredThread
+    ) -> Iterator[Item]:
         page, _ = self.client.parse(response, lambda payload, _: fourchan.parse_thread(payload, board, no))
-        problems = page.problems if page.adds_up else [*page.problems, "fewer posts than the opening post says"]
+        problems = page.problems if page.is_complete else [*page.problems, "fewer posts than the opening post says"]
         self.client.report(response, [*problems, *page.oddities])
         if problems and self.rounds_left:
             raise Malformed(problems[0])
         if entry is not None:
             page.thread.position = entry.position
             page.thread.last_modified = fourchan.utc(entry.last_modified)
-        look = self.client.look_at(response)
-        yield from compare(held, page, look).items
-        self._compare_with_index(replace(page.thread, http_last_modified=look.validator), entry)
+        seen_in = self.client.observation(response)
+        yield from compare(held, page, seen_in).items
+        self._compare_with_index(replace(page.thread, http_last_modified=seen_in.validator), entry)
 
     def _compare_with_index(self, thread: Thread, entry: IndexEntry | None) -> None:
         if entry is not None and conditional.is_behind(thread, entry):
@@ -416,7 +418,7 @@ class OnePass:
                         thread.board, thread.no)  # fmt: skip
             self.behind.add(thread.no)
 
-    def _unchanged(self, held: Held, entry: IndexEntry | None) -> Iterator[Item]:
+    def _unchanged(self, held: StoredThread, entry: IndexEntry | None) -> Iterator[Item]:
         """The index spoke of a change, and there is none: note the index's time, so that it is not asked again."""
         thread = held.thread
         if thread is not None and entry is not None and thread.last_modified != fourchan.utc(entry.last_modified):

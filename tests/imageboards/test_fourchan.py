@@ -138,7 +138,7 @@ def test_an_odd_field_that_is_not_needed_is_no_reason_to_read_the_thread_again()
         {"no": 6, "resto": 5, "time": 2, "sub": ["x"], "tail_size": "z"},
     ]
     page = fourchan.parse_thread({"posts": posts}, "po", 5)
-    assert list(page.posts) == [5, 6] and not page.problems and page.adds_up
+    assert list(page.posts) == [5, 6] and not page.problems and page.is_complete
 
 
 @pytest.mark.parametrize("parse", [fourchan.parse_boards, fourchan.parse_index, fourchan.parse_archive])
@@ -202,6 +202,6 @@ def test_recorded_index_files_show_posts(fixtures: Path, name: str) -> None:
     assert not problems and len(entries) >= 15
     for entry in entries.values():
         page = fourchan.glimpse(entry, board)
-        assert page.adds_up and not page.problems
+        assert page.is_complete and not page.problems
         assert entry.no in page.posts and page.shown <= 5
         assert (page.since == 0) == (page.shown == entry.replies)

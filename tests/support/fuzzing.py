@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chancrawl.imageboards import fourchan
-from chancrawl.imageboards.diff import Held, Look, compare
+from chancrawl.imageboards.diff import Observation, StoredThread, compare
 from chancrawl.items import Item, Post
 from chancrawl.payload import Malformed, digest, loads
 from chancrawl.storage.postgres.connection import PostgresStore
@@ -149,7 +149,7 @@ class Trial:
                 raise
             return self.set_aside(url, body, [str(error)])
         self.set_aside(url, body, page.problems)
-        found = compare(Held(), page, Look(NOW, NOW, "body", is_own=True)).items
+        found = compare(StoredThread(), page, Observation(NOW, NOW, "body", is_own=True)).items
         assert good <= page.posts.keys()
         for item in found:
             if isinstance(item, Post):

@@ -16,8 +16,8 @@ from chancrawl.imageboards import fourchan
 from chancrawl.imageboards.client import ChanClient, Reading, Unavailable, source_of
 from chancrawl.imageboards.follow import Follower
 from chancrawl.imageboards.ledger import BoardLedger
+from chancrawl.imageboards.lifecycle import is_plausible
 from chancrawl.imageboards.one_pass import OnePass
-from chancrawl.imageboards.pass_plan import is_plausible
 from chancrawl.imageboards.source import Imageboards
 from chancrawl.items import Board, Item, Validator
 from chancrawl.payload import Malformed

@@ -5,7 +5,6 @@ The one comparison of the project: the stores only apply what it says.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -42,6 +41,12 @@ class StoredThread:
     @property
     def validator(self) -> str | None:
         return self.thread.http_last_modified if self.thread else None
+
+    @property
+    def last_seen_at(self) -> datetime | None:
+        """When it was last seen to be there, in part or as a whole."""
+        times = (self.seen_at, self.thread.last_seen_at if self.thread else None)
+        return max((time for time in times if time is not None), default=None)
 
     def is_newer_than(self, seen_in: Observation) -> bool:
         """Whether a body is an older copy, by its Last-Modified, than what is known of the thread."""
@@ -270,46 +275,3 @@ def _state(held: StoredThread, page: Page, seen_in: Observation, changes: Change
         before, position=state.position, last_modified=state.last_modified, last_seen_at=state.last_seen_at
     )
     return replace(state, last_seen_at=seen_in.at) if is_news else None
-
-
-def fate(thread: Thread, bumped: int, capacity: int) -> str:
-    """Why a thread is gone that is neither in the index nor in the archive, and whose page is 404: pruned or deleted.
-
-    `bumped` is how many threads of today's index were made or bumped since the thread was last read: each can have
-    pushed it down by one place, and nothing else can; it can have fallen off the end only if they were enough.
-    `capacity` is how many threads the board keeps (or has, if it is not full: then anything may have turned over).
-    """
-    fell_off = thread.position is None or thread.position + bumped >= capacity
-    return "pruned" if fell_off else "deleted"
-
-
-def left_archive(thread: Thread, listed: Collection[int], held: Mapping[int, Thread]) -> str:
-    """Why an archived thread is in the archive no longer: pruned or deleted; "archived" if it is still listed.
-
-    An archive drops the thread that was archived first. While one that was archived before this one is listed, this one
-    has not expired: it was deleted, if its page says so too. `held` are the archived threads, by number. Where a time
-    is not known, numbers tell the order, roughly.
-    """
-    if thread.no in listed:
-        return "archived"
-    for no in listed:
-        other = held.get(no)
-        if other is not None and other.archived_at is not None and thread.archived_at is not None:
-            is_older = (other.archived_at, no) < (thread.archived_at, thread.no)
-        else:
-            is_older = no < thread.no
-        if is_older:
-            return "deleted"
-    return "pruned"
-
-
-def deletions_of_thread(held: StoredThread, now: datetime) -> list[Deletion]:
-    """A deleted thread takes its posts with it: missed in the index, confirmed by its page."""
-    if held.thread is None:
-        return []
-    thread = held.thread
-    return [
-        Deletion(thread.board, thread.no, no, held.seen_at or thread.last_seen_at, known.deleted_at or now, now)
-        for no, known in held.posts.items()
-        if not known.deletion_confirmed_at
-    ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 import time
@@ -15,7 +14,7 @@ from scrapy import Request
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from chancrawl.engine import sleep, stopping
+from chancrawl.engine import sleep, stopping, wait_for
 from chancrawl.errors import StoreAway, UserError
 from chancrawl.http import reason_of
 from chancrawl.imageboards import conditional, fourchan
@@ -84,7 +83,7 @@ class Follower:
                 except StoreAway:
                     self._put_off(fetch)
             else:
-                await self._wait(fetch - now)
+                await self._wait(fetch.until - now)
 
     async def _thin_daily(self) -> None:
         while not stopping(self.crawler):
@@ -101,10 +100,9 @@ class Follower:
             await sleep(self.crawler, 86_400)
 
     async def _wait(self, seconds: float) -> None:
-        """Until there is news, but not longer than that, nor than a person would wait after Ctrl-C."""
+        """Until an answer comes, but not longer than that."""
         self.news.clear()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.news.wait(), max(min(seconds, 1.0), 0.001))
+        await wait_for(self.crawler, self.news, max(seconds, 0.001))
 
     async def _request(self, fetch: Fetch) -> Request:
         path = path_of(fetch)

@@ -108,6 +108,11 @@ class Page:
         return self.shown + self.omitted >= replies or is_rolling_sticky(self.thread)
 
     @property
+    def reply_times(self) -> list[int]:
+        """The times of its replies, in order."""
+        return sorted(raw["time"] for no, raw in self.posts.items() if no != self.thread.no)
+
+    @property
     def shown(self) -> int:
         """How many replies are shown."""
         return len(self.posts) - (self.thread.no in self.posts)
@@ -387,6 +392,6 @@ def describe(post: Post) -> list[str]:
     return [f"post {post.no}: {problem}" for problem in read.problems]
 
 
-def utc(seconds: int | None) -> datetime | None:
+def utc(seconds: float | None) -> datetime | None:
     """Seconds since 1970 as an aware time."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

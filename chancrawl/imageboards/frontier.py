@@ -23,15 +23,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from chancrawl.imageboards.board_state import (
-    ARCHIVE_KEEPS,
     BYTES_PER_REQUEST,
     FRESH,
     NEVER,
+    PROOF_HOLDS,
+    Asked,
     BoardState,
     Clock,
     IndexFile,
     TrackedThread,
 )
+from chancrawl.imageboards.lifecycle import ARCHIVE_KEEPS
 
 WORTHWHILE = 0.0045
 """How many posts a request has to save, for each unit of its price."""
@@ -50,9 +52,6 @@ STARVING = 3e-5
 
 ARCHIVE_TRIES = 4
 """So often is a thread of the archive asked for that is not there, or cannot be read."""
-
-PROOF_HOLDS = 600.0
-"""Seconds after which it is tried again how often the index files are made anew, and whether all at once."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -73,6 +72,13 @@ class Fetch:
         return self.what.isdigit() and self.what != "1"
 
 
+@dataclass(slots=True, frozen=True)
+class Idle:
+    """No request is worth its price before this time of our clock."""
+
+    until: float
+
+
 class Frontier:
     """`next` names the request to make; `answered` and its like tell what came of it."""
 
@@ -89,7 +95,7 @@ class Frontier:
 
     # --- what to ask for
 
-    def next(self, now: float) -> Fetch | float:
+    def next(self, now: float) -> Fetch | Idle:
         """The request that is worth most now, which is then under way; or when the next one is due, after `now`."""
         best: tuple[float, Fetch] | None = None
         soonest = now + 60.0
@@ -100,7 +106,7 @@ class Frontier:
                 elif best is None or worth > best[0]:
                     best = worth, fetch
         if best is None:
-            return soonest
+            return Idle(soonest)
         self._mark(best[1], now)
         return best[1]
 
@@ -200,20 +206,19 @@ class Frontier:
 
     def _archive_pace(self, board: BoardState) -> float:
         """Seconds between two threads of an archive: slowly, but fast enough to be through before they expire."""
-        return min(60.0, ARCHIVE_KEEPS / 4 / len(board.archived)) / self.clock.speed
+        return min(60.0, ARCHIVE_KEEPS.total_seconds() / 4 / len(board.archived)) / self.clock.speed
 
     def _mark(self, fetch: Fetch, now: float) -> None:
         board = self.boards[fetch.board]
         if not fetch.is_thread:
-            file = board.file(fetch.what)
-            file.asked_now, file.in_flight = now, True
+            board.file(fetch.what).sent(now)
             return
         if fetch.no in board.archived:
             board.archived_tries[fetch.no] = board.archived.pop(fetch.no) + 1
             board.archived_now = now
         thread = board.threads.get(fetch.no)
         if thread is not None:
-            thread.asked_now, thread.in_flight = now, True
+            thread.sent(now)
 
     # --- what came of it
 
@@ -239,39 +244,16 @@ class Frontier:
         """
         self.heard(now, at)
         board, file = self.boards[fetch.board], self.boards[fetch.board].file(fetch.what)
-        file.in_flight, file.failures = False, 0
         modified = at if modified is None else modified
-        if size is None:
-            file.unchanged_at = at
-            if file.rebuilt_every:
-                file.rebuilt_every = max(file.rebuilt_every, at - modified + self.index_interval * self.clock.speed / 2)
-        else:
-            file.size += 0.3 * (size - file.size) if file.shown_at != NEVER else size - file.size
-            self._learn_rebuilding(file, modified, oldest_news)
         catalog = board.files["catalog"]
         if catalog.rebuilt_every and fetch.what in ("1", "2") and modified < catalog.modified + 2:
             file.not_before = now + PROOF_HOLDS / self.clock.speed  # all are made anew at once; the catalog has more
-        file.modified = modified
-        file.shown_at = max(file.shown_at, modified if file.rebuilt_every else at)
+        if size is None:
+            file.unchanged(at, modified, self.index_interval * self.clock.speed / 2)
+        else:
+            file.changed(at, modified, size, oldest_news)
         board.is_lagging = any(board.files[what].rebuilt_every > 0 for what in ("catalog", "1"))
         self._best_threads.pop(board.name, None)
-
-    def _learn_rebuilding(self, file: IndexFile, modified: float, oldest_news: float | None) -> None:
-        """How often a file is made anew.
-
-        If it was unchanged at a time when there already was something new, it is not made anew with every change.
-        """
-        age = modified - file.modified
-        if file.shown_at == NEVER or age <= 0:
-            return
-        if file.unchanged_at > file.modified and oldest_news is not None:
-            lagged = oldest_news < file.unchanged_at - 2
-            file.rebuilt_every = min(file.rebuilt_every or age, age) if lagged else 0.0
-            file.proven_at = modified
-        elif file.rebuilt_every:
-            file.rebuilt_every = min(file.rebuilt_every, age)
-            if modified - file.proven_at > PROOF_HOLDS:
-                file.rebuilt_every *= 0.95  # a little too early: then its answer proves it again, or not
 
     def gained(self, fetch: Fetch, posts: int, seconds: float) -> None:
         """How many posts an index file was the first to show, in the seconds since it was last looked at."""
@@ -311,7 +293,7 @@ class Frontier:
         self.heard(now, at)
         thread = self.boards[fetch.board].threads.get(fetch.no)
         if thread is not None:
-            thread.in_flight, thread.asked_now = False, now
+            thread.answered(now)
         self._best_threads.pop(fetch.board, None)
 
     def settled(self, fetch: Fetch) -> None:
@@ -333,7 +315,7 @@ class Frontier:
         """What is asked for, or its answer, could not be dealt with now: nobody's fault."""
         target = self._target(fetch)
         if target is not None:
-            target.in_flight, target.asked_now = False, now
+            target.answered(now)
         elif fetch.is_thread:
             board = self.boards[fetch.board]
             board.archived[fetch.no] = board.archived_tries.pop(fetch.no, 1) - 1  # behind all others
@@ -360,10 +342,8 @@ class Frontier:
     def _fail(self, fetch: Fetch, now: float, longest: float) -> None:
         target = self._target(fetch)
         assert target is not None
-        target.failures += 1
-        shortest = self.thread_interval if fetch.is_thread else self.index_interval
-        target.not_before = now + min(shortest * 2.0 ** min(target.failures - 1, 10), longest)
+        target.failed(now, self.thread_interval if fetch.is_thread else self.index_interval, longest)
 
-    def _target(self, fetch: Fetch) -> IndexFile | TrackedThread | None:
+    def _target(self, fetch: Fetch) -> Asked | None:
         board = self.boards[fetch.board]
         return board.threads.get(fetch.no) if fetch.is_thread else board.file(fetch.what)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from chancrawl.imageboards import fourchan, pass_plan
+from chancrawl.imageboards import fourchan
 from chancrawl.imageboards.board_state import (
-    ARCHIVE_KEEPS,
     FRESH,
     IMPLAUSIBLE,
     NEVER,
@@ -17,32 +15,28 @@ from chancrawl.imageboards.board_state import (
     TrackedThread,
     pace_of,
 )
-from chancrawl.imageboards.diff import (
-    Changes,
-    Observation,
-    StoredThread,
-    compare,
-    deletions_of_thread,
+from chancrawl.imageboards.diff import Changes, Observation, StoredThread, compare
+from chancrawl.imageboards.fourchan import IndexEntry, Page, utc
+from chancrawl.imageboards.frontier import Fetch, Frontier
+from chancrawl.imageboards.lifecycle import (
+    Plausibility,
+    bumped_since,
+    capacity,
+    ended,
     fate,
     left_archive,
+    tells_what_is_gone,
 )
-from chancrawl.imageboards.fourchan import IndexEntry, Page
-from chancrawl.imageboards.frontier import Fetch, Frontier
 from chancrawl.imageboards.pass_plan import archived_threads_due
-from chancrawl.items import Board, Deletion, Item, Poll, Thread
+from chancrawl.imageboards.polls import PollRows
+from chancrawl.items import Board, Deletion, Item, Thread
 from chancrawl.payload import Malformed, fingerprint
-
-DISBELIEF = 600.0
-"""Seconds for which an index with far fewer threads than before is not believed."""
 
 FORGOTTEN = 600.0
 """Seconds for which an index that still lists a thread that is gone is taken for an older copy."""
 
 PATIENCE = 3
 """After so many readings that leave something owed, it is not there."""
-
-POLLS_EVERY = 10.0
-"""Seconds between two rows of board_polls, at the least."""
 
 
 @dataclass(slots=True)
@@ -62,12 +56,11 @@ class Monitor:
         self.board = board
         self.frontier = frontier
         self.held = held
-        self.state = BoardState(board.board, pass_plan.capacity(board), board.per_page or 15, board.has_archive)
+        self.state = BoardState(board.board, capacity(board), board.per_page or 15, board.has_archive)
         self.newest_thread = 0
         self._births_at = 0.0
-        self._poll = Poll(board.board, datetime.fromtimestamp(0, UTC), None, 0, 0, None)  # the row that is gathering
-        self._observed_at: datetime | None = None
-        self._disbelieved: defaultdict[str, dict[str, datetime]] = defaultdict(dict)  # bodies with far too few threads
+        self.polls = PollRows(board.board)
+        self.plausibility = Plausibility()
         self._shown: dict[str, dict[int, int]] = {}  # by file: a fingerprint of what it showed last of each thread
         frontier.add(self.state)
 
@@ -112,22 +105,13 @@ class Monitor:
         self._tell_gain(fetch, entries, seen, at, is_first)
         self._tell_births(entries, at)
         self.frontier.read(fetch, now, at, upto, size, oldest_news(seen, before))
-        if is_complete and pass_plan.is_complete(len(entries), len(problems)):
+        if is_complete and tells_what_is_gone(len(entries), len(problems)):
             live = sum(thread.gone_at is None for thread in state.threads.values())
-            found.is_plausible = self._is_plausible("index", len(entries), min(live, state.capacity), seen_in)
+            found.is_plausible = self.plausibility.accepts("index", len(entries), min(live, state.capacity), seen_in)
             if found.is_plausible:
                 self._tell_gone(entries, at)
-        found.items += self._poll_row(seen_in)
+        found.items += self._poll(seen_in)
         return found
-
-    def _is_plausible(self, what: str, listed: int, expected: int, seen_in: Observation) -> bool:
-        """An empty or truncated list does not mean that everything is gone, unless it stays so for long."""
-        bodies = self._disbelieved[what]
-        if pass_plan.is_plausible(listed, expected):
-            bodies.clear()
-            return True
-        bodies[seen_in.body] = seen_in.at
-        return len(bodies) >= 3 and (seen_in.at - min(bodies.values())).total_seconds() >= DISBELIEF
 
     def unchanged(self, fetch: Fetch, seen_in: Observation, now: float) -> list[Item]:
         """An index file was answered 304."""
@@ -137,28 +121,17 @@ class Monitor:
         if file.shown_at != NEVER:
             self.frontier.gained(fetch, 0, max(at - self.state.shown_at(fetch.what), 0.0))
         self.frontier.read(fetch, now, at, upto, None)
-        return self._poll_row(seen_in)
+        return self._poll(seen_in)
 
-    def _poll_row(self, seen_in: Observation) -> list[Item]:
-        """A `Poll` now and then: the account of when somebody was watching."""
-        before, poll = self._observed_at, self._poll
-        self._observed_at = seen_in.at
-        poll.looks += 1
-        if before is not None:
-            poll.longest_gap = max(poll.longest_gap or 0.0, (seen_in.at - before).total_seconds())
-            if abs((seen_in.at - poll.polled_at).total_seconds()) < POLLS_EVERY:
-                return []
+    def _poll(self, seen_in: Observation) -> list[Item]:
         live = sum(thread.gone_at is None for thread in self.state.threads.values())
-        newest = self.state.newest_no or None
-        self._poll = Poll(self.board.board, seen_in.at, None, 0, 0, None)
-        return [replace(poll, polled_at=seen_in.at, newest_no=newest, threads=live)]
+        return self.polls.observed(seen_in.at, self.state.newest_no or None, live)
 
     def _still(self, entry: IndexEntry, at: float, upto: float | None) -> None:
         """A thread is shown just as before."""
         thread = self.state.threads[entry.no]
-        thread.position, thread.placed_at, thread.shown_at = entry.position, at if upto is None else upto, at
-        if thread.gone_at is not None:
-            thread.gone_at = None
+        thread.shown_at = at
+        if thread.listed(entry.position, at if upto is None else upto):
             self.frontier.mark_pending(self.state, thread)
 
     def _observe(self, entry: IndexEntry, seen_in: Observation, found: Found) -> tuple[Changes, Page | None]:
@@ -177,16 +150,16 @@ class Monitor:
             thread.backlog = changes.missing
         elif entry.replies is not None and not changes.is_stale:
             self.state.grew(thread, entry.replies, seen_in.at.timestamp())
-        thread.position, thread.placed_at = entry.position, (seen_in.upto or seen_in.at).timestamp()
+        thread.listed(entry.position, (seen_in.upto or seen_in.at).timestamp())
         thread.replies = entry.replies or thread.replies
-        thread.gone_at = None
         thread.modified = float(entry.last_modified or 0)
         if page is not None:
             if page.thread.last_modified is not None:
                 thread.modified = page.thread.last_modified.timestamp()
             thread.has_tail = bool(page.thread.tail_size)
-            self.state.replied(thread, times_of(page), seen_in.at.timestamp())
-        self._owe(thread, changes, seen_in)
+            self.state.replied(thread, page.reply_times, seen_in.at.timestamp())
+        thread.compared(changes, seen_in.at.timestamp())
+        self.frontier.mark_pending(self.state, thread)
         return changes, page
 
     def _count(self, entry: IndexEntry, held: StoredThread, seen_in: Observation) -> Changes:
@@ -201,23 +174,6 @@ class Monitor:
             changes.missing, changes.excess = max(0, balance), max(0, -balance)
         return changes
 
-    def _owe(self, thread: TrackedThread, changes: Changes, seen_in: Observation, is_read: bool = False) -> None:
-        """What is owed of a thread after a look at it; `is_read` if it was asked for itself."""
-        at = seen_in.at.timestamp()
-        if changes.is_stale:
-            thread.missing = max(0, thread.missing - len(changes.new_posts))
-        else:
-            if not (thread.missing or thread.excess or thread.doubtful):
-                thread.pending_since = at
-                thread.failures = thread.in_part = 0
-            thread.missing, thread.excess = changes.missing, changes.excess
-            thread.doubtful = changes.doubtful or (thread.doubtful and not is_read)
-            thread.shown_at = at
-            if is_read and changes.is_settled:
-                thread.failures = thread.in_part = 0
-        thread.backlog = min(thread.backlog, thread.missing)
-        self.frontier.mark_pending(self.state, thread)
-
     def archive(
         self,
         fetch: Fetch,
@@ -230,7 +186,7 @@ class Monitor:
     ) -> Found:
         """Of archive.json; `held` are the live and archived threads of the board, by number."""
         old = {no: thread for no, thread in held.items() if thread.fate == "archived"}
-        if not self._is_plausible("archive", len(listed), len(old), seen_in):
+        if not self.plausibility.accepts("archive", len(listed), len(old), seen_in):
             self.frontier.failed(fetch, now)
             return Found(is_plausible=False)
         due = archived_threads_due(listed, held)
@@ -239,7 +195,7 @@ class Monitor:
                 self.state.threads[no].is_archived = True
         found = Found()
         self.state.left_archive.clear()
-        if pass_plan.is_complete(len(listed), len(problems)):
+        if tells_what_is_gone(len(listed), len(problems)):
             there = set(listed)
             for no, thread in old.items():
                 if no in there:
@@ -309,8 +265,7 @@ class Monitor:
 
     def _tell_gone(self, entries: Mapping[int, IndexEntry], at: float) -> None:
         for no, thread in self.state.threads.items():
-            if no not in entries and thread.gone_at is None:
-                thread.gone_at = at
+            if no not in entries and thread.unlisted(at):
                 self.frontier.mark_pending(self.state, thread)
         for prints in self._shown.values():
             for no in [no for no in prints if no not in entries]:
@@ -360,10 +315,11 @@ class Monitor:
         if page.thread.replies is not None and not changes.is_stale:
             self.state.grew(thread, page.thread.replies, seen_in.at.timestamp())
             thread.replies = page.thread.replies
-            self.state.replied(thread, times_of(page), seen_in.at.timestamp())
+            self.state.replied(thread, page.reply_times, seen_in.at.timestamp())
         if fetch.what == "tail":
             thread.has_tail = changes.is_settled  # else the whole page has to tell
-        self._owe(thread, changes, seen_in, is_read=True)
+        thread.compared(changes, seen_in.at.timestamp(), is_own=True)
+        self.frontier.mark_pending(self.state, thread)
         if thread.is_pending:  # an older copy, or gone from the index and not from its place
             self.read_in_part(fetch)
             self.frontier.failed(fetch, now)
@@ -385,10 +341,7 @@ class Monitor:
         if thread.is_pending:
             is_late = seen_in.at.timestamp() - thread.pending_since > 60
             if fetch.what == "thread" and thread.gone_at is None and is_late and thread.in_part >= PATIENCE:
-                held.unaccounted += thread.missing - thread.excess  # the page says that there is no more
-                thread.missing = thread.backlog = thread.excess = 0
-                thread.doubtful = False
-                thread.failures = thread.in_part = 0
+                held.unaccounted += thread.settle()
             else:  # a copy older than the index that spoke of news, or gone from the index and not from its place
                 thread.has_tail = thread.has_tail and fetch.what != "tail"
                 self.read_in_part(fetch)
@@ -407,39 +360,24 @@ class Monitor:
             return []
         if fetch.no in self.state.left_archive:
             self.frontier.settled(fetch)
-            return self._deleted(held, seen_in, [])
+            self.state.left_archive.discard(fetch.no)
+            return ended(held, "deleted", seen_in.at, held.last_seen_at or seen_in.at)
         if thread is None and self.frontier.not_there(fetch):
             return []
         self._forget(fetch.no)
-        if held.thread is None or held.thread.fate in ("pruned", "deleted"):
-            return []
-        seen_at = [time for time in (held.seen_at, held.thread.last_seen_at) if time is not None]
+        if thread is None or held.thread is None or held.thread.fate in ("pruned", "deleted"):
+            return []  # of a thread that the archive lists and that is not there, the next list tells
+        last_seen_at = max(time for time in (held.last_seen_at, utc(thread.shown_at)) if time is not None)
         became = "pruned"  # it was in the archive
-        if thread is not None and not thread.is_archived and held.thread.fate != "archived":
+        if not thread.is_archived and held.thread.fate != "archived":
             became = self._fate(thread, seen_in.at.timestamp())
-            seen_at.append(datetime.fromtimestamp(thread.shown_at, UTC))
-        if became == "deleted":
-            return self._deleted(held, seen_in, seen_at)
-        if thread is None:
-            return []  # the archive lists it, and it is not there: the next list tells
-        return [replace(held.thread, fate=became, gone_at=seen_in.at, last_seen_at=max(seen_at))]
-
-    def _deleted(self, held: StoredThread, seen_in: Observation, seen_at: list[datetime]) -> list[Item]:
-        """A deleted thread takes its posts with it."""
-        if held.thread is None:
-            return []
-        self.state.left_archive.discard(held.thread.no)
-        last = max([*seen_at, *(time for time in (held.seen_at, held.thread.last_seen_at) if time)], default=seen_in.at)
-        state = replace(held.thread, fate="deleted", gone_at=seen_in.at, last_seen_at=last)
-        return [*deletions_of_thread(held, seen_in.at), state]
+        return ended(held, became, seen_in.at, last_seen_at)
 
     def _fate(self, thread: TrackedThread, at: float) -> str:
-        """Pruned or deleted; see `changes.fate`."""
-        if self.state.has_archive and at - thread.shown_at < ARCHIVE_KEEPS / 2:
-            return "deleted"  # had it fallen off, it would be in the archive
-        bumped = sum(other.modified >= thread.placed_at for other in self.state.threads.values())
-        state = Thread(self.board.board, thread.no, position=thread.position)
-        return fate(state, bumped, min(self.state.capacity, len(self.state.threads)))
+        """Pruned or deleted; see `lifecycle.fate`."""
+        others = self.state.threads.values()
+        bumped = bumped_since((other.modified for other in others), thread.placed_at)
+        return fate(self.board, thread.position, bumped, len(others), timedelta(seconds=at - thread.shown_at))
 
     def _forget(self, no: int) -> None:
         thread = self.state.threads.pop(no, None)
@@ -447,14 +385,8 @@ class Monitor:
             oldest = thread.asked_now - FORGOTTEN / self.frontier.clock.speed
             self.state.forgotten = {n: asked for n, asked in self.state.forgotten.items() if asked > oldest}
             self.state.forgotten[no] = thread.asked_now
-            thread.missing = thread.excess = 0
-            thread.doubtful, thread.gone_at = False, None
+            thread.close()
             self.frontier.mark_pending(self.state, thread)
-
-
-def times_of(page: Page) -> list[int]:
-    """The times of its replies."""
-    return sorted(raw["time"] for no, raw in page.posts.items() if no != page.thread.no)
 
 
 def oldest_news(seen: Iterable[tuple[int, Changes, Page | None]], after: float) -> float | None:

@@ -3,13 +3,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chancrawl.imageboards import fourchan
-from chancrawl.imageboards.diff import Observation, StoredThread, compare, deletions_of_thread, fate, left_archive
+from chancrawl.imageboards.diff import Observation, StoredThread, compare
 from chancrawl.imageboards.fourchan import Page
+from chancrawl.imageboards.lifecycle import deletions_of_thread
 from chancrawl.items import Deletion, Post, Thread
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
@@ -125,42 +125,3 @@ def test_what_is_held_follows_any_history(history: list[dict[int, str]]) -> None
         assert all(not known.deletion_confirmed_at or known.deleted_at for known in held.posts.values())
         again = compare(held, page({5: "op"} | replies), own_page(minute)).items
         assert not [item for item in again if not isinstance(item, Thread)], "the same body says nothing new"
-
-
-@pytest.mark.parametrize(
-    "position, bumped, became",
-    [
-        (10, 0, "deleted"),
-        (10, 100, "deleted"),
-        (140, 9, "deleted"),
-        (140, 10, "pruned"),
-        (149, 1, "pruned"),
-        (None, 0, "pruned"),
-    ],
-)
-def test_fates(position: int | None, bumped: int, became: str) -> None:
-    assert fate(Thread("po", 5, position=position), bumped, capacity=150) == became
-
-
-@pytest.mark.parametrize(
-    "archived_at, listed, fate_",
-    [
-        ({5: 1, 6: 2, 7: 3}, [6, 7], "pruned"),  # the first one expires first
-        ({5: 2, 6: 1, 7: 3}, [6, 7], "deleted"),
-        ({5: 2, 6: 1, 7: 3}, [5, 6, 7], "archived"),
-        ({5: 2, 6: 1, 7: 3}, [7], "pruned"),
-        ({5: 1, 4: 9}, [4], "pruned"),  # opened earlier, archived later
-        ({5: 1, 3: None}, [3], "deleted"),
-        ({5: 1}, [3, 9], "deleted"),
-        ({5: 1}, [9], "pruned"),
-        ({5: 1, 6: 1}, [6], "pruned"),
-    ],
-)
-def test_what_became_of_a_thread_that_left_the_archive(
-    archived_at: dict[int, int | None], listed: list[int], fate_: str
-) -> None:
-    held = {
-        no: Thread("po", no, archived_at=None if minute is None else START + timedelta(minutes=minute))
-        for no, minute in archived_at.items()
-    }
-    assert left_archive(held[5], listed, held) == fate_

@@ -62,8 +62,8 @@ def crawl(frontier: Frontier, seconds: float, random: Random | None = None) -> I
             late.append((now + (random.random() * 3 if random else 0.2) * frontier.delay, asked))
             now += 0.2 * frontier.delay
         else:
-            assert asked > now
-            now = min([asked, *(due for due, _ in late if due > now)])
+            assert asked.until > now
+            now = min([asked.until, *(due for due, _ in late if due > now)])
 
 
 def answer(frontier: Frontier, ask: Fetch, now: float, random: Random | None) -> None:
@@ -128,9 +128,10 @@ def test_an_idle_agenda_names_the_next_due_time(
     board_of(frontier).is_lagging = is_lagging
     now = 1.0
     for _ in range(1000):
-        due = frontier.next(now)
-        if isinstance(due, Fetch):
+        idle = frontier.next(now)
+        if isinstance(idle, Fetch):
             return
+        due = idle.until
         assert now < due <= now + 60
         assert not isinstance(frontier.next(now + (due - now) * 0.9), Fetch), "not before it is due"
         now = due + 1e-6
@@ -224,7 +225,7 @@ def crawl_of_lagging(frontier: Frontier, seconds: float) -> Iterator[tuple[float
     while now < seconds:
         ask = frontier.next(now)
         if not isinstance(ask, Fetch):
-            now = ask
+            now = ask.until
             continue
         yield now, ask
         now += 1
@@ -260,7 +261,7 @@ def test_a_file_that_cannot_be_had_waits_longer_each_time() -> None:
                 frontier.refused(ask, now)
                 now += 1
             else:
-                now = ask
+                now = ask.until
             ask = frontier.next(now)
         frontier.failed(ask, now)
         pauses.append(board_of(frontier).files["catalog"].not_before - now)

@@ -272,7 +272,7 @@ def test_a_clock_that_jumps_blinds_nobody() -> None:
         for _ in range(40):
             ask = site.frontier.next(now)
             while not isinstance(ask, Fetch):
-                now = ask
+                now = ask.until
                 ask = site.frontier.next(now)
             asked_at.append(now)
             at = datetime.fromtimestamp(START + now + day, UTC)

@@ -275,7 +275,7 @@ class Follower:
 def path_of(fetch: Fetch) -> str:
     """The address of what the agenda asks for.
 
-    >>> path_of(Ask("po", "1")), path_of(Ask("po", "tail", 570368))
+    >>> path_of(Fetch("po", "1")), path_of(Fetch("po", "tail", 570368))
     ('/po/1.json', '/po/thread/570368-tail.json')
     """
     if fetch.what == "thread":

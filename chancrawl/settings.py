@@ -121,10 +121,12 @@ ROTATING_PROXY_BAN_POLICY = "chancrawl.middlewares.BanPolicy"
 
 # --- components
 
-SOURCES = {
+# What there is to read; the rows of a batch are written in this order. SOURCES adds to them (sources.Source).
+SOURCES_BASE = {
     "chancrawl.imageboards.source.Imageboards": 100,
     "chancrawl.x.source.X": 200,
-}  # what there is to read; the rows of a batch are written in this order
+}
+SOURCES: dict[str, int] = {}
 ROW_SINKS: dict[str, int] = {}  # what is given the rows that were stored, besides the store: storage.base.RowSink
 ITEM_PIPELINES = {
     "pipelines.dedupe.DedupePipeline": 100,

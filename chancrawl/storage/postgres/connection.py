@@ -42,7 +42,7 @@ MISSING_PRIVILEGES = """
 SELECT privilege || ' ON ' || name FROM unnest(%s, %s) AS needed (name, privilege)
 WHERE NOT has_table_privilege(to_regclass(name), privilege)
 """
-LACKING_TABLES = "SELECT name FROM unnest(%s) AS name WHERE to_regclass(name) IS NULL"
+LACKING_TABLES = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NULL"
 CANNOT_CREATE = """
 SELECT 'CREATE ON SCHEMA ' || quote_ident(current_schema())
 WHERE NOT has_schema_privilege(current_schema(), 'CREATE')

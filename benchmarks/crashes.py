@@ -25,6 +25,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from chancrawl.imageboards.pages import utc
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # so that it runs from anywhere
 
@@ -58,7 +60,7 @@ def shown(sandbox: Sandbox) -> dict[int, Post]:
     posts = {}
     for no in dict.fromkeys([*threads, *loads(sandbox.ask(f"/{BOARD}/archive.json"))]):
         page = fourchan.parse_thread(loads(sandbox.ask(f"/{BOARD}/thread/{no}.json")), BOARD, no)
-        for item in compare(StoredThread(), page, Observation(fourchan.utc(1), None, "", is_own=True)).items:  # type: ignore[arg-type]
+        for item in compare(StoredThread(), page, Observation(utc(1), None, "", is_own=True)).items:  # type: ignore[arg-type]
             if isinstance(item, Post):
                 fourchan.describe(item)
                 posts[item.no] = item

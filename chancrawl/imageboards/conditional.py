@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chancrawl.http import http_date, http_time
-from chancrawl.imageboards.fourchan import IndexEntry
+from chancrawl.imageboards.pages import IndexEntry
 from chancrawl.items import Thread
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from chancrawl.imageboards.fourchan import STICKY_REPLIES, Page, is_rolling_sticky
+from chancrawl.imageboards.pages import Page
 from chancrawl.items import Deletion, Post, Thread
 
 
@@ -192,7 +192,9 @@ def _missing(held: StoredThread, page: Page, seen_in: Observation) -> list[Delet
         return []
     thread = page.thread
     since = page.since
-    if len(held.posts) > 0.9 * STICKY_REPLIES:  # a sticky, now or before: its oldest replies were not deleted
+    if (
+        page.sticky_replies is not None and len(held.posts) > 0.9 * page.sticky_replies
+    ):  # a sticky, now or before: its oldest replies were not deleted
         since = max(since, min((no for no in page.posts if no != thread.no), default=since))
     last_seen_at = max((time for time in (held.thread.last_seen_at, held.seen_at) if time), default=None)
     deletions = []
@@ -225,7 +227,7 @@ def _balance(changes: Changes, held: StoredThread, page: Page, seen_in: Observat
     balance = thread.replies - held.unaccounted - alive
     if not page.is_complete:
         changes.missing = max(1, balance)
-    elif not is_rolling_sticky(thread):
+    elif not page.is_rolling_sticky:
         changes.missing, changes.excess = max(0, balance), max(0, -balance)
     known = not page.since or any(no in held.posts for no in page.posts if no != thread.no)
     # Modified since, and nothing to see: a reply that is not shown has changed. (The two times can differ a little.)

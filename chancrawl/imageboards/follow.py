@@ -17,14 +17,14 @@ from twisted.python.failure import Failure
 from chancrawl.engine import sleep, stopping, wait_for
 from chancrawl.errors import StoreAway, UserError
 from chancrawl.http import reason_of
-from chancrawl.imageboards import conditional, fourchan
+from chancrawl.imageboards import conditional
 from chancrawl.imageboards.board_state import COMPLETE
 from chancrawl.imageboards.client import ChanClient, plausible
 from chancrawl.imageboards.coverage import UNWATCHED
 from chancrawl.imageboards.diff import Observation
-from chancrawl.imageboards.fourchan import IndexEntry
 from chancrawl.imageboards.frontier import Fetch, Frontier
 from chancrawl.imageboards.monitor import Found, Monitor
+from chancrawl.imageboards.pages import IndexEntry, Stub
 from chancrawl.imageboards.thinning import thin
 from chancrawl.items import Board, Item, Poll
 from chancrawl.payload import Malformed
@@ -37,6 +37,7 @@ class Follower:
 
     def __init__(self, client: ChanClient, boards: list[Board], with_archive: bool) -> None:
         self.client = client
+        self.site = client.site
         self.ledger = client.ledger
         self.crawler = client.crawler
         self.stats = client.crawler.stats
@@ -50,7 +51,7 @@ class Follower:
         self.monitors = {}
         for board in boards:
             board = board if with_archive else replace(board, has_archive=False)
-            self.monitors[board.board] = Monitor(board, self.frontier, self._held_of(board.board))
+            self.monitors[board.board] = Monitor(self.site, board, self.frontier, self._held_of(board.board))
         self.validators: dict[str, str] = {}  # of the files whose content is in memory
         self.under_way = 0
         self.news = asyncio.Event()  # an answer may make something due
@@ -105,7 +106,7 @@ class Follower:
         await wait_for(self.crawler, self.news, max(seconds, 0.001))
 
     async def _request(self, fetch: Fetch) -> Request:
-        path = path_of(fetch)
+        path = self.site.path(fetch.board, fetch.what, fetch.no)
         if fetch.what == "thread":
             held = await self.ledger.thread(fetch.board, fetch.no)
             watched = self.monitors[fetch.board].state.threads.get(fetch.no)
@@ -210,17 +211,17 @@ class Follower:
         size = int(response.headers.get("Content-Length") or len(response.body))
         seen_in = self.client.observation(response, False)
         if fetch.what == "archive":
-            listed, problems = self.client.parse(response, fourchan.parse_archive)
+            listed, problems = self.client.parse(response, self.site.parse_archive)
             self.client.report(response, problems)
             held = await self.ledger.threads(fetch.board)
             found = monitor.archive(fetch, listed, held, seen_in, now, size, problems)
             self._accept_index(response, found, len(listed))
             return found.items
         if fetch.what in COMPLETE:
-            entries, problems = self.client.parse(response, fourchan.parse_index)
+            entries, problems = self.client.parse(response, self.site.parse_index)
         else:
             first = (int(fetch.what) - 1) * monitor.state.per_page
-            parse = functools.partial(fourchan.parse_board_page, first=first)
+            parse = functools.partial(self.site.parse_board_page, first=first)
             entries, problems = self.client.parse(response, parse)
         entries = plausible(entries, seen_in.at)
         news = monitor.news(fetch, entries)
@@ -245,10 +246,10 @@ class Follower:
             return self._gone(fetch, seen_in, now)
         if response.status == 304:
             return monitor.thread_unchanged(fetch, seen_in, now)
-        parse = fourchan.parse_tail if fetch.what == "tail" else fourchan.parse_thread
+        parse = self.site.parse_tail if fetch.what == "tail" else self.site.parse_thread
         try:
             page, _ = self.client.parse(response, lambda payload, _: parse(payload, fetch.board, fetch.no))
-        except fourchan.Stub:
+        except Stub:
             return self._gone(fetch, seen_in, now)
         if (page.problems or not page.is_complete) and monitor.is_worth_another_try(fetch):
             self.client.set_aside(response, "; ".join(page.problems[:10]) or "fewer posts than the opening post says")
@@ -259,29 +260,18 @@ class Follower:
         if fetch.what == "tail":
             self._remember_validator(response)
         elif fetch.no not in monitor.state.threads:  # it has gone to the archive
-            self.validators.pop(fourchan.tail_path(fetch.board, fetch.no), None)
+            self._forget_tail(fetch)
         return found.items
 
     def _gone(self, fetch: Fetch, seen_in: Observation, now: float) -> list[Item]:
-        self.validators.pop(fourchan.tail_path(fetch.board, fetch.no), None)
+        self._forget_tail(fetch)
         return self.monitors[fetch.board].thread_gone(fetch, seen_in, now)
+
+    def _forget_tail(self, fetch: Fetch) -> None:
+        if self.site.tail_path is not None:
+            self.validators.pop(self.site.tail_path(fetch.board, fetch.no), None)
 
     def _remember_validator(self, response: Response) -> None:
         validator = self.client.index_validator(response)
         if validator:
             self.validators[response.url.removeprefix(self.client.source)] = validator
-
-
-def path_of(fetch: Fetch) -> str:
-    """The address of what the agenda asks for.
-
-    >>> path_of(Fetch("po", "1")), path_of(Fetch("po", "tail", 570368))
-    ('/po/1.json', '/po/thread/570368-tail.json')
-    """
-    if fetch.what == "thread":
-        return fourchan.thread_path(fetch.board, fetch.no)
-    return (
-        fourchan.tail_path(fetch.board, fetch.no)
-        if fetch.what == "tail"
-        else fourchan.index_path(fetch.board, fetch.what)
-    )

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chancrawl.engine import stopping
-from chancrawl.imageboards import fourchan
 from chancrawl.imageboards.client import ChanClient, Parser, Reading, Unavailable, plausible
-from chancrawl.imageboards.fourchan import IndexEntry
 from chancrawl.imageboards.lifecycle import capacity, is_plausible, tells_what_is_gone
+from chancrawl.imageboards.pages import IndexEntry
 from chancrawl.items import Board, Thread
 from chancrawl.payload import Malformed
 
@@ -39,6 +38,7 @@ class IndexReader:
 
     def __init__(self, client: ChanClient) -> None:
         self.client = client
+        self.site = client.site
         self.source = client.source
         self.crawler = client.crawler
         self.stats = client.crawler.stats
@@ -49,8 +49,8 @@ class IndexReader:
         live = sum(thread.fate == "live" for thread in held.values())
         expected = max(1, min(live, capacity(board)))
         for file in ("threads", "catalog"):
-            path = fourchan.index_path(name, file)
-            reading = await self.read(path, fourchan.parse_index, STAND_IN_TRIES, conditional)
+            path = self.site.index_path(name, file)
+            reading = await self.read(path, self.site.parse_index, STAND_IN_TRIES, conditional)
             if reading is not None and reading.content is None:
                 return Index(path, reading, {}, False)
             if reading is not None and self.is_plausible(path, len(reading.content), expected):
@@ -69,8 +69,8 @@ class IndexReader:
         entries: dict[int, IndexEntry] = {}
         first: Reading | None = None
         for number in range(1, most + 1):
-            parse = functools.partial(fourchan.parse_board_page, first=(number - 1) * size)
-            path = fourchan.index_path(board.board, str(number))
+            parse = functools.partial(self.site.parse_board_page, first=(number - 1) * size)
+            path = self.site.index_path(board.board, str(number))
             try:
                 reading = await self.client.read(path, parse, tries=STAND_IN_TRIES, conditional=False)
             except (Malformed, Unavailable) as error:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from chancrawl.imageboards import fourchan
 from chancrawl.imageboards.board_state import (
     FRESH,
     IMPLAUSIBLE,
@@ -16,7 +15,6 @@ from chancrawl.imageboards.board_state import (
     pace_of,
 )
 from chancrawl.imageboards.diff import Changes, Observation, StoredThread, compare
-from chancrawl.imageboards.fourchan import IndexEntry, Page, utc
 from chancrawl.imageboards.frontier import Fetch, Frontier
 from chancrawl.imageboards.lifecycle import (
     Plausibility,
@@ -27,8 +25,10 @@ from chancrawl.imageboards.lifecycle import (
     left_archive,
     tells_what_is_gone,
 )
+from chancrawl.imageboards.pages import IndexEntry, Page, is_rolling_sticky, utc
 from chancrawl.imageboards.pass_plan import archived_threads_due
 from chancrawl.imageboards.polls import PollRows
+from chancrawl.imageboards.site import Site
 from chancrawl.items import Board, Deletion, Item, Thread
 from chancrawl.payload import Malformed, fingerprint
 
@@ -52,7 +52,8 @@ class Found:
 class Monitor:
     """A board being followed. `held` gives what is held of a thread, items on their way to the store included."""
 
-    def __init__(self, board: Board, frontier: Frontier, held: Callable[[int], StoredThread]) -> None:
+    def __init__(self, site: Site, board: Board, frontier: Frontier, held: Callable[[int], StoredThread]) -> None:
+        self.site = site
         self.board = board
         self.frontier = frontier
         self.held = held
@@ -139,7 +140,7 @@ class Monitor:
         if entry.raw is None:
             changes, page = self._count(entry, held, seen_in), None
         else:
-            page = fourchan.glimpse(entry, self.board.board)
+            page = self.site.glimpse(entry, self.board.board)
             found.problems += page.problems
             page.thread.position = entry.position
             changes = compare(held, page, seen_in)
@@ -167,7 +168,7 @@ class Monitor:
         changes = Changes(is_stale=held.is_newer_than(seen_in))
         if held.thread is None:
             changes.missing = 1 + (entry.replies or 0)
-        elif entry.replies is None or fourchan.is_rolling_sticky(held.thread):
+        elif entry.replies is None or is_rolling_sticky(held.thread, self.site.sticky_replies):
             changes.is_stale = True  # it says nothing
         elif not changes.is_stale:
             balance = entry.replies - held.unaccounted - held.replies(entry.no)

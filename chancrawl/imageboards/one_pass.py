@@ -16,10 +16,9 @@ from twisted.python.failure import Failure
 from chancrawl.engine import sleep, stopping
 from chancrawl.errors import UserError
 from chancrawl.http import reason_of
-from chancrawl.imageboards import conditional, fourchan, pass_plan
+from chancrawl.imageboards import conditional, pass_plan
 from chancrawl.imageboards.client import MALFORMED_RETRIES, ChanClient, Reading
 from chancrawl.imageboards.diff import StoredThread, compare
-from chancrawl.imageboards.fourchan import IndexEntry
 from chancrawl.imageboards.indexes import Index, IndexReader
 from chancrawl.imageboards.lifecycle import (
     bumped_since,
@@ -28,6 +27,7 @@ from chancrawl.imageboards.lifecycle import (
     left_archive,
     tells_what_is_gone,
 )
+from chancrawl.imageboards.pages import IndexEntry, Stub, utc
 from chancrawl.items import Board, Item, Thread, Validator
 from chancrawl.payload import Malformed
 
@@ -46,6 +46,7 @@ class OnePass:
         self, client: ChanClient, with_archive: bool, only_threads: list[int] | None, sample: int | None
     ) -> None:
         self.client = client
+        self.site = client.site
         self.crawler = client.crawler
         self.ledger = client.ledger
         self.indexes = IndexReader(client)
@@ -97,7 +98,7 @@ class OnePass:
 
         archive = None
         if board.has_archive and self.with_archive and self.sample is None:
-            archive = await self.indexes.read(fourchan.archive_path(name), fourchan.parse_archive)
+            archive = await self.indexes.read(self.site.path(name, "archive"), self.site.parse_archive)
             if archive is None:
                 self.stats.inc_value("chan/indexes_unread")
         if archive is not None and archive.content is not None:
@@ -170,7 +171,7 @@ class OnePass:
             if no not in self.read_at:
                 self.stats.inc_value("chan/threads_asked")
             yield self.client.request(
-                fourchan.thread_path(board.board, no),
+                self.site.thread_path(board.board, no),
                 conditional.if_modified_since(held.get(no), entry),
                 callback=self.parse_thread,
                 errback=self.thread_failed,
@@ -223,7 +224,7 @@ class OnePass:
         """What became of the threads that are gone; and that the indexes are now stored in full, if they are."""
         held = await self.ledger.threads(board.board)
         old = {no: thread for no, thread in held.items() if thread.fate == "archived"}
-        path = fourchan.archive_path(board.board)
+        path = self.site.path(board.board, "archive")
         listed: list[int] = []
         suspects: list[int] = []
         if archive is None or archive.content is None:
@@ -296,7 +297,7 @@ class OnePass:
                 for item in self._unchanged(held, entry):
                     yield item
                 self._compare_with_index(held.thread, entry)
-        except fourchan.Stub:
+        except Stub:
             self._gone(await self.ledger.thread(board, no), no)
         except Malformed:
             self.unread[no] = entry
@@ -316,14 +317,14 @@ class OnePass:
     def _changes(
         self, response: Response, board: str, no: int, entry: IndexEntry | None, held: StoredThread
     ) -> Iterator[Item]:
-        page, _ = self.client.parse(response, lambda payload, _: fourchan.parse_thread(payload, board, no))
+        page, _ = self.client.parse(response, lambda payload, _: self.site.parse_thread(payload, board, no))
         problems = page.problems if page.is_complete else [*page.problems, "fewer posts than the opening post says"]
         self.client.report(response, [*problems, *page.oddities])
         if problems and self.rounds_left:
             raise Malformed(problems[0])
         if entry is not None:
             page.thread.position = entry.position
-            page.thread.last_modified = fourchan.utc(entry.last_modified)
+            page.thread.last_modified = utc(entry.last_modified)
         seen_in = self.client.observation(response)
         yield from compare(held, page, seen_in).items
         self._compare_with_index(replace(page.thread, http_last_modified=seen_in.validator), entry)
@@ -337,8 +338,8 @@ class OnePass:
     def _unchanged(self, held: StoredThread, entry: IndexEntry | None) -> Iterator[Item]:
         """The index spoke of a change, and there is none: note the index's time, so that it is not asked again."""
         thread = held.thread
-        if thread is not None and entry is not None and thread.last_modified != fourchan.utc(entry.last_modified):
-            yield replace(thread, last_modified=fourchan.utc(entry.last_modified), position=entry.position)
+        if thread is not None and entry is not None and thread.last_modified != utc(entry.last_modified):
+            yield replace(thread, last_modified=utc(entry.last_modified), position=entry.position)
 
     def thread_failed(self, failure: Failure) -> None:
         request: Request = failure.request  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from chancrawl.http import http_time
-from chancrawl.imageboards.fourchan import IndexEntry
+from chancrawl.imageboards.pages import IndexEntry
 from chancrawl.items import Thread
 
 

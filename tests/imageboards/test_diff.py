@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from chancrawl.imageboards import fourchan
 from chancrawl.imageboards.diff import Observation, StoredThread, compare
-from chancrawl.imageboards.fourchan import Page
 from chancrawl.imageboards.lifecycle import deletions_of_thread
+from chancrawl.imageboards.pages import Page
 from chancrawl.items import Deletion, Post, Thread
 
 START = datetime(2026, 11, 21, tzinfo=UTC)

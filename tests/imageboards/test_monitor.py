@@ -9,6 +9,7 @@ from typing import Any
 
 from chancrawl.imageboards import fourchan
 from chancrawl.imageboards.diff import Observation, StoredThread
+from chancrawl.imageboards.fourchan import FOURCHAN
 from chancrawl.imageboards.frontier import Fetch, Frontier
 from chancrawl.imageboards.monitor import PATIENCE, Found, Monitor
 from chancrawl.imageboards.pass_plan import changed
@@ -24,7 +25,7 @@ class Site:
         self.frontier = Frontier(index_interval=5, thread_interval=10, delay=1)
         self.held: defaultdict[int, StoredThread] = defaultdict(StoredThread)
         board = Board("po", has_archive=has_archive, pages=threads // 5, per_page=5)
-        self.monitor = Monitor(board, self.frontier, lambda no: self.held[no])
+        self.monitor = Monitor(FOURCHAN, board, self.frontier, lambda no: self.held[no])
         self.problems: list[str] = []
 
     def look(self, at: float, upto: float | None, is_own: bool = False) -> Observation:

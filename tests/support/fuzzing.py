@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from chancrawl.imageboards import fourchan
 from chancrawl.imageboards.diff import Observation, StoredThread, compare
+from chancrawl.imageboards.pages import Stub
 from chancrawl.items import Item, Post
 from chancrawl.payload import Malformed, digest, loads
 from chancrawl.storage.postgres.connection import PostgresStore
@@ -144,7 +145,7 @@ class Trial:
         url = f"/fuzz/thread/{no}.json"
         try:
             page = fourchan.parse_thread(loads(body), "fuzz", no)
-        except (Malformed, fourchan.Stub) as error:
+        except (Malformed, Stub) as error:
             if good:
                 raise
             return self.set_aside(url, body, [str(error)])

@@ -141,9 +141,9 @@ def is_of_the_api(response: Response) -> bool:
 def refusal_of(request: Request, response: Response) -> str | None:
     """Why an answer is a refusal of the address that asked, in words; None if it is an answer.
 
-    The sources answer 200, 304 and 404; X also 400, and JSON of its own about a credential (401, 402, 403, 429).
-    Everything else keeps us away, whatever its status, type or form: 3xx leads to a captcha, and an HTML page with
-    status 200 is one.
+    The sources answer 200, 304 and 404. `request.meta["own_statuses"]` are others with which the API itself answers, in
+    JSON: about a wrong request, or about a credential. Everything else keeps us away, whatever its status, type or
+    form: 3xx leads to a captcha, and an HTML page with status 200 is one.
     """
     status = response.status
     if status == 304:
@@ -152,7 +152,7 @@ def refusal_of(request: Request, response: Response) -> str | None:
         return None
     if status == 200:
         return f"an HTML page in place of JSON{_words(response)}" if _is_page(response) else None
-    if "x_endpoint" in request.meta and status in (400, 401, 402, 403, 429) and is_of_the_api(response):
+    if status in request.meta.get("own_statuses", ()) and is_of_the_api(response):
         return None
     if 300 <= status < 400:
         place = visible(urljoin(response.url, header(response, "Location") or "").partition("?")[0])

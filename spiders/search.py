@@ -14,7 +14,7 @@ from chancrawl.errors import UserError
 from chancrawl.text import counted
 from chancrawl.x.api import SEARCH, feed_of_query
 from chancrawl.x.handles import is_file, refuse_credentials
-from chancrawl.x.pagination import Walk, Wants
+from chancrawl.x.pagination import FeedPager, Wants
 from chancrawl.x.reader import Visit
 from chancrawl.x.spider import XSpider, first_time
 
@@ -54,7 +54,7 @@ class SearchSpider(XSpider):
         self.queries_value = home(self.given.queries)
 
     async def estimate(self) -> str:
-        price = self.access.price["posts"]
+        price = self.access.budget.prices["posts"]
         if self.wants.limit is None:
             return f"every 1,000 posts that match cost ${1000 * price:,.2f}"
         most = len(self.queries) * self.wants.limit
@@ -72,8 +72,8 @@ class SearchSpider(XSpider):
         feeds = await self.ledger.feeds(list(names.values()))
         for query, name in names.items():
             self.stats.inc_value("x/queries")
-            self.walker.add(Visit(Walk(feeds[name], SEARCH, self.wants), query=query))
-        async for request in self.walker.requests():
+            self.reader.add(Visit(FeedPager(feeds[name], SEARCH, self.wants), query=query))
+        async for request in self.reader.requests():
             yield request
 
 

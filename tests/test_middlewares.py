@@ -13,7 +13,7 @@ from chancrawl.middlewares import Egress
 from chancrawl.surroundings import CleanRecord
 
 CHAN = Request("http://a.example/po/threads.json")
-X = Request("http://a.example/2/tweets", meta={"x_endpoint": "search"})
+X = Request("http://a.example/2/tweets", meta={"own_statuses": (400, 401, 402, 403, 404, 429)})
 JSON, HTML = "application/json", "text/html; charset=utf-8"
 CDN = b'{"title":"Error 1010: Access denied","status":403,"cloudflare_error":true}'
 OWN = b'{"title":"Forbidden","status":403,"detail":"Forbidden"}'

@@ -1,62 +1,71 @@
-"""The X API v2: its addresses and fields, and its payloads made into items. Pure.
+"""The X API v2: its endpoints, the parameters of requests, and the names of ids and feeds. Sans I/O.
 
-Described at https://docs.x.com/x-api; the forms of errors are those of https://docs.x.com/x-api/fundamentals/response-codes-and-errors.
-Payloads are untrusted: what has not the promised shape as a whole raises `Malformed`; what is odd in one post is passed
-over, named in `problems`, and stays in `raw`.
+Described at https://docs.x.com/x-api. What answers say is in payloads.py.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import Any
 
-from chancrawl.items import Account, Feed, Handle, Metrics, Raw, Trend, Tweet
-from chancrawl.payload import Malformed
-from chancrawl.text import visible
-from chancrawl.x.fields import LARGEST_ID, XFields, as_list, id_of
+from scrapy.crawler import Crawler
+
+from chancrawl.items import Feed
+
+
+def source_of(crawler: Crawler) -> str:
+    """The address of the API that a crawl reads."""
+    return str(crawler.settings["X_API_URL"]).rstrip("/")
+
 
 # --- endpoints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """An endpoint with rate limits of its own. `name` is its name in stats and in the store.
-
-    `smallest` is its smallest page, `token` the parameter that takes a page's token; `posts` and `days` say how far
-    back it shows posts.
-    """
+    """An endpoint with rate limits of its own, and everything in which it differs from the others."""
 
     name: str
+    """Its name in stats and in the store."""
     path: str
+    """{} stands for the account or the place that is asked about."""
+    bills: str
+    """What X charges for: posts, users or trends."""
     app_only: bool = False
-    smallest: int = 1
-    token: str = "pagination_token"  # noqa: S105  (a parameter)
-    posts: int | None = None
-    days: int | None = None
+    """It takes an app's bearer token, and no user's tokens."""
+    page_size: int
+    """Most entries of one answer."""
+    smallest_page: int = 1
+    page_size_parameter: str | None = None
+    """Asks for a page of so many entries; None: the rest of the request says how many there are."""
+    page_token_parameter: str = "pagination_token"  # noqa: S105  (a parameter)
+    """Takes the token of a page."""
+    fixed_parameters: Mapping[str, str] = field(default_factory=dict)
+    """What every request has."""
+    answer_statuses: tuple[int, ...] = (400, 404)
+    """Statuses that are answers, besides 200."""
+    reach_posts: int | None = None
+    """So many of the latest posts are shown, and no older ones."""
+    reach_days: int | None = None
+    """Posts of so many days are shown, and no older ones; an older since_id is refused."""
+    reach_text: str = ""
+    """What is shown, in the words of a log line: the latest …"""
+    tells_total: bool = False
+    """Its posts are those of one account, and an answer says how many this account has."""
+    shows_all_kinds: bool = False
+    """It shows every kind of post. Since May 2026 searches leave retweets out."""
+    is_empty_believed: bool = True
+    """An empty first page is believed at once, and not only if no posts are expected."""
 
+    def reach(self, now: datetime) -> datetime | None:
+        """As far back as posts are shown at a time, with a margin for the time under way; None: no time bounds it."""
+        if self.reach_days is None:
+            return None
+        return now - timedelta(days=self.reach_days) + timedelta(minutes=2)
 
-PAGE = 100
-"""Most posts on one page of a timeline or a search."""
-REACHABLE = 3200
-"""So many of an account's latest posts can be had from its timeline."""
-SEARCH_DAYS = 7
-"""Recent search reaches back so far; an older since_id is refused."""
-USERS_AT_ONCE = 100
-
-USERS = Endpoint("users", "/2/users/by")
-USERS_BY_ID = Endpoint("users_by_id", "/2/users")
-TIMELINE = Endpoint("timeline", "/2/users/{}/tweets", smallest=5, posts=REACHABLE)
-SEARCH = Endpoint("search", "/2/tweets/search/recent", smallest=10, token="next_token", days=SEARCH_DAYS)  # noqa: S106
-TRENDS = Endpoint("trends", "/2/trends/by/woeid/{}", app_only=True)
-ENDPOINTS = {endpoint.name: endpoint for endpoint in (USERS, USERS_BY_ID, TIMELINE, SEARCH, TRENDS)}
-TOKEN_PATH = "/oauth2/token"  # noqa: S105  (a path)
-
-FIRST_START = datetime(2010, 11, 6, tzinfo=UTC)
-"""An earlier start_time is refused (https://docs.x.com/x-api/users/get-posts)."""
 
 USER_FIELDS = (
     "created_at,description,entities,location,name,pinned_tweet_id,profile_image_url,protected,public_metrics,url,"
@@ -81,15 +90,64 @@ POST_PARAMETERS = {
     "place.fields": "country,country_code,full_name,geo,id,name,place_type",
 }
 
+REACHABLE = 3200
+"""So many of an account's latest posts can be had from its timeline."""
+
+USERS = Endpoint(
+    name="users", path="/2/users/by", bills="users", page_size=100, fixed_parameters={"user.fields": USER_FIELDS}
+)
+USERS_BY_ID = Endpoint(
+    name="users_by_id", path="/2/users", bills="users", page_size=100, fixed_parameters={"user.fields": USER_FIELDS}
+)
+TIMELINE = Endpoint(
+    name="timeline",
+    path="/2/users/{}/tweets",
+    bills="posts",
+    page_size=100,
+    smallest_page=5,
+    page_size_parameter="max_results",
+    fixed_parameters=POST_PARAMETERS,
+    reach_posts=REACHABLE,
+    reach_text="3,200 posts",
+    tells_total=True,
+    shows_all_kinds=True,
+    is_empty_believed=False,
+)
+SEARCH = Endpoint(
+    name="search",
+    path="/2/tweets/search/recent",
+    bills="posts",
+    page_size=100,
+    smallest_page=10,
+    page_size_parameter="max_results",
+    page_token_parameter="next_token",  # noqa: S106  (a parameter)
+    fixed_parameters=POST_PARAMETERS,
+    reach_days=7,
+    reach_text="seven days",
+)
+TRENDS = Endpoint(
+    name="trends",
+    path="/2/trends/by/woeid/{}",
+    bills="trends",
+    app_only=True,
+    page_size=50,
+    fixed_parameters={"max_trends": "50"},
+)
+ENDPOINTS = {endpoint.name: endpoint for endpoint in (USERS, USERS_BY_ID, TIMELINE, SEARCH, TRENDS)}
+TOKEN_PATH = "/oauth2/token"  # noqa: S105  (a path)
+
+FIRST_START = datetime(2010, 11, 6, tzinfo=UTC)
+"""An earlier start_time is refused (https://docs.x.com/x-api/users/get-posts)."""
+
 HANDLE = re.compile(r"[A-Za-z0-9_]{1,15}")
 
 
 def users_parameters(handles: Iterable[str]) -> dict[str, str]:
-    """Names, or numbers written as id:783214; not both at once."""
+    """The parameters of a look-up of names, or of numbers written as id:783214; not both at once."""
     asked = list(handles)
     if is_number(asked[0]):
-        return {"ids": ",".join(handle.removeprefix("id:") for handle in asked), "user.fields": USER_FIELDS}
-    return {"usernames": ",".join(asked), "user.fields": USER_FIELDS}
+        return {"ids": ",".join(handle.removeprefix("id:") for handle in asked)}
+    return {"usernames": ",".join(asked)}
 
 
 def is_number(handle: str) -> bool:
@@ -125,302 +183,24 @@ def id_at(time: datetime) -> int:
     return max(int(time.timestamp() * 1000) - EPOCH_MS, 0) << 22
 
 
-# --- payloads
+DISORDER = timedelta(seconds=10)
+"""Ids are not strictly in the order in which posts appear: what is younger than this is asked for once more."""
 
 
-@dataclass(slots=True)
-class Users:
-    """An answer to a look-up: accounts, and what became of the names that have none."""
-
-    accounts: list[Account]
-    handles: list[Handle]
-    problems: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Page:
-    """A page of a timeline or of a search, the newest post first.
-
-    `authors` are the users that came along, by id. `refusal` says why there is nothing: suspended, protected, missing.
-    `is_torn`: it does not say whether another page follows, or has fewer posts than it says. `included` are how many
-    posts and users came along: X may bill them.
-    """
-
-    tweets: list[Tweet]
-    authors: dict[int, Account]
-    next_token: str | None
-    refusal: str | None = None
-    is_torn: bool = False
-    included_posts: list[int] = field(default_factory=list)
-    included_users: list[int] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def newest_id(self) -> int | None:
-        return max((tweet.id for tweet in self.tweets), default=None)
-
-    @property
-    def oldest_id(self) -> int | None:
-        return min((tweet.id for tweet in self.tweets), default=None)
+def settled(newest_id: int, seen_at: datetime) -> int:
+    """The highest id below which nothing is still to appear."""
+    time = time_of(newest_id)
+    if time is None or seen_at - time > DISORDER or time - seen_at > timedelta(days=1):  # or ids of another making
+        return newest_id
+    return min(newest_id, id_at(seen_at - DISORDER))
 
 
-def parse_users(payload: Any, asked: Iterable[str], seen_at: datetime) -> Users:
-    """An answer to GET /2/users/by. `asked` are the names that were looked up."""
-    data, errors = _data_and_errors(payload)
-    users = Users([], [])
-    found: dict[str, Account] = {}
-    for raw in data:
-        account = account_of(raw, seen_at)
-        if account is None:
-            users.problems.append(f"a user without number or name: {str(raw)[:80]}")
-        else:
-            users.accounts.append(account)
-            found[account.username.lower()] = found[f"id:{account.id}"] = account
-    refused = {str(error.get("value", error.get("resource_id", ""))).lower(): error for error in errors}
-    refused |= {f"id:{value}": error for value, error in refused.items() if error.get("parameter") == "ids"}
-    for handle in asked:
-        account = found.get(handle.lower())
-        if account is not None:
-            users.handles.append(Handle(handle.lower(), account.id, account.status, seen_at))
-        elif (fate := _fate(refused.get(handle.lower(), {}))) is not None:
-            number = id_of(handle.removeprefix("id:")) if is_number(handle) else None
-            users.handles.append(Handle(handle.lower(), number, fate, seen_at))
-        else:
-            users.problems.append(f"no answer about {handle}")
-    return users
+def settled_id(highest_id: int) -> int:
+    """An id seen somewhere says that its time has come: everything some seconds older has appeared."""
+    return max(highest_id - (int(DISORDER.total_seconds() * 1000) << 22), 1)
 
 
-def account_of(raw: Any, seen_at: datetime) -> Account | None:
-    """An account; None for what has no number or no name."""
-    if not isinstance(raw, dict):
-        return None
-    fields = XFields(raw)
-    number, username = fields.id("id"), fields.text("username")
-    if number is None or not username:
-        return None
-    metrics = _metrics(fields)
-    return Account(
-        id=number,
-        username=username,
-        name=fields.text("name"),
-        status="protected" if fields.yes_or_no("protected") else "active",
-        created_at=fields.moment("created_at"),
-        description=fields.text("description"),
-        location=fields.text("location"),
-        url=fields.text("url"),
-        verified=fields.yes_or_no("verified"),
-        verified_type=fields.text("verified_type"),
-        pinned_id=fields.id("pinned_tweet_id") or fields.id("pinned_post_id"),
-        profile_image_url=fields.text("profile_image_url"),
-        metrics=metrics,
-        first_metrics=metrics,
-        first_seen_at=seen_at,
-        last_seen_at=seen_at,
-        raw=raw,
-    )
-
-
-def parse_page(payload: Any, found_in: str, seen_at: datetime) -> Page:
-    """A page of posts. What follows from `raw` is filled in by `describe`.
-
-    An answer without posts is a page only if it says so itself (`meta.result_count` is 0), or is a refusal that names a
-    user. Everything else, such as `{"errors": [{"code": 34}]}`, is Malformed.
-    """
-    data, errors = _data_and_errors(payload)
-    includes = payload.get("includes") if isinstance(payload.get("includes"), dict) else {}
-    meta = payload.get("meta") if isinstance(payload.get("meta"), dict) else {}
-    sent = {kind: by_key(includes.get(kind), key) for kind, key in INCLUDED.items()}
-    sent["tweets"] |= by_key(includes.get("posts"), "id")
-    token, count = meta.get("next_token"), meta.get("result_count")
-    page = Page([], {}, token if _is_token(token) else None)
-    page.is_torn = not meta or (token is not None and page.next_token is None)
-    page.is_torn = page.is_torn or (type(count) is int and count > len(data))
-    page.included_posts = [number for number in map(id_of, sent["tweets"]) if number is not None]
-    page.included_users = [number for number in map(id_of, sent["users"]) if number is not None]
-    for raw in sent["users"].values():
-        account = account_of(raw, seen_at)
-        if account is not None:
-            page.authors[account.id] = account
-    for raw in data:
-        tweet = _tweet_of(raw, sent, found_in, seen_at)
-        if tweet is None:
-            page.problems.append(f"a post without number: {str(raw)[:80]}")
-        else:
-            page.tweets.append(tweet)
-    if not data:
-        fates = [_fate(error) for error in errors if error.get("parameter") in ("id", None)]
-        if fates and fates[0] is not None:
-            page.refusal = fates[0]
-        elif count != 0 or type(count) is not int:
-            raise Malformed(said(payload) or "neither posts nor meta")
-    if data and not page.tweets:
-        raise Malformed("; ".join(page.problems[:3]))
-    return page
-
-
-def parse_trends(payload: Any, woeid: int, seen_at: datetime) -> list[Trend]:
-    data, _ = _data_and_errors(payload)
-    if not data:
-        raise Malformed(said(payload) or "no trends")
-    trends = []
-    for rank, raw in enumerate(data, 1):
-        fields = XFields(raw if isinstance(raw, dict) else {})
-        name = fields.text("trend_name")
-        if name:
-            count = fields.number("tweet_count", most=LARGEST_ID)
-            if count is None:
-                count = fields.number("post_count", most=LARGEST_ID)
-            trends.append(Trend(woeid, seen_at, rank, name, count))
-    if not trends:
-        raise Malformed("trends without names")
-    return trends
-
-
-def said(payload: Any) -> str:
-    """What an error of the API says of itself; empty if it says nothing.
-
-    >>> said({"title": "UsageCapExceeded", "detail": "Usage cap exceeded: Monthly product cap"})
-    'UsageCapExceeded: Usage cap exceeded: Monthly product cap'
-    >>> said({"errors": [{"code": 34, "message": "Sorry, that page does not exist"}]})
-    'Sorry, that page does not exist'
-    """
-    if not isinstance(payload, dict):
-        return ""
-    errors = payload.get("errors")
-    first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
-    own = [payload.get("title"), payload.get("detail")] if "title" in payload or "detail" in payload else []
-    texts = [first.get("message"), *own] if first.get("message") else [*own, first.get("title"), first.get("detail")]
-    return visible(": ".join(dict.fromkeys(text for text in texts if isinstance(text, str) and text)))[:300]
-
-
-def named_parameters(payload: Any) -> set[str]:
-    """The parameters that a 400 names: `{"errors": [{"parameters": {"since_id": ["…"]}}]}`, or `parameter`."""
-    if not isinstance(payload, dict):
-        return set()
-    names = {payload["parameter"]} if isinstance(payload.get("parameter"), str) else set()
-    for error in as_list(payload.get("errors")):
-        if isinstance(error, dict) and isinstance(error.get("parameters"), dict):
-            names |= error["parameters"].keys()
-    return names
-
-
-def _is_token(token: Any) -> bool:
-    """Whether a page's token can be sent back."""
-    return isinstance(token, str) and token.isascii() and token.isprintable() and 0 < len(token) < 2000
-
-
-NEW_NAMES = {"repost_count": "retweet_count", "post_count": "tweet_count"}
-"""Counts by the names that X has given them in August 2026."""
-
-
-def _metrics(fields: XFields) -> Metrics:
-    """Public counts, by their older names."""
-    counts = fields.metrics("public_metrics")
-    return {NEW_NAMES.get(name, name): value for name, value in counts.items()}
-
-
-def _data_and_errors(payload: Any) -> tuple[list[Any], list[Raw]]:
-    """The list in `data` (one object stands for a list of one) and the problems in `errors`."""
-    if not isinstance(payload, dict) or not ({"data", "errors", "meta"} & payload.keys()):
-        raise Malformed("no answer of the API")
-    data = payload.get("data", [])
-    data = [data] if isinstance(data, dict) else data
-    errors = payload.get("errors", [])
-    if not isinstance(data, list) or not isinstance(errors, list):
-        raise Malformed("data or errors is no list")
-    return data, [error for error in errors if isinstance(error, dict)]
-
-
-def _fate(error: Raw) -> str | None:
-    """What a partial error says of an account: suspended, protected or missing; None if it says nothing of one."""
-    kind = str(error.get("type", "")).rpartition("/")[2]
-    if error.get("resource_type") != "user":
-        return None
-    if "suspended" in str(error.get("detail", "")).lower():
-        return "suspended"
-    return {"not-authorized-for-resource": "protected", "resource-not-found": "missing"}.get(kind)
-
-
-# What can come along with posts, and the key by which posts refer to it.
-INCLUDED = {"tweets": "id", "users": "id", "media": "media_key", "polls": "id", "places": "id"}
-
-
-def by_key(items: Any, key: str) -> dict[str, Raw]:
-    """Objects of a list by one of their values."""
-    if not isinstance(items, list):
-        return {}
-    return {str(item[key]): item for item in items if isinstance(item, dict) and key in item}
-
-
-def _tweet_of(raw: Any, sent: dict[str, dict[str, Raw]], found_in: str, seen_at: datetime) -> Tweet | None:
-    if not isinstance(raw, dict):
-        return None
-    fields = XFields(raw)
-    number = fields.id("id")
-    if number is None:
-        return None
-    author_id = fields.id("author_id")
-    author = sent["users"].get(str(author_id))
-    metrics = _metrics(fields)
-    return Tweet(
-        id=number,
-        author_id=author_id,
-        username=XFields(author).text("username") if author else None,
-        posted_at=fields.moment("created_at") or time_of(number),
-        metrics=metrics,
-        first_metrics=metrics,
-        found_in=[found_in],
-        first_seen_at=seen_at,
-        last_seen_at=seen_at,
-        raw=raw,
-        includes=_belonging(raw, sent),
-    )
-
-
-def _belonging(raw: Raw, sent: dict[str, dict[str, Raw]]) -> Raw:
-    """What of `includes` a post refers to: posts, their authors, whom it answers, media, polls, places."""
-    keys: dict[str, list[Any]] = {"tweets": [], "users": [], "media": [], "polls": [], "places": []}
-    sources = [raw]
-    for reference in references(raw):
-        keys["tweets"].append(reference["id"])
-        post = sent["tweets"].get(str(reference["id"]))
-        if post is not None:
-            sources.append(post)
-            keys["users"].append(post.get("author_id"))
-    if "in_reply_to_user_id" in raw:
-        keys["users"].append(raw["in_reply_to_user_id"])
-    keys["tweets"] += [number for number in as_list(edit_history(raw)) if str(number) != str(raw.get("id"))]
-    article = raw.get("article")
-    if isinstance(article, dict):
-        keys["media"] += [article.get("cover_media"), *as_list(article.get("media_entities"))]
-    for source in sources:
-        attachments = source.get("attachments")
-        if isinstance(attachments, dict):
-            keys["media"] += as_list(attachments.get("media_keys"))
-            keys["polls"] += as_list(attachments.get("poll_ids"))
-    geo = raw.get("geo")
-    if isinstance(geo, dict):
-        keys["places"].append(geo.get("place_id"))
-    belonging = {}
-    for kind, wanted in keys.items():
-        if wanted:
-            found = [sent[kind][key] for key in dict.fromkeys(map(str, wanted)) if key in sent[kind]]
-            if found:
-                belonging[kind] = found
-    return belonging
-
-
-def references(raw: Raw) -> list[Raw]:
-    """The posts that a post refers to: [{"type": "retweeted", "id": "…"}, …]."""
-    entries = raw.get("referenced_tweets", raw.get("referenced_posts"))
-    if not isinstance(entries, list):
-        return []
-    return [entry for entry in entries if isinstance(entry, dict) and "id" in entry]
-
-
-def edit_history(raw: Raw) -> Any:
-    """The numbers of all versions of a post, as they were sent."""
-    return raw.get("edit_history_tweet_ids", raw.get("edit_history_post_ids"))
+# --- feeds
 
 
 def feed_of_query(kind: str, query: str) -> str:
@@ -444,4 +224,5 @@ def feed_of(account_id: int) -> str:
 
 
 def account_of_feed(feed: Feed) -> int:
+    """The number of the account whose timeline a feed is."""
     return int(feed.feed.removeprefix("timeline:"))

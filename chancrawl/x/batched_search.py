@@ -5,24 +5,22 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from scrapy import Request
-from scrapy.http import Response
-from twisted.python.failure import Failure
 
 from chancrawl.engine import stopping
-from chancrawl.errors import UserError
-from chancrawl.http import reason_of
 from chancrawl.items import Account, Feed, Item
-from chancrawl.payload import Malformed
-from chancrawl.x import api, pagination
-from chancrawl.x.api import PAGE, SEARCH, Page
-from chancrawl.x.client import BadRequest
-from chancrawl.x.pagination import Again, Done, GiveUp, GoOn, Pack, Walk, Wants
-from chancrawl.x.reader import Walker, merge, pause_before, wrong_parameters
+from chancrawl.x import api
+from chancrawl.x.accounts import merge
+from chancrawl.x.api import SEARCH
+from chancrawl.x.client import Answer, BadRequest, Problem
+from chancrawl.x.pagination import Again, Done, FeedPager, GiveUp, GoOn, Wants, pause_before
+from chancrawl.x.payloads import Page, parse_page
+from chancrawl.x.query_batches import QueryBatch, note_found
+from chancrawl.x.reader import Reader
 
 logger = logging.getLogger(__name__)
 
@@ -31,49 +29,49 @@ SILENT = 5.0
 
 
 @dataclass(slots=True)
-class Search:
-    """A pack's search under way. What it says of its feeds is noted when its last page is stored."""
+class BatchedSearch:
+    """A search that is being read. What it says of its feeds is noted when its last page is stored."""
 
-    pack: Pack
-    walk: Walk
+    batch: QueryBatch
+    pager: FeedPager
     not_before: float = 0.0
 
     @classmethod
-    def of(cls, pack: Pack) -> Search:
-        return cls(pack, Walk(Feed(f"search:{pack.query}", newest_id=pack.since_id), SEARCH, Wants()))
+    def of(cls, batch: QueryBatch) -> BatchedSearch:
+        return cls(batch, FeedPager(Feed(f"search:{batch.query}", newest_id=batch.since_id), SEARCH, Wants()))
 
 
-class PackReader:
-    """Reads packs, and knows afterwards which accounts it has not seen whole."""
+class BatchReader:
+    """Reads batches, and knows afterwards which accounts it has not seen whole."""
 
-    def __init__(self, walker: Walker, accounts: dict[int, Account]) -> None:
-        self.walker = walker
+    def __init__(self, reader: Reader, accounts: dict[int, Account]) -> None:
+        self.reader = reader
         self.accounts = accounts
-        self.stats = walker.stats
-        self.waiting: list[Search] = []
-        self.searches = 0  # under way
+        self.stats = reader.stats
+        self.waiting: list[BatchedSearch] = []
         self.found: Counter[int] = Counter()
         self.newest: dict[int, int] = {}
         self.authors: dict[int, Account] = {}
         self.whole: list[Feed] = []
         self.not_read: list[Feed] = []
 
-    def add(self, pack: Pack) -> None:
-        self.waiting.append(Search.of(pack))
+    def add(self, batch: QueryBatch) -> None:
+        """Have a batch searched for."""
+        self.waiting.append(BatchedSearch.of(batch))
 
     async def requests(self) -> AsyncIterator[Request]:
-        """Pages of all packs, and of the walks that the walker has besides."""
-        while not stopping(self.walker.crawler):
+        """Requests for pages of all batches, and of the feeds that the reader has besides."""
+        while not stopping(self.reader.crawler):
             ready = [search for search in self.waiting if search.not_before <= time.monotonic()]
-            if ready and self.walker.has_room():
+            if ready and self.reader.has_room():
                 self.waiting.remove(ready[-1])
                 yield self._page_of(ready[-1])
-            elif (request := self.walker.next_request()) is not None:
+            elif (request := self.reader.next_request()) is not None:
                 yield request
-            elif not self.waiting and not self.searches and self.walker.is_idle:
+            elif not self.waiting and self.reader.is_idle:
                 return
             else:
-                await self.walker.wait()
+                await self.reader.wait()
 
     def incomplete(self) -> list[Feed]:
         """Feeds whose account's count of posts has grown by more than was found, or that were silent for too long."""
@@ -90,56 +88,32 @@ class PackReader:
         return feeds
 
     def _expected(self, feed: Feed) -> float:
+        """How many posts were to be expected since a feed was last seen."""
         last = api.time_of(feed.seen_id or feed.newest_id or 0)
-        return (feed.posts_per_day or 0.0) * ((self.walker.server_now() - last) / timedelta(days=1)) if last else 0.0
+        return (feed.posts_per_day or 0.0) * ((self.reader.server_now() - last) / timedelta(days=1)) if last else 0.0
 
-    def _page_of(self, search: Search) -> Request:
-        walk = search.walk
-        if not walk.is_under_way and self.walker.highest_id is not None:
-            walk.seen_id = pagination.settled_id(self.walker.highest_id)
-        asked = walk.ask(self.walker.server_now()) | {"query": search.pack.query} | api.POST_PARAMETERS
-        self.searches += 1
-        self.walker.begun()
-        return self.walker.client.request(
+    def _page_of(self, search: BatchedSearch) -> Request:
+        self.reader.set_seen_id(search.pager)
+        asked = search.pager.ask(self.reader.server_now()) | {"query": search.batch.query}
+        return self.reader.client.request(
             SEARCH,
             asked,
-            self.answered,
-            self.failed,
-            bills=("posts", PAGE),
-            least=SEARCH.smallest,
-            search=search,
+            lambda payload, seen_at: parse_page(payload, search.pager.feed.feed, seen_at),
+            lambda answer: self._answered(search, answer),
+            lambda problem: self._failed(search, problem),
+            reads=int(asked["max_results"]),
         )
 
-    async def answered(self, response: Response, search: Search) -> AsyncIterator[Item]:
-        try:
-            page = await self.walker.read(response, search.walk.feed.feed)
-        except BadRequest as error:
-            if error.is_ours:
-                self.walker.access.end(wrong_parameters(error))
-            self._alone(search, str(error))
-        except Malformed as error:
-            self._again(search, search.walk.again(str(error)))
-        else:
-            try:
-                async for item in self._read(response, search, page):
-                    yield item
-            except UserError as error:
-                self.walker.access.end(error)
-        finally:
-            await self.walker.access.settle(response.request)
-            self.searches -= 1
-            self.walker.ended()
-
-    async def _read(self, response: Response, search: Search, page: Page) -> AsyncIterator[Item]:
+    async def _answered(self, search: BatchedSearch, answer: Answer[Page]) -> AsyncGenerator[Item, None]:
+        page = answer.content
         returned = [tweet.id for tweet in page.tweets]
         for tweet in page.tweets:
             if tweet.author_id is not None:
                 account = self.accounts.get(tweet.author_id)
                 tweet.found_in = [api.feed_of(tweet.author_id)]
                 tweet.username = tweet.username or (account.username if account else None)
-        seen_at = self.walker.client.dates.now(response)
-        step = search.walk.take(page, seen_at)
-        new, changed = await self.walker.sift(response, page, returned)
+        step = search.pager.take(page, answer.seen_at)
+        new, changed = await self.reader.sift(answer, returned)
         self._note(page, {tweet.id for tweet in new})
         for tweet in [*new, *changed]:
             yield tweet
@@ -149,9 +123,9 @@ class PackReader:
             case Again() | GiveUp():
                 self._again(search, step)
             case Done(gaps) if gaps:  # its accounts were last seen before what a search shows
-                self._alone(search, "it does not reach back far enough")
+                self._read_alone(search, "it does not reach back far enough")
             case Done():
-                for item in self._finished(search, seen_at):
+                for item in self._finished(search, answer.seen_at):
                     yield item
 
     def _note(self, page: Page, new: set[int]) -> None:
@@ -162,41 +136,39 @@ class PackReader:
         for number, shown in page.authors.items():
             self.authors.setdefault(number, shown)
         if page.newest_id is not None:
-            self.walker.note_highest(page.newest_id)
+            self.reader.note_highest(page.newest_id)
 
-    def _finished(self, search: Search, seen: datetime) -> list[Item]:
+    def _finished(self, search: BatchedSearch, seen_at: datetime) -> list[Item]:
         """All that was new, and that a search shows, is stored: the next search goes on from here."""
         items: list[Item] = []
-        for feed in search.pack.feeds:
+        for feed in search.batch.feeds:
             number = api.account_of_feed(feed)
             shown = self.authors.get(number)
             merged = merge(self.accounts[number], shown) if shown is not None else None
             if merged is not None:
                 items.append(merged)
             self.whole.append(replace(feed))  # as it was, for `incomplete`
-            pagination.found(feed, self.newest.get(number), seen, search.walk.seen_id)
+            note_found(feed, self.newest.get(number), seen_at, search.pager.seen_id)
             feed.visited_at = datetime.now(UTC)
             items.append(replace(feed))
         self.stats.inc_value("x/searches")
         return items
 
-    def _again(self, search: Search, step: Again | GiveUp) -> None:
+    def _failed(self, search: BatchedSearch, problem: Problem) -> None:
+        if isinstance(problem, BadRequest):
+            self._read_alone(search, str(problem))
+        else:
+            self._again(search, search.pager.again(str(problem)))
+
+    def _again(self, search: BatchedSearch, step: Again | GiveUp) -> None:
+        """Ask for the same page once more, later; or read the timelines instead."""
         if isinstance(step, Again):
-            search.not_before = time.monotonic() + pause_before(search.walk.tries)
+            search.not_before = time.monotonic() + pause_before(search.pager.tries)
             self.waiting.append(search)
         else:
-            self._alone(search, step.why)
+            self._read_alone(search, step.why)
 
-    def _alone(self, search: Search, why: str) -> None:
-        """A search that comes to nothing: each of its timelines is read."""
-        logger.warning("A search came to nothing (%s); its %d timelines are read.", why, len(search.pack.feeds))
-        self.not_read += search.pack.feeds
-
-    async def failed(self, failure: Failure) -> None:
-        request: Request = failure.request  # type: ignore[attr-defined]
-        await self.walker.access.settle(request)
-        search: Search = request.cb_kwargs["search"]
-        if not stopping(self.walker.crawler):
-            self._again(search, search.walk.again(reason_of(failure)))
-        self.searches -= 1
-        self.walker.ended()
+    def _read_alone(self, search: BatchedSearch, why: str) -> None:
+        """Have each timeline of a search read that failed."""
+        logger.warning("A batched search failed (%s); reading its %d timelines instead.", why, len(search.batch.feeds))
+        self.not_read += search.batch.feeds

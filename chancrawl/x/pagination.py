@@ -1,48 +1,49 @@
-"""How a feed is read: what to ask for, what an answer means, when to come again, what fits into one search. Sans I/O.
+"""Pagination of a feed: the parameters of the next page, and what an answer means. Sans I/O.
 
-Nothing is the end, gone or complete unless an answer says so itself. A page ends a walk if it has posts and says that
-there is no next one. An empty page in mid-walk, an error, a page that is torn, a token that was used before: none of
-these is the end. What was to be read stays to be read, in this run with a bound, and in the next one. What can never be
-read any more becomes a `Gap`, and `complete_since` does not reach behind it.
+Nothing is the end, gone or complete unless an answer says so itself. A page is the last one if it has posts and says
+that there is no next one. An empty page in the middle of a feed, an error, a page that is torn, a token that was used
+before: none of these is the end. What was to be read stays to be read, in this run with a bound, and in the next one.
+What can never be read any more becomes a `Gap`, and `complete_since` does not reach behind it.
+
+A walk is one pass through a feed, page by page; the columns `walk_…` of `feeds` hold how far it has come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from chancrawl.items import Feed, Gap
-from chancrawl.x.api import (
-    FIRST_START,
-    FIRST_TIMED,
-    PAGE,
-    SEARCH_DAYS,
-    Endpoint,
-    Page,
-    account_of_feed,
-    id_at,
-    time_of,
-)
+from chancrawl.x.api import FIRST_START, FIRST_TIMED, Endpoint, account_of_feed, id_at, settled, time_of
+from chancrawl.x.pace import note_pace, pace_of
+from chancrawl.x.payloads import Page
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-DISORDER = timedelta(seconds=10)
-"""Ids are not strictly in the order in which posts appear: what is younger than this is asked for once more."""
-
 TRIES = 7
-"""So often is a page asked for that cannot be read; each time RetryMiddleware has tried what it can."""
+"""Attempts to read one page. Before each counts as failed, RetryMiddleware has tried what it can."""
+
+
+def pause_before(tries: int) -> float:
+    """Seconds to wait after so many failed attempts: half a minute in all.
+
+    >>> [pause_before(tries) for tries in (1, 2, 3)]
+    [0.5, 1.0, 2.0]
+    """
+    return 0.5 * 2.0 ** (tries - 1)
+
 
 EMPTY_WITH_TOKEN = STRAYS_WITH_TOKEN = 2
-"""After so many empty or wrong answers to a page's token the walk goes on without it, below the last post."""
+"""After so many empty or wrong answers to a page's token the pager drops it and goes on below the last post."""
 EMPTY_CONFIRMED = 3
-"""So many empty answers in a row to a request without a token, in the middle of a walk, are taken for its end."""
+"""So many empty answers in a row to a request without a token, in the middle of a feed, are taken for its end."""
 
 BARREN = 10
-"""After so many pages in a row that bring nothing new, a walk goes on without its token."""
+"""After so many pages in a row that bring nothing new, the pager drops its token."""
 
 REACH_MARGIN = 0.97
-"""A timeline that has shown so much of what can be reached has been cut off there: deleted posts count, too."""
+"""A timeline that has shown so much of `reach_posts` may have been cut off there: deleted posts count, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class GoOn:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The walk is whole: everything was read that it set out for, but for the gaps.
+    """Everything was read that the walk was for, but for the gaps.
 
     `is_doubtful`: X showed an empty timeline again and again, of an account that has posts.
     """
@@ -100,8 +101,8 @@ Step = GoOn | Done | Again | GiveUp
 
 
 @dataclass(slots=True)
-class Walk:
-    """A walk under way through a feed: from its newest post down to what is stored, or downwards from its oldest one.
+class FeedPager:
+    """Pages through a feed: from its newest post down to what is stored, or downwards from its oldest one.
 
     `feed` is what the store keeps of it; the rest is known to this run alone. `reach` is as far back as the endpoint
     goes now, None for as far as there are posts. `expected` is how many posts there should be, for all that is known;
@@ -139,16 +140,16 @@ class Walk:
         return self.feed.walk_until_id is None or self.feed.walk_newest_id is not None
 
     def ask(self, now: datetime) -> dict[str, str]:
-        """What the next page is asked with. `now` is the server's time."""
+        """The parameters of the request for the next page. `now` is the server's time."""
         feed = self.feed
         self.is_first_page = not self.is_under_way
         if self.is_first_page:
             feed.walk_since_id = feed.newest_id
-        if self.endpoint.days is not None and (self.is_first_page or self.reach is None):
-            self.reach = search_reach(now)
+        if self.endpoint.reach_days is not None and (self.is_first_page or self.reach is None):
+            self.reach = self.endpoint.reach(now)
         self._low = None
         left = self.wants.left(feed)
-        asked = {"max_results": str(PAGE if left is None else max(min(left, PAGE), self.endpoint.smallest))}
+        asked = {"max_results": str(self._page_size(left))}
         since = self._since()
         if feed.walk_since_id is not None:
             self._low = feed.walk_since_id if self.reach is None else max(feed.walk_since_id, id_at(self.reach))
@@ -158,8 +159,12 @@ class Walk:
         if feed.walk_until_id is not None:
             asked["until_id"] = str(feed.walk_until_id)
         if feed.next_token is not None:
-            asked[self.endpoint.token] = feed.next_token
+            asked[self.endpoint.page_token_parameter] = feed.next_token
         return asked
+
+    def _page_size(self, left: int | None) -> int:
+        largest = self.endpoint.page_size
+        return largest if left is None else max(min(left, largest), self.endpoint.smallest_page)
 
     def _since(self) -> datetime | None:
         """The earliest time to be asked for, where one is wanted that can be asked for."""
@@ -169,7 +174,7 @@ class Walk:
         return max(since, FIRST_START)
 
     def take(self, page: Page, seen_at: datetime) -> Step:
-        """Take note of a page. Its posts are to be stored, and then, unless the step is Again, `feed`."""
+        """Take note of a page; what to do next. Its posts are to be stored, and then, unless it is Again, `feed`."""
         if page.is_torn:
             return self.again("a page that does not tell whether it is whole")
         if not page.tweets and page.next_token is None:
@@ -206,8 +211,7 @@ class Walk:
         return [tweet.id for tweet in page.tweets if lowest < tweet.id < min(highest, below)]
 
     def _note_total(self, page: Page) -> None:
-        """A timeline's answers tell how many posts its account has."""
-        if self.endpoint.posts is not None and self.feed.feed.startswith("timeline:"):
+        if self.endpoint.tells_total:
             account = page.authors.get(account_of_feed(self.feed))
             if account is not None:
                 self.total = account.metrics.get("tweet_count", self.total)
@@ -225,7 +229,7 @@ class Walk:
         if feed.walk_oldest_id is None and feed.walk_until_id is None:  # the first page with posts
             feed.walk_newest_id = max(*placed, feed.newest_id or 0, 0) or None
             if feed.walk_since_id is None:
-                feed.posts_per_day = _pace_of(page)
+                feed.posts_per_day = pace_of(page)
         feed.pages += 1
         feed.posts += len(page.tweets)
         feed.walk_posts += len(page.tweets)
@@ -245,7 +249,7 @@ class Walk:
         """An empty page that says itself that it is empty. For a walk that has begun, that can be an outage, too."""
         is_start = self.is_first_page and self.feed.walk_until_id is None
         if is_start:
-            is_odd = self.feed.walk_since_id is None and self.expected > 0
+            is_odd = not self.endpoint.is_empty_believed and self.feed.walk_since_id is None and self.expected > 0
             if is_odd and self.tries < 2:
                 return self.again("no posts, although there are some")
             self._note(page)
@@ -274,7 +278,7 @@ class Walk:
         return self.again(why)
 
     def _without_token(self, why: str) -> Step:
-        """Go on below the last post that was seen; once at a place."""
+        """GoOn below the last post that was seen, without a token; GiveUp the second time at one place."""
         lowest = self.feed.walk_oldest_id
         if lowest is None or lowest == self.dropped_at:
             self._drop_token()
@@ -311,11 +315,11 @@ class Walk:
             if not is_limited and wanted is None:
                 feed.bottom_at = seen_at
         if self.is_from_top:
-            _note_pace(feed, seen_at)
+            note_pace(feed, seen_at)
             if feed.walk_newest_id is not None and feed.walk_newest_id != feed.newest_id:
-                feed.newest_id = max(_settled(feed.walk_newest_id, seen_at), feed.newest_id or 0)
+                feed.newest_id = max(settled(feed.walk_newest_id, seen_at), feed.newest_id or 0)
             feed.seen_id = max(feed.newest_id or 0, self.seen_id or 0, feed.seen_id or 0) or None
-        if self.endpoint.posts is not None:
+        if self.endpoint.shows_all_kinds:
             feed.timeline_at = seen_at
         stop(feed)
         self._begin_anew()
@@ -334,9 +338,9 @@ class Walk:
 
     def _is_beyond_reach(self) -> bool:
         """Whether there may be posts beyond those that were read which are shown no more."""
-        if self.endpoint.posts is None:
+        if self.endpoint.reach_posts is None:
             return False
-        feed, most = self.feed, REACH_MARGIN * self.endpoint.posts
+        feed, most = self.feed, REACH_MARGIN * self.endpoint.reach_posts
         if feed.walk_since_id is not None and self.is_from_top:
             return feed.walk_posts >= most or (self.is_resumed and (self.total is None or self.total >= most))
         if self.total is not None:
@@ -351,7 +355,7 @@ class Walk:
         self.is_resumed = False
 
     def begin_older(self, now: datetime) -> bool:
-        """Set out downwards from the oldest post; False if no more is wanted than was read, or none can be had."""
+        """Begin a walk downwards from the oldest post; False if no more is wanted than was read, or none can be had."""
         feed, wants = self.feed, self.wants
         if feed.newest_id is None or feed.oldest_id is None or feed.complete_since is None or wants.each_visit:
             return False
@@ -359,13 +363,13 @@ class Walk:
             return False
         if wants.limit is not None and feed.posts >= wants.limit:
             return False
-        if self.endpoint.posts is not None and feed.posts >= REACH_MARGIN * self.endpoint.posts:
+        if self.endpoint.reach_posts is not None and feed.posts >= REACH_MARGIN * self.endpoint.reach_posts:
             return False
         floor = max(wants.since or EPOCH, EPOCH)
         if wants.since is not None:
             floor = max(floor, FIRST_START)
-        if self.endpoint.days is not None:
-            floor = max(floor, search_reach(now))
+        if (reach := self.endpoint.reach(now)) is not None:
+            floor = max(floor, reach)
             if feed.oldest_id <= id_at(floor):
                 return False
         if feed.complete_since <= floor:
@@ -375,146 +379,11 @@ class Walk:
 
 
 def is_under_way(feed: Feed) -> bool:
-    """Whether a walk of a feed was begun and is not whole."""
+    """Whether a walk through a feed was begun and is not at its end."""
     return feed.next_token is not None or feed.walk_until_id is not None or feed.walk_oldest_id is not None
 
 
-def search_reach(now: datetime) -> datetime:
-    """As far back as recent search goes, with a margin for the time under way."""
-    return now - timedelta(days=SEARCH_DAYS) + timedelta(minutes=2)
-
-
-def found(feed: Feed, newest_id: int | None, seen_at: datetime, seen_id: int | None) -> None:
-    """Take note of what a search over several feeds has found of one.
-
-    A search shows no retweets, and perhaps not everything else: where the account's own timeline goes on stays where it
-    is.
-    """
-    feed.pages += 1
-    settled = _settled(newest_id, seen_at) if newest_id else 0
-    feed.seen_id = max(settled, seen_id or 0, feed.seen_id or 0) or None
-
-
 def stop(feed: Feed) -> None:
-    """No walk is under way any more."""
+    """Note that no walk is under way any more."""
     feed.next_token = feed.walk_since_id = feed.walk_until_id = feed.walk_newest_id = feed.walk_oldest_id = None
     feed.walk_posts = 0
-
-
-def _settled(newest_id: int, seen_at: datetime) -> int:
-    """The highest id below which nothing is still to appear."""
-    time = time_of(newest_id)
-    if time is None or seen_at - time > DISORDER or time - seen_at > timedelta(days=1):  # or ids of another making
-        return newest_id
-    return min(newest_id, id_at(seen_at - DISORDER))
-
-
-def settled_id(highest_id: int) -> int:
-    """An id seen somewhere says that its time has come: everything some seconds older has appeared."""
-    return max(highest_id - (int(DISORDER.total_seconds() * 1000) << 22), 1)
-
-
-def _note_pace(feed: Feed, seen_at: datetime) -> None:
-    """Posts a day: half of what was thought, and half of what came since the last visit."""
-    last = time_of(feed.seen_id or feed.walk_since_id or 0)
-    if feed.walk_since_id is not None and last is not None and seen_at > last:
-        feed.posts_per_day = _mean_pace(feed.posts_per_day, feed.walk_posts, seen_at - last)
-
-
-def _mean_pace(before: float | None, posts: int, time: timedelta) -> float:
-    pace = posts / max(time / timedelta(days=1), 1e-3)
-    return pace if before is None else (before + pace) / 2
-
-
-def _pace_of(page: Page) -> float | None:
-    """Posts a day, as the newest page shows them."""
-    newest, oldest = time_of(page.newest_id or 0), time_of(page.oldest_id or 0)
-    if newest is None or oldest is None or len(page.tweets) < 2:
-        return None
-    return len(page.tweets) / max((newest - oldest) / timedelta(days=1), 1e-3)
-
-
-def interval(feed: Feed, shortest: timedelta, longest: timedelta = timedelta(days=1)) -> timedelta:
-    """The time between two visits: until one new post is to be expected.
-
-    >>> interval(Feed("timeline:1", posts_per_day=24), timedelta(minutes=15))
-    datetime.timedelta(seconds=3600)
-    """
-    pace = feed.posts_per_day or 0.0
-    expected = timedelta(days=1 / pace) if pace > 1e-3 else longest
-    return max(min(expected, longest), shortest)
-
-
-# --- several timelines in one search
-
-TIMELINE_EVERY = timedelta(days=7)
-"""So often, at the least, is an account read by its own timeline that is otherwise read by searches."""
-
-
-def wants_timeline(feed: Feed, now: datetime) -> bool:
-    """Whether an account's own timeline is to be read, whatever a search finds.
-
-    Since May 2026 searches show no retweets, and an account's count of posts does not prove that none was made: others
-    may have been deleted. So the timeline is read once a week, and before half of what it can show has been posted.
-    """
-    if feed.timeline_at is None:
-        return True
-    days = (now - feed.timeline_at) / timedelta(days=1)
-    return now - feed.timeline_at >= TIMELINE_EVERY or (feed.posts_per_day or 0.0) * days >= 1600
-
-
-@dataclass(slots=True)
-class Pack:
-    """Timelines that one search asks for together, from `since_id` on."""
-
-    feeds: list[Feed]
-    since_id: int
-
-    @property
-    def query(self) -> str:
-        return " OR ".join(_term(feed) for feed in self.feeds)
-
-
-def _term(feed: Feed) -> str:
-    """By number, not by name: names change."""
-    return f"from:{account_of_feed(feed)}"
-
-
-def pack(feeds: Iterable[Feed], longest: int, reach: datetime) -> tuple[list[Pack], list[Feed]]:
-    """Searches of at most `longest` characters, and the feeds that are better asked for one by one.
-
-    A search has one since_id for all, so feeds go together that were last seen at about the same time: at most one post
-    in a hundred is to be shown twice. What was last seen before `reach` cannot be searched for.
-    """
-    earliest = id_at(reach)
-    packs: list[Pack] = []
-    alone: list[Feed] = []
-    for feed in sorted(feeds, key=lambda feed: -(feed.seen_id or 0)):
-        if feed.seen_id is None or feed.newest_id is None or feed.seen_id < earliest:
-            alone.append(feed)
-            continue
-        if packs and _fits(packs[-1], feed, longest):
-            packs[-1].feeds.append(feed)
-            packs[-1].since_id = feed.seen_id
-        else:
-            packs.append(Pack([feed], feed.seen_id))
-    alone += [pack.feeds[0] for pack in packs if len(pack.feeds) == 1]
-    return [pack for pack in packs if len(pack.feeds) > 1], alone
-
-
-def _fits(pack: Pack, feed: Feed, longest: int) -> bool:
-    assert feed.seen_id is not None
-    if len(pack.query) + len(" OR ") + len(_term(feed)) > longest:
-        return False
-    return _shown_twice(pack.feeds, feed.seen_id) <= max(0.002 * _pace(pack.feeds), 0.05)
-
-
-def _shown_twice(feeds: Sequence[Feed], since_id: int) -> float:
-    """Posts to be expected between a search's since_id and where each feed was last seen."""
-    days = (((feed.seen_id or 0) - since_id) / (86_400_000 << 22) for feed in feeds)
-    return sum((feed.posts_per_day or 0.0) * gap for feed, gap in zip(feeds, days, strict=True))
-
-
-def _pace(feeds: Sequence[Feed]) -> float:
-    """Posts a day of all feeds together."""
-    return sum(feed.posts_per_day or 0.0 for feed in feeds)

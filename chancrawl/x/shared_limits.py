@@ -17,7 +17,7 @@ from typing import Any
 from chancrawl.storage.base import moment
 from chancrawl.storage.session import Session
 from chancrawl.text import first_line
-from chancrawl.x.credentials import LONGEST_WINDOW, Limit, Pool
+from chancrawl.x.rate_limits import LONGEST_WINDOW, Limit, Pool
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,9 @@ class Reads:
     dollars: float = 0.0
 
 
-class Sharing:
+class SharedLimits:
+    """Windows, refusals and spending, in the store."""
+
     def __init__(self, session: Session, pool: Pool) -> None:
         self.session = session
         self.pool = pool
@@ -107,6 +109,7 @@ class Sharing:
         await self._load()
 
     async def close(self) -> None:
+        """Write what is not written yet, and disconnect."""
         if self.store is None:
             await self._remember()
             if self.session.store.is_created:
@@ -157,8 +160,8 @@ class Sharing:
         """Take one call from a shared window. False if other crawls have used it up; the pool knows then."""
         if self.store is None:
             return True
-        window = server_now, server_now + 2 * LONGEST_WINDOW  # a window that ends later was never one
-        taken = await self._rows(TAKE, key, endpoint, key, *window, *window, *window)
+        ends = server_now, server_now + 2 * LONGEST_WINDOW  # a window that ends later was never one
+        taken = await self._rows(TAKE, key, endpoint, key, *ends, *ends, *ends)
         if taken is None:
             return True
         standing = self.pool.standing(key, endpoint)
@@ -182,12 +185,13 @@ class Sharing:
             standing.remaining = min(standing.remaining, remaining) if is_known else remaining
         return True
 
-    async def learned(self, key: str, endpoint: str, told: Limit) -> None:
+    async def learned(self, key: str, endpoint: str, window: Limit) -> None:
+        """Note what an answer said of a window."""
         if self.store is not None:
             remaining, reset = self._shared.get((key, endpoint), (None, None))
-            if reset == told.reset and remaining is not None and remaining <= told.remaining:
+            if reset == window.reset and remaining is not None and remaining <= window.remaining:
                 return  # nothing that the store does not know
-            await self._rows(LEARN, key, endpoint, told.limit, told.remaining, told.reset)
+            await self._rows(LEARN, key, endpoint, window.limit, window.remaining, window.reset)
         elif time.monotonic() > self._written_at + 2.0:
             await self._remember()
 
@@ -233,6 +237,7 @@ class Sharing:
         return bool(rows)
 
     async def spent(self, day: date) -> float:
+        """Dollars on a day's bill."""
         unwritten = self._unwritten.get(day, Reads()).dollars
         rows = await self._rows("SELECT dollars FROM spending WHERE day = ?", day.isoformat())
         return unwritten + (float(rows[0][0]) if rows else 0.0)

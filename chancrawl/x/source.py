@@ -14,7 +14,7 @@ from chancrawl.payload import dumps
 from chancrawl.storage.quarantine import Quarantine
 from chancrawl.text import counted
 from chancrawl.x import tweet_columns
-from chancrawl.x.client import source_of
+from chancrawl.x.api import source_of
 from chancrawl.x.kinds import KINDS
 from chancrawl.x.ledger import XLedger
 
@@ -33,12 +33,12 @@ class X:
     kinds = KINDS
     schema = ""  # schema.sql has its tables
     attention: ClassVar[Mapping[str, str]] = {
-        "x/handles_invalid": "words of the handles are none",
+        "x/handles_invalid": "entries in the list of handles are not valid handles",
         "x/handles_failed": "names could not be looked up; the next run asks for them again",
-        "x/accounts/suspended": "suspended",
-        "x/accounts/protected": "protected",
-        "x/accounts/missing": "missing",
-        "x/accounts/blocked": "not protected, and closed to all credentials",
+        "x/accounts/suspended": "accounts are suspended",
+        "x/accounts/protected": "accounts are protected",
+        "x/accounts/missing": "accounts are missing",
+        "x/accounts/blocked": "accounts have blocked all credentials",
         "x/names_taken": "names of the list have passed to somebody else, or to nobody; see the log",
         "x/gaps": "intervals of timelines or searches cannot be read any more; see scrapy coverage",
         "x/walks_failed": "timelines were not read to their end; the next run goes on with them",

@@ -1,4 +1,4 @@
-"""What the spiders of X have in common: opening the credentials, reading walks, and what must not be mixed."""
+"""What the spiders of X have in common: opening the credentials, reading feeds, and what must not be mixed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from chancrawl.engine import sleep, stopping
 from chancrawl.errors import UserError
 from chancrawl.storage.session import Session
 from chancrawl.x.access import Access
-from chancrawl.x.api import FIRST_START
-from chancrawl.x.client import source_of
+from chancrawl.x.api import FIRST_START, source_of
 from chancrawl.x.ledger import XLedger
-from chancrawl.x.reader import Walker
+from chancrawl.x.reader import Reader
 from chancrawl.x.source import X
 
 logger = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ class XSpider(scrapy.Spider):
         self.session = Session.of(self.crawler)
         self.ledger = XLedger.of(self.crawler)
         self.access = Access.of(self.crawler)
-        self.walker = Walker(self.crawler)
+        self.reader = Reader(self.crawler)
         self.stats = self.crawler.stats
         if THREADS:
             logger.info(
@@ -61,8 +60,8 @@ class XSpider(scrapy.Spider):
             self.check()
             await self.session.refuse_mixed_sources(self.source, X.spiders)
             await self.access.open()
-            if self.access.budget == inf:
-                besides = ", and what comes along with them besides" if self.access.with_includes else ""
+            if self.access.budget.limit == inf:
+                besides = ", and what comes along with them besides" if self.access.budget.with_includes else ""
                 logger.info("X_DAILY_BUDGET is not set: %s%s.", await self.estimate(), besides)
             while True:
                 async for request_or_item in self.round():
@@ -89,9 +88,9 @@ class XSpider(scrapy.Spider):
 
 
 def first_time(name: str, since: str) -> datetime | None:
-    """The value of `since=`; X knows no start before 6 November 2010, so that is the earliest."""
+    """The value of `since=`; X accepts no start before 6 November 2010, so that is the earliest."""
     value = moment(name, since)
     if value is not None and value < FIRST_START:
-        logger.info("since=%s: X takes no start before %s, which is used instead.", since, f"{FIRST_START:%Y-%m-%d}")
+        logger.info("since=%s: X accepts no start before %s; that is used.", since, f"{FIRST_START:%Y-%m-%d}")
         return FIRST_START
     return value

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from chancrawl.items import Raw, Tweet
-from chancrawl.x.api import INCLUDED, by_key, edit_history, references
 from chancrawl.x.fields import Entities, XFields, as_list, id_of
+from chancrawl.x.payloads import INCLUDED, by_key, edit_history, references
 
 T = TypeVar("T")
 

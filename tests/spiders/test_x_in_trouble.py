@@ -84,7 +84,7 @@ def test_an_outage_for_everybody_is_waited_for(crawler: XCrawler, sandbox: Sandb
 def test_all_credentials_refused_at_once_are_an_outage(crawler: XCrawler, sandbox: Sandbox) -> None:
     sandbox.fault("401", path="/tweets", times=5)
     run = crawler.timeline(",".join(handles_of(sandbox))).ok()
-    assert "is not used any more" not in run.output
+    assert "is no longer used" not in run.output
     everything(crawler, sandbox)
 
 
@@ -99,7 +99,7 @@ def test_bad_credentials_cost_one_call_an_endpoint(tmp_path: Path) -> None:
     refused = [(r["credential"], r["endpoint"]) for r in sandbox.x_requests() if r["status"] in (401, 402, 403)]
     assert len(refused) == len(set(refused)) and (3, "timeline") in refused
     assert {member for member, _ in refused} == {2, 3, 5}
-    assert "The credential of line 3 is not used any more: revoked (Unauthorized" in run.output
+    assert "Credential line 3 was refused and is no longer used: revoked (Unauthorized" in run.output
     # the next run knows of them, and does not begin their time anew
     asked = len(sandbox.x_requests())
     sql = "SELECT credential, endpoint, retired_at FROM credential_limits WHERE retired IS NOT NULL"
@@ -165,7 +165,7 @@ def test_a_quota_is_waited_for_and_no_call_is_refused(tmp_path: Path) -> None:
     run = crawler.timeline(",".join(handles_of(sandbox))).ok()
     everything(crawler, sandbox)
     assert not any(request["limited"] for request in sandbox.x_requests())
-    assert run.output.count("No call to timeline is left") < 8
+    assert run.output.count("calls to timeline; continuing in") < 8
     sandbox.stop()
 
 
@@ -310,7 +310,7 @@ def test_invalid_handles_are_named_by_line_and_the_others_go_on(
     run = crawler.timeline(str(file)).ok()
     assert "line 4: there is a word that is no handle" in run.output and "line 2: there is a word" in run.output
     assert "what?" not in run.output, "what stands in a file that is none of handles may be a secret"
-    assert "2 words of the handles are none" in run.output
+    assert "2 entries in the list of handles are not valid handles" in run.output
     assert {row["tweet_from"] for row in crawler.articles()} == set(names)
 
 

@@ -112,7 +112,7 @@ def test_a_monthly_cap_ends_the_crawl_with_the_words_of_x(crawler: XCrawler, san
     sandbox.fault("usage_capped", path="/tweets")
     run = crawler.timeline(name).refused("UsageCapExceeded: Usage cap exceeded: Monthly product cap", "over its cap")
     assert sum(request["status"] == 429 for request in sandbox.x_requests()) <= 6
-    assert "going on in" not in run.output
+    assert "continuing in" not in run.output
 
 
 def test_a_refusal_with_a_reason_ends_the_crawl_at_once(tmp_path: Path) -> None:
@@ -317,7 +317,9 @@ def test_a_name_that_passes_to_somebody_else(crawler: XCrawler, sandbox: Sandbox
     assert authors == {first, second}
     held = {number for (number,) in crawler.rows("SELECT CAST(substr(feed, 10) AS INTEGER) FROM feeds")}
     if follows == "number":
-        assert f"is somebody else now: id:{second}" in run.output and f"id:{first}, is still read" in run.output
+        assert (
+            f"now belongs to another account: id:{second}" in run.output and f"id:{first}, is still read" in run.output
+        )
         assert held == {first}
         new = sandbox.x_act("post", "Anna_Now")["ids"][0]
         crawler.timeline(alice).ok()

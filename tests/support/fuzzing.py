@@ -27,7 +27,7 @@ from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.postgres.upsert import BatchWriter
 from chancrawl.storage.quarantine import keep, keep_row
 from chancrawl.storage.sqlite.store import CsvStore
-from chancrawl.x import api, tweet_columns
+from chancrawl.x import payloads, tweet_columns
 from tests.support import KINDS
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -167,7 +167,7 @@ class Trial:
     def read_page(self, body: bytes, good: set[int]) -> None:
         self.examples += 1
         try:
-            page = api.parse_page(loads(body), "timeline:1", NOW)
+            page = payloads.parse_page(loads(body), "timeline:1", NOW)
         except Malformed as error:
             if good:
                 raise

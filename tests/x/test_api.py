@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chancrawl.items import Tweet
 from chancrawl.payload import Malformed
-from chancrawl.x import api, legacy, tweet_columns
+from chancrawl.x import api, legacy, payloads, tweet_columns
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -24,7 +24,7 @@ def recorded(fixtures: Path) -> dict[str, Any]:
 
 
 def page_of(payload: dict[str, Any]) -> list[Tweet]:
-    found = api.parse_page(payload, "search:x", NOW).tweets
+    found = payloads.parse_page(payload, "search:x", NOW).tweets
     assert not any(tweet_columns.describe(tweet) for tweet in found)
     return found
 
@@ -43,7 +43,7 @@ def test_every_recorded_payload_lands_whole(fixtures: Path) -> None:
                 assert_equal_to_payload(tweet, raw, payload.get("includes", {}))
             posts += len(found)
         else:
-            users_ = api.parse_users(payload, [raw["username"] for raw in data], NOW)
+            users_ = payloads.parse_users(payload, [raw["username"] for raw in data], NOW)
             assert [str(account.id) for account in users_.accounts] == [raw["id"] for raw in data], name
             for account, raw in zip(users_.accounts, data, strict=True):
                 assert account.raw == raw and account.username == raw["username"] and account.name == raw["name"]
@@ -103,7 +103,7 @@ def assert_equal_to_payload(tweet: Tweet, raw: dict[str, Any], includes: dict[st
 def test_recorded_errors_tell_who_is_missing(fixtures: Path) -> None:
     payload = recorded(fixtures)["v2.users.partial-errors.json"]
     missing = [error["value"] for error in payload["errors"] if error["resource_type"] == "user"]
-    found = api.parse_users(payload, [payload["data"][0]["username"], *missing], NOW)
+    found = payloads.parse_users(payload, [payload["data"][0]["username"], *missing], NOW)
     assert [handle.status for handle in found.handles] == ["active", *["missing"] * len(missing)]
 
 
@@ -136,16 +136,16 @@ def user_error(detail: str, kind: str = "resource-not-found") -> dict[str, Any]:
     ],
 )
 def test_refusals_of_accounts(error: dict[str, Any], status: str) -> None:
-    assert api.parse_users({"errors": [error]}, ["SomeOne"], NOW).handles[0].status == status
-    assert api.parse_page({"errors": [error]}, "timeline:1", NOW).refusal == status
+    assert payloads.parse_users({"errors": [error]}, ["SomeOne"], NOW).handles[0].status == status
+    assert payloads.parse_page({"errors": [error]}, "timeline:1", NOW).refusal == status
 
 
 def test_an_empty_page_is_a_page_and_nonsense_is_none() -> None:
-    assert api.parse_page({"meta": {"result_count": 0}}, "timeline:1", NOW).tweets == []
+    assert payloads.parse_page({"meta": {"result_count": 0}}, "timeline:1", NOW).tweets == []
     nonsense: list[Any] = [{}, [], None, {"data": 5, "meta": {}}, {"data": [{}], "meta": {}}, {"error": "x"}]
     for payload in nonsense:
         with pytest.raises(Malformed):
-            api.parse_page(payload, "timeline:1", NOW)
+            payloads.parse_page(payload, "timeline:1", NOW)
 
 
 def test_a_long_post_is_its_note() -> None:
@@ -182,12 +182,12 @@ KEYS = (
 
 @given(
     st.lists(st.dictionaries(st.sampled_from(KEYS), json_values, max_size=8), max_size=4),
-    st.dictionaries(st.sampled_from(list(api.INCLUDED)), json_values, max_size=3),
+    st.dictionaries(st.sampled_from(list(payloads.INCLUDED)), json_values, max_size=3),
     json_values,
 )
 def test_whatever_comes_a_good_post_among_it_is_kept(odd: list[Any], includes: Any, meta: Any) -> None:
     good = {"id": "1576994789110992896", "text": "a NUL \x00 and half \ud83d", "author_id": "7"}
-    page = api.parse_page({"data": [*odd, good], "includes": includes, "meta": meta}, "timeline:7", NOW)
+    page = payloads.parse_page({"data": [*odd, good], "includes": includes, "meta": meta}, "timeline:7", NOW)
     for tweet in page.tweets:
         tweet_columns.describe(tweet)
         assert 0 < tweet.id < 2**63 and len(legacy.row_of(tweet)) == len(legacy.COLUMNS)
@@ -197,9 +197,9 @@ def test_whatever_comes_a_good_post_among_it_is_kept(odd: list[Any], includes: A
 @given(json_values)
 def test_odd_answers_are_malformed_and_nothing_worse(payload: Any) -> None:
     for parse in (
-        lambda: api.parse_page(payload, "timeline:1", NOW),
-        lambda: api.parse_users(payload, ["a"], NOW),
-        lambda: api.parse_trends(payload, 1, NOW),
+        lambda: payloads.parse_page(payload, "timeline:1", NOW),
+        lambda: payloads.parse_users(payload, ["a"], NOW),
+        lambda: payloads.parse_trends(payload, 1, NOW),
     ):
         try:
             parse()
@@ -264,7 +264,7 @@ def test_newer_names_are_the_older_ones() -> None:
     assert tweet.metrics["retweet_count"] == 3
     (note,) = page_of({"data": [raw_post(note_post={"text": "long"})], "meta": {"result_count": 1}})
     assert note.text == "long"
-    account = api.account_of({"id": "7", "username": "a", "public_metrics": {"post_count": 4}}, NOW)
+    account = payloads.account_of({"id": "7", "username": "a", "public_metrics": {"post_count": 4}}, NOW)
     assert account is not None and account.metrics["tweet_count"] == 4
 
 
@@ -278,7 +278,7 @@ def test_newer_names_are_the_older_ones() -> None:
     ],
 )
 def test_the_parameters_that_a_400_names(payload: Any, names: set[str]) -> None:
-    assert api.named_parameters(payload) == names
+    assert payloads.named_parameters(payload) == names
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_the_parameters_that_a_400_names(payload: Any, names: set[str]) -> None:
 def test_a_time_that_no_store_takes_is_none(time: str) -> None:
     (tweet,) = page_of({"data": [raw_post(created_at=time)], "meta": {"result_count": 1}})
     assert tweet.posted_at is None or tweet.posted_at.year == 2022  # its number's
-    account = api.account_of({"id": "7", "username": "a", "created_at": time}, NOW)
+    account = payloads.account_of({"id": "7", "username": "a", "created_at": time}, NOW)
     assert account is not None and account.created_at is None
 
 
@@ -310,7 +310,7 @@ def test_a_coordinate_that_is_none_costs_itself(number: int) -> None:
 )
 def test_an_error_is_no_end_of_a_feed(payload: Any) -> None:
     try:
-        page = api.parse_page(payload, "timeline:7", NOW)
+        page = payloads.parse_page(payload, "timeline:7", NOW)
     except Malformed:
         return
     assert page.is_torn and page.refusal is None
@@ -320,11 +320,13 @@ def test_an_error_is_no_end_of_a_feed(payload: Any) -> None:
     "meta, torn", [({"result_count": 1}, False), ({"result_count": 2}, True), ({}, True), (None, True)]
 )
 def test_a_page_with_less_than_it_says_is_torn(meta: Any, torn: bool) -> None:
-    assert api.parse_page({"data": [raw_post()], "meta": meta}, "timeline:7", NOW).is_torn == torn
+    assert payloads.parse_page({"data": [raw_post()], "meta": meta}, "timeline:7", NOW).is_torn == torn
 
 
 def test_tokens_that_cannot_be_sent_are_none() -> None:
-    page = api.parse_page({"data": [raw_post()], "meta": {"result_count": 1, "next_token": "a\ud800"}}, "search:a", NOW)
+    page = payloads.parse_page(
+        {"data": [raw_post()], "meta": {"result_count": 1, "next_token": "a\ud800"}}, "search:a", NOW
+    )
     assert page.next_token is None and page.is_torn
 
 

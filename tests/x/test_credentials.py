@@ -11,17 +11,8 @@ from hypothesis import strategies as st
 
 from chancrawl.errors import UserError
 from chancrawl.sandbox.x.gate import Gate, Member
-from chancrawl.x.credentials import (
-    EVERYWHERE,
-    Call,
-    Credential,
-    Limit,
-    Pool,
-    Secret,
-    ServerClock,
-    authorization,
-    read,
-)
+from chancrawl.x.credentials import Credential, Secret, authorization, read
+from chancrawl.x.rate_limits import EVERYWHERE, Call, Limit, Pool, ServerClock
 
 HEADER = "consumer_key,consumer_secret,access_token,access_token_secret"
 
@@ -102,7 +93,7 @@ def test_the_server_clock_is_never_ahead() -> None:
 def test_the_server_clock_at_first_is_ours() -> None:
     clock = ServerClock(wall=5000.0, now=0.0)
     clock.tell(None, now=1.0)
-    assert clock.is_told and clock.at(1.0) == 5001.0
+    assert clock.is_known and clock.at(1.0) == 5001.0
     clock.tell(7003.0, now=4.0)
     assert clock.at(5.0) == pytest.approx(7004.0)
 

@@ -15,12 +15,21 @@ from hypothesis import strategies as st
 from chancrawl.items import Feed, Gap, Tweet
 from chancrawl.payload import Malformed
 from chancrawl.x import pagination
-from chancrawl.x.api import SEARCH, TIMELINE, Endpoint, Page, account_of_feed, id_at, parse_page, time_of
-from chancrawl.x.pagination import EPOCH, Again, Done, GiveUp, GoOn, Walk, Wants
+from chancrawl.x.api import SEARCH, TIMELINE, Endpoint, account_of_feed, id_at, time_of
+from chancrawl.x.pace import TIMELINE_EVERY, interval, wants_timeline
+from chancrawl.x.pagination import EPOCH, Again, Done, FeedPager, GiveUp, GoOn, Wants
+from chancrawl.x.payloads import Page, parse_page
+from chancrawl.x.query_batches import batch_queries, note_found
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-ENDLESS = Endpoint("timeline", "/2/users/{}/tweets")
+ENDLESS = Endpoint(name="timeline", path="/2/users/{}/tweets", bills="posts", page_size=100)
 """A timeline that shows everything."""
+
+
+def search_reach(now: datetime) -> datetime:
+    reach = SEARCH.reach(now)
+    assert reach is not None
+    return reach
 
 
 def at(minutes: float) -> int:
@@ -49,17 +58,17 @@ class Timeline:
         return Page([Tweet(number, 1, "a", time_of(number)) for number in page], {}, str(page[-1]) if rest else None)
 
 
-def walk(
+def read_through(
     timeline: Timeline, feed: Feed, wants: Wants, stored: set[int], size: int = 3, stop_after: int = 10**6
 ) -> Feed:
     """One visit; it may be cut off after so many pages. What is returned is what was committed."""
-    under_way = Walk(feed, ENDLESS, wants)
+    pager = FeedPager(feed, ENDLESS, wants)
     for _ in range(10_000):
-        page = timeline.page(under_way.ask(NOW), size)
-        step = under_way.take(page, NOW)
+        page = timeline.page(pager.ask(NOW), size)
+        step = pager.take(page, NOW)
         stored |= {tweet.id for tweet in page.tweets}
         stop_after -= 1
-        if stop_after <= 0 or (isinstance(step, Done) and not under_way.begin_older(NOW)):
+        if stop_after <= 0 or (isinstance(step, Done) and not pager.begin_older(NOW)):
             return replace(feed)
     raise AssertionError("it never ends")
 
@@ -75,11 +84,11 @@ def test_every_post_is_read_once_however_often_it_is_cut_off(
     timeline = Timeline([at(20_000 + minutes) for minutes in old])
     feed, stored = Feed("timeline:1"), set[int]()
     for cut in cuts:
-        feed = walk(timeline, feed, Wants(), stored, size, cut)
-    feed = walk(timeline, feed, Wants(), stored, size)
+        feed = read_through(timeline, feed, Wants(), stored, size, cut)
+    feed = read_through(timeline, feed, Wants(), stored, size)
     timeline.ids = sorted(timeline.ids + [at(minutes) for minutes in new])
     for cut in [*cuts, 10**6, 10**6]:
-        feed = walk(timeline, feed, Wants(), stored, size, cut)
+        feed = read_through(timeline, feed, Wants(), stored, size, cut)
     assert stored == set(timeline.ids)
     assert len(timeline.served) == len(set(timeline.served))
     assert feed.newest_id == timeline.ids[-1] and feed.oldest_id == timeline.ids[0]
@@ -92,51 +101,51 @@ def test_more_is_read_when_more_is_wanted(old: list[int], limits: list[int]) -> 
     timeline = Timeline([at(minutes) for minutes in old])
     feed, stored = Feed("timeline:1"), set[int]()
     for number, limit in enumerate(limits, 1):
-        feed = walk(timeline, feed, Wants(limit=limit), stored)
+        feed = read_through(timeline, feed, Wants(limit=limit), stored)
         assert stored == set(timeline.ids[-max(limits[:number]) :])
-    walk(timeline, feed, Wants(), stored)
+    read_through(timeline, feed, Wants(), stored)
     assert stored == set(timeline.ids) and len(timeline.served) == len(stored)
 
 
 def test_nothing_below_is_asked_for_once() -> None:
     timeline = Timeline([at(minutes) for minutes in range(10, 60, 10)])
     feed, stored = Feed("timeline:1"), set[int]()
-    feed = walk(timeline, feed, Wants(limit=3), stored)
+    feed = read_through(timeline, feed, Wants(limit=3), stored)
     timeline.ids = [number for number in timeline.ids if number in stored]  # the rest was deleted
-    under_way = Walk(feed, ENDLESS, Wants())
-    assert under_way.begin_older(NOW)
-    steps = [under_way.take(timeline.page(under_way.ask(NOW), 3), NOW) for _ in range(pagination.EMPTY_CONFIRMED)]
+    pager = FeedPager(feed, ENDLESS, Wants())
+    assert pager.begin_older(NOW)
+    steps = [pager.take(timeline.page(pager.ask(NOW), 3), NOW) for _ in range(pagination.EMPTY_CONFIRMED)]
     assert [type(step) for step in steps] == [*[Again] * (pagination.EMPTY_CONFIRMED - 1), Done]
-    assert feed.complete_since == pagination.EPOCH and not under_way.begin_older(NOW)
+    assert feed.complete_since == pagination.EPOCH and not pager.begin_older(NOW)
 
 
 def test_since_then_further_back() -> None:
     timeline = Timeline([at(minutes) for minutes in range(10, 1000, 10)])
     feed, stored = Feed("timeline:1"), set[int]()
-    feed = walk(timeline, feed, Wants(since=NOW - timedelta(minutes=305)), stored)
+    feed = read_through(timeline, feed, Wants(since=NOW - timedelta(minutes=305)), stored)
     assert stored == set(timeline.ids[-30:])
-    feed = walk(timeline, feed, Wants(since=NOW - timedelta(minutes=205)), stored)
+    feed = read_through(timeline, feed, Wants(since=NOW - timedelta(minutes=205)), stored)
     assert len(stored) == 30
-    walk(timeline, feed, Wants(), stored)
+    read_through(timeline, feed, Wants(), stored)
     assert stored == set(timeline.ids) and len(timeline.served) == len(stored)
 
 
 def test_what_has_only_just_appeared_is_asked_for_once_more() -> None:
     timeline = Timeline([at(minutes) for minutes in (0.05, 1, 2)])  # three seconds old
     feed, stored = Feed("timeline:1"), set[int]()
-    feed = walk(timeline, feed, Wants(), stored)
+    feed = read_through(timeline, feed, Wants(), stored)
     late = at(0.1)  # six seconds old, and not shown until now
     timeline.ids = sorted([*timeline.ids, late])
-    walk(timeline, feed, Wants(), stored)
+    read_through(timeline, feed, Wants(), stored)
     assert late in stored
 
 
 def test_non_snowflake_ids_are_accepted() -> None:
     timeline = Timeline([1001, 1002, 1003])
     feed, stored = Feed("timeline:1"), set[int]()
-    feed = walk(timeline, feed, Wants(), stored)
+    feed = read_through(timeline, feed, Wants(), stored)
     timeline.ids.append(1004)
-    walk(timeline, feed, Wants(), stored)
+    read_through(timeline, feed, Wants(), stored)
     assert stored == {1001, 1002, 1003, 1004} and len(timeline.served) == 4
 
 
@@ -144,12 +153,12 @@ def test_a_bound_for_each_visit_leaves_a_gap_on_record() -> None:
     wants = Wants(limit=3, each_visit=True)
     timeline = Timeline([at(minutes) for minutes in range(100, 130)])
     feed, stored = Feed("search:x"), set[int]()
-    feed = walk(timeline, feed, wants, stored)
+    feed = read_through(timeline, feed, wants, stored)
     timeline.ids += [at(minutes) for minutes in range(99, 80, -1)]
-    under_way = Walk(feed, ENDLESS, wants)
-    page = timeline.page(under_way.ask(NOW), 3)
+    pager = FeedPager(feed, ENDLESS, wants)
+    page = timeline.page(pager.ask(NOW), 3)
     stored |= {tweet.id for tweet in page.tweets}
-    step = under_way.take(page, NOW)
+    step = pager.take(page, NOW)
     assert isinstance(step, Done)
     (gap,) = step.gaps
     assert (gap.after_id, gap.before_id, gap.reason) == (at(100), at(83), "limit")
@@ -159,38 +168,38 @@ def test_a_bound_for_each_visit_leaves_a_gap_on_record() -> None:
 
 def test_a_smallest_page_that_has_more_than_is_wanted_is_cut() -> None:
     feed = Feed("search:x")
-    under_way = Walk(feed, SEARCH, Wants(limit=5))
-    asked = under_way.ask(NOW)
+    pager = FeedPager(feed, SEARCH, Wants(limit=5))
+    asked = pager.ask(NOW)
     assert asked["max_results"] == "10"
     page = Page([Tweet(at(minutes), 1, "a", None) for minutes in range(1, 11)], {}, "more")
-    assert isinstance(under_way.take(page, NOW), Done)
+    assert isinstance(pager.take(page, NOW), Done)
     assert [tweet.id for tweet in page.tweets] == [at(minutes) for minutes in range(1, 6)]
     assert feed.posts == 5 and feed.complete_since == time_of(at(5))
 
 
 @pytest.mark.parametrize("year, start", [(2009, "2010-11-06T00:00:00Z"), (2020, "2020-01-01T00:00:00Z")])
 def test_x_knows_no_start_before_november_2010(year: int, start: str) -> None:
-    asked = Walk(Feed("timeline:1"), TIMELINE, Wants(since=datetime(year, 1, 1, tzinfo=UTC))).ask(NOW)
+    asked = FeedPager(Feed("timeline:1"), TIMELINE, Wants(since=datetime(year, 1, 1, tzinfo=UTC))).ask(NOW)
     assert asked["start_time"] == start
 
 
 def test_a_search_is_complete_back_to_where_searches_reach() -> None:
     feed, stored = Feed("search:x"), set[int]()
     timeline = Timeline([at(minutes) for minutes in (5, 500, 5000)])
-    search = Walk(feed, SEARCH, Wants())
+    search = FeedPager(feed, SEARCH, Wants())
     page = timeline.page(search.ask(NOW), 100)
     assert search.take(page, NOW) == Done()
-    assert feed.complete_since == pagination.search_reach(NOW).replace(microsecond=0)
+    assert feed.complete_since == search_reach(NOW).replace(microsecond=0)
     stored |= {tweet.id for tweet in page.tweets}
     later = NOW + timedelta(days=10)
-    again = Walk(feed, SEARCH, Wants())
+    again = FeedPager(feed, SEARCH, Wants())
     timeline.ids.append(id_at(later - timedelta(hours=1)))
     step = again.take(timeline.page(again.ask(later), 100), later)
     assert isinstance(step, Done)
     (gap,) = step.gaps
     assert (gap.after_id, gap.reason) == (at(5), "reach")
-    assert gap.starts_at == time_of(at(5)) and gap.ends_at == pagination.search_reach(later)
-    assert feed.complete_since == pagination.search_reach(later)
+    assert gap.starts_at == time_of(at(5)) and gap.ends_at == search_reach(later)
+    assert feed.complete_since == search_reach(later)
 
 
 # --- an API that is spoilt in every way
@@ -217,8 +226,8 @@ class Spoilt:
     """Posts of pages that were taken for what they are: not those of a torn page, which is asked for again."""
 
     def reachable(self) -> list[int]:
-        if self.endpoint.posts is not None:
-            return self.ids[-self.endpoint.posts :]
+        if self.endpoint.reach_posts is not None:
+            return self.ids[-self.endpoint.reach_posts :]
         floor = id_at(self.now - timedelta(days=7))
         return [number for number in self.ids if number >= floor]
 
@@ -226,7 +235,7 @@ class Spoilt:
         """The payload; Malformed for an answer that never becomes one."""
         since = int(asked.get("since_id", "0"))
         until = int(asked.get("until_id", str(2**63)))
-        token = asked.get(self.endpoint.token)
+        token = asked.get(self.endpoint.page_token_parameter)
         if token is not None:
             if not token.startswith("t"):
                 raise Malformed("a wrong token")
@@ -283,27 +292,27 @@ class Spoilt:
 
 def visit(api: Spoilt, feed: Feed, stored: set[int], gaps: list[Gap], wants: Wants, cut: int = 10**6) -> Feed:
     """One visit. What is returned is what was committed: a crawl may be cut off after so many answers."""
-    under_way = Walk(replace(feed), api.endpoint, wants)
+    pager = FeedPager(replace(feed), api.endpoint, wants)
     committed = feed
     for _ in range(5000):
-        asked = under_way.ask(api.now)
+        asked = pager.ask(api.now)
         step: pagination.Step
         try:
             page = parse_page(json.loads(json.dumps(api.answer(asked))), feed.feed, api.now)
         except Malformed as error:
-            step = under_way.again(str(error))
+            step = pager.again(str(error))
         else:
-            pages = under_way.feed.pages
-            step = under_way.take(page, api.now)
+            pages = pager.feed.pages
+            step = pager.take(page, api.now)
             stored |= {tweet.id for tweet in page.tweets}
             if not isinstance(step, Again):
-                committed = replace(under_way.feed)
-            if under_way.feed.pages > pages:
+                committed = replace(pager.feed)
+            if pager.feed.pages > pages:
                 api.walked |= {tweet.id for tweet in page.tweets}
         if isinstance(step, Done):
             gaps += step.gaps
         cut -= 1
-        if cut <= 0 or isinstance(step, GiveUp) or (isinstance(step, Done) and not under_way.begin_older(api.now)):
+        if cut <= 0 or isinstance(step, GiveUp) or (isinstance(step, Done) and not pager.begin_older(api.now)):
             return committed
         assert isinstance(step, GoOn | Done | Again)
     raise AssertionError("it never ends")
@@ -336,7 +345,7 @@ rounds = st.lists(
     min_size=1,
     max_size=5,
 )
-KINDS: dict[str, Endpoint] = {"timeline": replace(TIMELINE, posts=60), "search": SEARCH}
+KINDS: dict[str, Endpoint] = {"timeline": replace(TIMELINE, reach_posts=60), "search": SEARCH}
 
 
 @settings(max_examples=1500)
@@ -358,7 +367,7 @@ def test_whatever_is_spoilt_all_is_read_and_no_more_is_claimed(
         feed = visit(api, feed, stored, gaps, wants, cut)
         assert_honest(api, feed, stored, gaps)
     api.spoils = iter(())
-    floor = id_at(pagination.search_reach(api.now)) if kind == "search" else 0  # what is about to fall out may be lost
+    floor = id_at(search_reach(api.now)) if kind == "search" else 0  # what is about to fall out may be lost
     could_be_read = {number for number in api.reachable() if number > floor}
     for _ in range(3):  # the service is well again
         feed = visit(api, feed, stored, gaps, wants)
@@ -400,26 +409,22 @@ def test_packed_searches_and_timelines_together_miss_no_retweet(rounds_: Any, si
             if not is_retweet:
                 search.ids.append(number)
         timeline.ids.sort()
-        if (
-            feed.seen_id is not None
-            and feed.newest_id is not None
-            and not pagination.wants_timeline(feed, timeline.now)
-        ):
+        if feed.seen_id is not None and feed.newest_id is not None and not wants_timeline(feed, timeline.now):
             search.spoils = iter(spoils)
-            packed = Feed("search:pack", newest_id=feed.seen_id)
+            packed = Feed("search:batch", newest_id=feed.seen_id)
             before, found = packed.pages, set[int]()
             committed = visit(search, packed, found, gaps, Wants())
             stored |= found
             if not pagination.is_under_way(committed) and committed.pages > before:
-                pagination.found(feed, max(found, default=None), search.now, None)
+                note_found(feed, max(found, default=None), search.now, None)
         else:
             timeline.spoils = iter(spoils)
             feed = visit(timeline, feed, stored, gaps, Wants())
             timeline.spoils = iter(())
             feed = visit(timeline, feed, stored, gaps, Wants())
             assert stored == set(timeline.ids)
-    timeline.now += pagination.TIMELINE_EVERY
-    assert feed.newest_id is None or pagination.wants_timeline(feed, timeline.now)
+    timeline.now += TIMELINE_EVERY
+    assert feed.newest_id is None or wants_timeline(feed, timeline.now)
     feed = visit(timeline, feed, stored, gaps, Wants())
     assert stored == set(timeline.ids)
 
@@ -428,30 +433,30 @@ def feed_seen(number: int, minutes_ago: float, pace: float) -> Feed:
     return Feed(f"timeline:{number}", at(minutes_ago + 5), at(minutes_ago), posts_per_day=pace)
 
 
-def test_packs_hold_as_many_as_fit_and_show_little_twice() -> None:
+def test_batches_hold_as_many_as_fit_and_show_little_twice() -> None:
     feeds = [feed_seen(10**17 + number, 360 + number / 100, 26) for number in range(280)]
-    packs, alone = pagination.pack(feeds, 512, pagination.search_reach(NOW))
-    assert alone == [] and len(packs) < 20
-    assert sorted(feed.feed for pack in packs for feed in pack.feeds) == sorted(feed.feed for feed in feeds)
-    for pack in packs:
-        assert len(pack.query) <= 512 and all(pack.since_id <= (feed.seen_id or 0) for feed in pack.feeds)
+    batches, alone = batch_queries(feeds, 512, search_reach(NOW))
+    assert alone == [] and len(batches) < 20
+    assert sorted(feed.feed for batch in batches for feed in batch.feeds) == sorted(feed.feed for feed in feeds)
+    for batch in batches:
+        assert len(batch.query) <= 512 and all(batch.since_id <= (feed.seen_id or 0) for feed in batch.feeds)
 
 
 def test_what_was_seen_too_long_ago_or_never_is_not_searched_for() -> None:
     never, long_ago, busy = Feed("timeline:1"), feed_seen(2, 8 * 1440, 3), feed_seen(3, 10, 500)
-    packs, alone = pagination.pack([never, long_ago, busy, feed_seen(4, 5000, 1)], 512, pagination.search_reach(NOW))
-    assert packs == [] and len(alone) == 4
+    batches, alone = batch_queries([never, long_ago, busy, feed_seen(4, 5000, 1)], 512, search_reach(NOW))
+    assert batches == [] and len(alone) == 4
 
 
 def test_visits_go_by_the_pace() -> None:
     quarter = timedelta(minutes=15)
-    assert pagination.interval(Feed("timeline:1", posts_per_day=1000), quarter) == quarter
-    assert pagination.interval(Feed("timeline:1", posts_per_day=2), quarter) == timedelta(hours=12)
-    assert pagination.interval(Feed("timeline:1"), quarter) == timedelta(days=1)
+    assert interval(Feed("timeline:1", posts_per_day=1000), quarter) == quarter
+    assert interval(Feed("timeline:1", posts_per_day=2), quarter) == timedelta(hours=12)
+    assert interval(Feed("timeline:1"), quarter) == timedelta(days=1)
 
 
 def test_a_timeline_that_was_cut_off_is_complete_back_to_its_oldest_post() -> None:
-    api = Spoilt(replace(TIMELINE, posts=60), 10, iter(()), [at(minutes) for minutes in range(100, 0, -1)])
+    api = Spoilt(replace(TIMELINE, reach_posts=60), 10, iter(()), [at(minutes) for minutes in range(100, 0, -1)])
     feed, stored = Feed("timeline:1"), set[int]()
     gaps: list[Gap] = []
     feed = visit(api, feed, stored, gaps, Wants())

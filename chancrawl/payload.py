@@ -1,4 +1,4 @@
-"""Untrusted JSON: read, written, compared, and typed values taken out of it. Pure."""
+"""Untrusted JSON: read, written, compared, and typed values taken out of it. Sans I/O."""
 
 from __future__ import annotations
 

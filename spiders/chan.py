@@ -120,7 +120,7 @@ class ChanSpider(scrapy.Spider):
                 is_logged = True
                 both = ", ".join(f"/{board}/" for board in boards if board in others[0].boards)
                 logger.warning(
-                    "%s follows %s into this store already; this crawl stands by, and begins when that one has ended. "
+                    "%s already follows %s into this store. This crawl stands by: it waits until that one ends, then takes over. "
                     "Ctrl-C ends it.",
                     capitalized(str(others[0])), both,
                 )  # fmt: skip

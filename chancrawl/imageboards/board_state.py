@@ -1,4 +1,4 @@
-"""What a crawl that follows boards knows of them: the server's clock, paces, index files, threads. Pure.
+"""What a crawl that follows boards knows of them: the server's clock, paces, index files, threads. Sans I/O.
 
 `now` is our monotonic clock, by which politeness goes; `at` is the server's, of which payloads speak. Both are seconds.
 """

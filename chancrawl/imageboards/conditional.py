@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110, section 13), as the API's server answers them. Pure."""
+"""Conditional requests (RFC 9110, section 13), as the API's server answers them. Sans I/O."""
 
 from __future__ import annotations
 

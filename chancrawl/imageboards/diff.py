@@ -1,4 +1,4 @@
-"""What has changed between what is held of a thread and what was just read of it. Pure.
+"""What has changed between what is held of a thread and what was just read of it. Sans I/O.
 
 The one comparison of the project: the stores only apply what it says.
 """

@@ -195,7 +195,7 @@ class Follower:
         if times and self._answered_at > since and url not in self._logged and not stopping(self.crawler):
             self._logged.add(url)
             self.stats.inc_value("chan/indexes_failed")
-            logger.warning("%s cannot be had (%s); the other index files stand in until it is back.", url, why)
+            logger.warning("%s cannot be read (%s); other index files are used until it is back.", url, why)
 
     def _index_is_back(self, url: str) -> None:
         if self._failing.pop(url, None) is not None and url in self._logged:
@@ -236,7 +236,7 @@ class Follower:
         if found.is_plausible:
             self._remember_validator(response)
         else:
-            logger.warning("%s lists only %d threads: not believed.", response.url, listed)
+            logger.warning("%s lists only %d threads: ignored as implausible.", response.url, listed)
             self.stats.inc_value("chan/indexes_not_believed")
 
     def _thread(self, response: Response, fetch: Fetch, now: float) -> list[Item]:

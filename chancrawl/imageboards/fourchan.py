@@ -1,4 +1,4 @@
-"""4chan's read-only JSON API: its addresses, and its payloads made into items. Pure.
+"""4chan's read-only JSON API: its addresses, and its payloads made into items. Sans I/O.
 
 Described at https://github.com/4chan/4chan-API; what the description leaves out is said where it matters. Payloads are
 untrusted: what has not the promised shape as a whole raises `Malformed`; what is odd in one post or in one field is

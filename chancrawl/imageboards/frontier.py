@@ -1,4 +1,4 @@
-"""Which request is worth most now: the agenda of a crawl that follows boards. Pure.
+"""Which request is worth most now: the agenda of a crawl that follows boards. Sans I/O.
 
 Every request has a worth, the number of posts that would be lost without it, and a price, one request and its bytes.
 Posts are lost to moderators, who delete most of what they delete within minutes, and to the end of the board.

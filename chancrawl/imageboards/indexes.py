@@ -56,7 +56,7 @@ class IndexReader:
             if reading is not None and self.is_plausible(path, len(reading.content), expected):
                 entries = plausible(reading.content, reading.at)
                 return Index(path, reading, entries, tells_what_is_gone(len(entries), len(reading.problems)))
-            logger.warning("/%s/: other index files stand in for %s.json.", name, file)
+            logger.warning("/%s/: %s.json cannot be read; other index files are used instead.", name, file)
         pages = await self._read_pages(board)
         if pages is None or not self.is_plausible(pages.path, len(pages.entries), expected):
             return None

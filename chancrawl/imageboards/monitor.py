@@ -1,4 +1,4 @@
-"""What an answer means to a crawl that follows boards: items for the store, and news for the agenda. Pure."""
+"""What an answer means to a crawl that follows boards: items for the store, and news for the agenda. Sans I/O."""
 
 from __future__ import annotations
 

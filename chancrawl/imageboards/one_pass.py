@@ -331,7 +331,7 @@ class OnePass:
 
     def _compare_with_index(self, thread: Thread, entry: IndexEntry | None) -> None:
         if entry is not None and conditional.is_behind(thread, entry):
-            logger.info("/%s/ thread %d was read in an older copy than its index; the next run asks again.",
+            logger.info("/%s/ thread %d was answered with a cached copy older than the index; the next run asks again.",
                         thread.board, thread.no)  # fmt: skip
             self.behind.add(thread.no)
 

@@ -1,4 +1,4 @@
-"""Which threads one pass over a board has to ask for. Pure."""
+"""Which threads one pass over a board has to ask for. Sans I/O."""
 
 from __future__ import annotations
 

@@ -28,10 +28,10 @@ class Imageboards:
     schema = ""  # schema.sql has its tables
     attention: ClassVar[Mapping[str, str]] = {
         "chan/indexes_failed": "indexes could not be fetched or read",
-        "chan/unwatched": "times nobody looked at a board for more than ten minutes; see scrapy coverage",
-        "chan/indexes_not_believed": "indexes not believed, with far fewer threads than before",
+        "chan/unwatched": "pauses of more than ten minutes in following a board; see scrapy coverage",
+        "chan/indexes_not_believed": "indexes ignored as implausible, with far fewer threads than before",
         "chan/threads_failed": "threads could not be fetched; the next run asks for them again",
-        "chan/threads_vanished": "threads were not there, or no more",
+        "chan/threads_vanished": "threads were gone before they could be read",
     }
 
     def __init__(self, crawler: Crawler) -> None:

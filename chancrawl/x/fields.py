@@ -1,4 +1,4 @@
-"""Typed values, and the hashtags, links and mentions of a text, out of the untrusted objects of the X API. Pure."""
+"""Typed values, and the hashtags, links and mentions of a text, out of the untrusted objects of the X API. Sans I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The columns of a post of X that follow from `raw` and `includes`. Pure."""
+"""The columns of a post of X that follow from `raw` and `includes`. Sans I/O."""
 
 from __future__ import annotations
 

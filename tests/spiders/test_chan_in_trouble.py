@@ -124,7 +124,7 @@ def test_an_archive_that_flaps_deletes_nothing(any_store: Crawler, sandbox: Sand
         sandbox.act("fall_off", board=BOARD, no=live_threads(sandbox)[-1])
     sandbox.fault("empty", path="archive.json")
     run = any_store(f"-aboard={BOARD}").refused("Incomplete.")
-    assert "not believed" in run.output
+    assert "implausible" in run.output
     assert set(fates(any_store).values()) == {"live", "archived"} == set(before.values())
     sandbox.heal()
     any_store(f"-aboard={BOARD}").ok()
@@ -136,7 +136,7 @@ def test_an_empty_index_at_the_first_run_is_not_believed_either(crawler: Crawler
     sandbox.advance(60)
     sandbox.fault("empty", path="threads.json", times=1)
     run = crawler(f"-aboard={BOARD}").ok()
-    assert "not believed" in run.output
+    assert "implausible" in run.output
     crawler(f"-aboard={BOARD}").ok()
     assert set(fates(crawler).values()) == {"live", "archived"}
 
@@ -341,7 +341,7 @@ def test_partial_runs_do_not_make_the_index_unbelievable(crawler: Crawler, sandb
             sandbox.advance(1)
             sandbox.act("new_thread", board=BOARD)
     run = crawler(f"-aboard={BOARD}").ok()
-    assert "not believed" not in run.output
+    assert "implausible" not in run.output
     live = {int(no) for no, fate in fates(crawler).items() if fate == "live"}
     assert live == set(live_threads(sandbox))
 

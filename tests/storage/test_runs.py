@@ -80,7 +80,7 @@ def test_a_second_follower_stands_by_until_the_first_ends(
     wait_until(lambda: len([r for r in sandbox.requests() if BOARD in r["path"]]) > len(asked))
     run = second.interrupted(other).ok()
     assert f"run 1 (process {process.pid} on {runs.HOST}" in run.output.lower() or "Run 1 (process" in run.output
-    assert f"follows /{BOARD}/ into this store already; this crawl stands by" in run.output
+    assert f"already follows /{BOARD}/ into this store. This crawl stands by" in run.output
 
 
 def tables(database: Database) -> bool:

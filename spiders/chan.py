@@ -120,8 +120,8 @@ class ChanSpider(scrapy.Spider):
                 is_logged = True
                 both = ", ".join(f"/{board}/" for board in boards if board in others[0].boards)
                 logger.warning(
-                    "%s already follows %s into this store. This crawl stands by: it waits until that one ends, then takes over. "
-                    "Ctrl-C ends it.",
+                    "%s already follows %s into this store. This crawl stands by: it waits until that one ends, then "
+                    "takes over. Ctrl-C ends it.",
                     capitalized(str(others[0])), both,
                 )  # fmt: skip
             await sleep(self.crawler, STAND_BY)

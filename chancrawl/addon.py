@@ -121,7 +121,7 @@ def _check_order(settings: BaseSettings) -> None:
 
 def _check_names(settings: BaseSettings) -> None:
     """UserError for a name in chancrawl.ini that cannot be set there. `.env` may have names of other programs."""
-    for name in ini_file().keys() - NAMES_IN_FILES:
+    for name in sorted(ini_file().keys() - NAMES_IN_FILES):
         shown = name if re.fullmatch("[A-Z_]+", name) else "something"  # else it may be a part of a secret
         if name in settings:
             raise UserError(f"chancrawl.ini sets {shown}, which can only be set with -s {shown}=VALUE.")
@@ -140,16 +140,16 @@ def check_pace(settings: BaseSettings) -> None:
 
 def warn_of_readable(settings: BaseSettings) -> None:
     """Say once of each file with secrets that other users of this machine can read it."""
-    files = {"X_CREDENTIALS": settings.get("X_CREDENTIALS"), "proxies": settings.get("ROTATING_PROXY_LIST_PATH")}
+    files = [("X_CREDENTIALS", settings.get("X_CREDENTIALS")), ("proxies", settings.get("ROTATING_PROXY_LIST_PATH"))]
     for file, values in ((".env", env_file()), ("chancrawl.ini", ini_file())):
         if any(_has_password(value) for value in values.values()):
-            files[f"settings in {file}"] = file
+            files.append(("settings", file))
     if tweet_ini().get("dbpass"):
-        files["older settings"] = "tweet.ini"
+        files.append(("older settings", "tweet.ini"))
     for row in SECRETS:
         place = place_of(row)
-        files[row.file_name] = settings.get(row.file_name) or (place and place.file_of(row))
-    for name, file in files.items():
+        files.append((row.file_name, settings.get(row.file_name) or (place and place.file_of(row))))
+    for name, file in files:
         if file and _is_readable(file):
             logger.warning(
                 "%s (%s) holds secrets, and other users of this machine can read it: chmod 600 it.", file, name

@@ -28,7 +28,6 @@ WHICH_DATABASE = "which database? Set DATABASE_URL=postgresql://user:password@ho
 
 # --- values by precedence
 
-
 ENVIRONMENT = "the environment"
 
 

@@ -136,8 +136,8 @@ class PathName:
         if "\x00" in str(value):
             raise UserError(f"{name} has a NUL character in it; write the path without it.")
         path = home(value) if isinstance(value, str) and value.startswith("~") else value
-        if self.is_new and not Path(path).absolute().parent.is_dir():
-            raise UserError(f"{name} is {path}, but there is no folder {Path(path).absolute().parent}.")
+        if self.is_new and not Path(str(path)).absolute().parent.is_dir():
+            raise UserError(f"{name} is {path}, but there is no folder {Path(str(path)).absolute().parent}.")
         return path
 
 
@@ -150,7 +150,7 @@ class ApiAddress:
 
     def read(self, name: str, value: Any) -> Any:
         try:
-            address = urlsplit(value or "")
+            address = urlsplit(str(value or ""))
             is_good = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
             is_good = is_good and not address.username
         except ValueError:
@@ -172,7 +172,7 @@ class DatabaseAddress:
 
     def read(self, name: str, value: Any) -> Any:
         """UserError never shows the address: it can hold a password."""
-        if not value or _is_database(value):
+        if not value or _is_database(str(value)):
             return value
         raise UserError(
             f"{name} is no PostgreSQL address; write postgresql://user:password@host:5432/name, with signs such as "

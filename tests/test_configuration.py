@@ -19,6 +19,7 @@ from chancrawl import addon, configuration
 from chancrawl.commands import options
 from chancrawl.errors import UserError
 from chancrawl.proxies import listed
+from chancrawl.setting_kinds import Choice, Kind, Number
 from chancrawl.setting_rows import NAMES_IN_FILES, ROWS, SECRETS, SETTINGS
 from tests.support import ROOT
 from tests.support.crawls import Run, environment
@@ -345,6 +346,28 @@ def test_a_bad_value_is_a_sentence(folder: Path, name: str, value: Any, words: s
     with pytest.raises(UserError) as error:
         addon.check(settings_with(**{name: value}))
     assert words in str(error.value) and str(error.value).startswith((name, str(value)))
+
+
+@pytest.mark.parametrize(
+    "kind, words",
+    [
+        (Number(0.5), "number, 0.5 or more"),
+        (Number(0, "MB"), "MB, 0 or more"),
+        (Number(0, "US dollars", is_above=True), "US dollars, above 0"),
+        (Number(1, is_whole=True), "whole number, 1 or more"),
+        (Number(1, "rows", is_whole=True), "whole number of rows, 1 or more"),
+        (Choice(("a", "b", "c")), "`a`, `b` or `c`"),
+    ],
+)
+def test_what_a_kind_accepts_in_words(kind: Kind, words: str) -> None:
+    assert kind.words == words
+
+
+@given(st.one_of(st.none(), st.text(max_size=20), st.floats(), st.integers(), st.booleans(), st.binary(max_size=5)))
+def test_any_value_is_read_or_refused_in_a_sentence(value: Any) -> None:
+    for row in ROWS:
+        with contextlib.suppress(UserError):
+            row.kind.read(row.name, value)
 
 
 def test_ini_file_names_that_only_the_command_line_sets(folder: Path) -> None:

@@ -51,7 +51,7 @@ class Configuration:
 
             start_for(self.crawler, settings)
             if found:
-                logger.info("The sandbox is not asked by proxy: ROTATING_PROXY_LIST is not used.")
+                logger.info("The sandbox is read directly; ROTATING_PROXY_LIST is ignored.")
         elif found:
             switch_on(settings, found)
         else:

@@ -151,7 +151,7 @@ def test_a_parameter_of_ours_that_x_refuses_ends_the_crawl_loudly(
     sitecustomize.mkdir()
     (sitecustomize / "sitecustomize.py").write_text(
         "import sys\nsys.path.insert(0, " + repr(str(ROOT)) + ")\n"
-        "from chancrawl import twitter\ntwitter.POST_PARAMETERS['tweet.fields'] += ',no_such_field'\n"
+        "from chancrawl.x import api\napi.POST_PARAMETERS['tweet.fields'] += ',no_such_field'\n"
     )
     command = crawler.command(*crawler.with_settings("-a", f"handles={handles_of(sandbox)[0]}"), spider="timeline")
     env = environment() | {"SCRAPY_SETTINGS_MODULE": "chancrawl.settings", "PYTHONPATH": f"{sitecustomize}:{ROOT}"}

@@ -29,7 +29,9 @@ async def test_a_sentence_with_percent_signs_is_logged_as_it_is(
     assert "100 %s of it is gone." in caplog.messages
 
 
-@pytest.mark.parametrize("meta, words", [({}, "the network and"), ({"proxy": "http://p:1"}, "the network, the proxies and")])
+@pytest.mark.parametrize(
+    "meta, words", [({}, "the network and"), ({"proxy": "http://p:1"}, "the network, the proxies and")]
+)
 def test_a_source_that_cannot_be_reached_names_what_to_check(meta: dict[str, str], words: str) -> None:
     error = DownloadConnectionRefusedError("refused")
     assert isinstance(error, UNREACHABLE)

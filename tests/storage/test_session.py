@@ -81,7 +81,7 @@ async def test_without_waiting_a_call_says_at_once_that_the_store_is_away(tmp_pa
 async def test_an_attempt_is_made_once_and_the_calls_behind_it_wait(tmp_path: Path) -> None:
     async with session_of(tmp_path) as (session, store):
         store.leave()
-        with pytest.raises(StoreAway, match="^server closed the connection$"):
+        with pytest.raises(StoreAway, match=r"^server closed the connection$"):
             await session.attempt(store.rows, COUNT)
         assert session.is_away
         assert await session.call(store.rows, COUNT) == [(1,)]
@@ -118,8 +118,8 @@ async def test_calls_that_others_got_in_the_way_of_are_tried_three_times(tmp_pat
 @in_loop
 async def test_an_error_of_the_driver_is_one_sentence_and_other_errors_stay_what_they_are(tmp_path: Path) -> None:
     async with session_of(tmp_path) as (session, store):
-        with pytest.raises(UserError, match=r"the database test cannot be used \(no such table: nothing\)") as raised:
-            await session.call(store.rows, "SELECT 1 FROM nothing")
+        with pytest.raises(UserError, match=r"the database test cannot be used \(no such table: nowhere\)") as raised:
+            await session.call(store.rows, "SELECT 1 FROM nowhere")
         assert raised.value.reason == "store_failed"
         with pytest.raises(ZeroDivisionError):
             await session.call(lambda: 1 // 0)
@@ -325,16 +325,14 @@ ITEMS = [
     Thread("po", 5, subject="a\tb", sticky=True, position=0, first_seen_at=START, last_seen_at=START),
     Validator("/po/threads.json", "Sat, 21 Nov 2026 00:00:00 GMT"),
     Account(2**62, "nasa", metrics={"tweet_count": 3}, former_usernames=["a", "b c"], verified=False,
-            created_at=START, raw={"id": "1"}),
+            created_at=START, first_seen_at=START, last_seen_at=START, raw={"id": "1"}),
     Feed("timeline:1", posts_per_day=0.25, complete_since=START - timedelta(days=1), pages=3),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("item", ITEMS, ids=lambda item: type(item).__name__)
 @in_loop
-async def test_state_comes_back_from_the_store_as_it_was(
-    tmp_path: Path, database_url: str | None, item: Any
-) -> None:
+async def test_state_comes_back_from_the_store_as_it_was(tmp_path: Path, database_url: str | None, item: Any) -> None:
     async with crawl(tmp_path, database_url) as crawler:
         session = await opened(crawler)
         assert await session.select(type(item)) == []

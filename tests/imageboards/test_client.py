@@ -15,7 +15,8 @@ from scrapy.http import Response
 from chancrawl.imageboards import fourchan
 from chancrawl.imageboards.client import ChanClient, plausible, source_of
 from chancrawl.imageboards.diff import Observation
-from chancrawl.imageboards.fourchan import IndexEntry
+from chancrawl.imageboards.fourchan import FOURCHAN
+from chancrawl.imageboards.pages import IndexEntry
 from chancrawl.payload import Malformed
 from tests.support.engines import crawl, in_loop
 
@@ -35,7 +36,7 @@ def answer(body: bytes = THREADS, path: str = "/po/threads.json", **headers: str
 @asynccontextmanager
 async def client_of(folder: Path, **settings: Any) -> AsyncIterator[ChanClient]:
     async with crawl(folder, **settings) as crawler:
-        yield ChanClient(crawler)
+        yield ChanClient(crawler, FOURCHAN)
 
 
 def kept(folder: Path) -> list[bytes]:
@@ -48,7 +49,7 @@ def kept(folder: Path) -> list[bytes]:
 @in_loop
 async def test_a_request_is_conditional_and_its_304_and_404_are_answers(tmp_path: Path) -> None:
     async with client_of(tmp_path, CHAN_API_URL="https://a.4cdn.org/") as client:
-        assert source_of(client.crawler) == "https://a.4cdn.org"
+        assert source_of(client.crawler, FOURCHAN) == "https://a.4cdn.org"
         request = client.request("/po/thread/5.json", "Sat, 21 Nov 2026 00:00:00 GMT", meta={"dont_retry": True})
         assert request.url == "https://a.4cdn.org/po/thread/5.json" and request.dont_filter
         assert request.headers["If-Modified-Since"] == b"Sat, 21 Nov 2026 00:00:00 GMT"

@@ -70,6 +70,7 @@ def no_state_is_ahead(database: Database) -> None:
         assert stored.total() >= int(number)
 
 
+@pytest.mark.soak
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(BATCHES, st.booleans())
 def test_whatever_is_rejected_is_kept_or_fetched_again(

@@ -29,6 +29,7 @@ def reported(crawler: Crawler) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.soak
 def test_status_lists_who_is_alive_and_how_the_others_ended(
     any_store: Crawler, sandbox: Sandbox, wait_until: Wait
 ) -> None:
@@ -60,6 +61,7 @@ def test_status_lists_who_is_alive_and_how_the_others_ended(
     assert "incomplete at" in text and "the last success at no time" in text
 
 
+@pytest.mark.soak
 def test_a_second_follower_stands_by_until_the_first_ends(
     sandbox: Sandbox, database: Database, tmp_path: Path, wait_until: Wait
 ) -> None:

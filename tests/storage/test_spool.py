@@ -181,6 +181,7 @@ def scrapy_spool(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.soak
 def test_the_command_shows_and_drains(tmp_path: Path, store: PostgresStore, database: Database) -> None:
     folder = ("-s", f"CSV_FOLDER={tmp_path}")
     assert "Nothing waits" in scrapy_spool(*folder).stdout

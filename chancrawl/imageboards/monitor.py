@@ -30,7 +30,7 @@ from chancrawl.imageboards.pass_plan import archived_threads_due
 from chancrawl.imageboards.polls import PollRows
 from chancrawl.imageboards.site import Site
 from chancrawl.items import Board, Deletion, Item, Thread
-from chancrawl.payload import Malformed, fingerprint
+from chancrawl.payload import Malformed
 
 FORGOTTEN = 600.0
 """Seconds for which an index that still lists a thread that is gone is taken for an older copy."""
@@ -70,7 +70,7 @@ class Monitor:
     def news(self, fetch: Fetch, entries: Mapping[int, IndexEntry]) -> list[int]:
         """The threads of which a file shows something that it did not show before, apart from their places."""
         shown = self._shown.get(fetch.what, {})
-        return [no for no, e in entries.items() if no not in self.state.threads or shown.get(no) != fingerprint_of(e)]
+        return [no for no, e in entries.items() if no not in self.state.threads or shown.get(no) != e.fingerprint]
 
     def index(
         self,
@@ -100,7 +100,7 @@ class Monitor:
                 continue
             try:
                 seen.append((entry.position, *self._observe(entry, seen_in, found)))
-                shown[entry.no] = fingerprint_of(entry)
+                shown[entry.no] = entry.fingerprint
             except Malformed as error:
                 found.problems.append(f"thread {entry.no}: {error}")
         self._tell_gain(fetch, entries, seen, at, is_first)
@@ -394,8 +394,3 @@ def oldest_news(seen: Iterable[tuple[int, Changes, Page | None]], after: float) 
     """The time of the first new post since a file's last version."""
     times = (post.posted_at.timestamp() for _, changes, _ in seen for post in changes.new_posts)
     return min((time for time in times if time > after), default=None)
-
-
-def fingerprint_of(entry: IndexEntry) -> int:
-    """A number that changes with whatever an index shows of a thread, except its place."""
-    return fingerprint([entry.last_modified, entry.replies, entry.raw])

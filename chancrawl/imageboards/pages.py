@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from chancrawl.items import Raw, Thread
+from chancrawl.payload import fingerprint
 
 
 class Stub(Exception):
@@ -29,6 +30,11 @@ class IndexEntry:
     replies: int | None
     position: int
     raw: Raw | None = field(default=None, repr=False)
+
+    @property
+    def fingerprint(self) -> int:
+        """A number that changes with whatever an index shows of a thread, except its place."""
+        return fingerprint([self.last_modified, self.replies, self.raw])
 
 
 @dataclass(slots=True)

@@ -1,4 +1,12 @@
-"""Writes to the database of DATABASE_URL, and to a spool on disk while it is out of reach."""
+"""Writes to the database of DATABASE_URL, and to a spool on disk while it is out of reach.
+
+*Flow:* `process_item` (batching.py) fills a batch → `prepare` makes COPY's text of it, in a thread → `store`:
+
+- the database is in reach → `_write`, in the store's thread → `BatchWriter.write`, one transaction → `stored` tells the
+  sources and the sinks
+- it is away → `_spool` → `Spool.append`; `Session._return` connects again and calls `drain` → `_apply` for each batch
+  that waits, in order → `stored` → `Session.came_back`
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,14 @@
-"""Staying with boards: the agenda's requests, one at a time, until somebody stops the crawl."""
+"""Following boards: asks for what the frontier names, one request at a time, until somebody stops the crawl.
+
+*Flow:* `requests` asks `Frontier.next` for a `Fetch`; `_request` adds the validator → `answered` gets the answer:
+
+- an index file → `_index` → `Monitor.news` and `Monitor.index`, of archive.json `Monitor.archive`; 304 →
+  `Monitor.unchanged`; 404 → `Frontier.failed`
+- a thread → `_thread` → `Monitor.thread`; 304 → `Monitor.thread_unchanged`; 404 or `Stub` → `Monitor.thread_gone`
+
+→ their items are yielded, data before state. `failed` gets what has no answer → `Frontier.refused`. While the store is
+out of reach: `Frontier.put_off`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""What an answer means to a crawl that follows boards: items for the store, and news for the agenda. Sans I/O."""
+"""What an answer means to a crawl that follows boards: items for the store, and news for the frontier. Sans I/O.
+
+*Flow:* of an index file: `news` names the threads that it shows otherwise than before → `index` gives each of them to
+`_observe` (`Site.glimpse` → `compare`), tells the frontier what the file gained, and marks the threads that it no
+longer lists (`_tell_gone`). Of a thread: `thread` → `compare` → `TrackedThread.compared`; what is still owed is pending
+at the frontier. `thread_gone` → `_fate` → `ended`.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import pytest
 from chancrawl.errors import StoreAway
 from chancrawl.imageboards import ledger as ledger_module
 from chancrawl.imageboards.ledger import BoardLedger
-from chancrawl.items import Board, Poll, Post, Thread, Validator
+from chancrawl.items import Board, Poll, Thread, Validator
 from chancrawl.storage.session import Session
 from tests.support import KINDS
 from tests.support.away import UnsteadyStore

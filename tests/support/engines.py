@@ -91,7 +91,7 @@ async def crawl(
     crawler._apply_settings()
     crawler.spider = spider.from_crawler(crawler)
     crawler.engine = ExecutionEngine(crawler, lambda _: None)
-    crawler.crawling = True
+    crawler.crawling = crawler.engine.running = True
 
     def closed(reason: str) -> None:
         crawler.stats.set_value("closed", reason)
@@ -103,6 +103,7 @@ async def crawl(
     finally:
         if "closed" not in crawler.stats.get_stats():
             await crawler.engine.close_spider_async(reason="finished")
+        await crawler.signals.send_catch_log_async(signals.engine_stopped)
 
 
 def stop(crawler: Crawler) -> None:

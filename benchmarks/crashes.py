@@ -25,12 +25,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from chancrawl.imageboards.pages import utc
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # so that it runs from anywhere
 
 from benchmarks.tools import postgres  # noqa: E402
 from chancrawl.imageboards import fourchan  # noqa: E402
-from chancrawl.imageboards.diff import Held, Look, compare  # noqa: E402
+from chancrawl.imageboards.diff import Observation, StoredThread, compare  # noqa: E402
 from chancrawl.items import Post  # noqa: E402
 from chancrawl.payload import loads  # noqa: E402
 from tests.support.crawls import Crawler  # noqa: E402
@@ -58,7 +60,7 @@ def shown(sandbox: Sandbox) -> dict[int, Post]:
     posts = {}
     for no in dict.fromkeys([*threads, *loads(sandbox.ask(f"/{BOARD}/archive.json"))]):
         page = fourchan.parse_thread(loads(sandbox.ask(f"/{BOARD}/thread/{no}.json")), BOARD, no)
-        for item in compare(Held(), page, Look(fourchan.utc(1), None, "", is_own=True)).items:  # type: ignore[arg-type]
+        for item in compare(StoredThread(), page, Observation(utc(1), None, "", is_own=True)).items:  # type: ignore[arg-type]
             if isinstance(item, Post):
                 fourchan.describe(item)
                 posts[item.no] = item

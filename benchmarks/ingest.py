@@ -35,6 +35,8 @@ from typing import Any
 
 import psycopg2
 
+from chancrawl.imageboards.pages import utc
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # so that it runs from anywhere
 
@@ -45,7 +47,7 @@ from scrapy.settings import Settings  # noqa: E402
 from benchmarks.tools import one, postgres  # noqa: E402
 from chancrawl.commands.crawl import be_quick  # noqa: E402
 from chancrawl.imageboards import fourchan  # noqa: E402
-from chancrawl.imageboards.diff import Held, Look, compare  # noqa: E402
+from chancrawl.imageboards.diff import Observation, StoredThread, compare  # noqa: E402
 from chancrawl.imageboards.ledger import BoardLedger  # noqa: E402
 from chancrawl.items import Post, columns  # noqa: E402
 from chancrawl.payload import dumps, loads  # noqa: E402
@@ -75,8 +77,8 @@ def parsed(number: int) -> list[Post]:
                 file = world.read(f"/{board}/thread/{thread['no']}.json", START)
                 assert file is not None
                 page_read = fourchan.parse_thread(loads(file[0]), board, thread["no"])
-                look = Look(fourchan.utc(int(START)), None, "body", is_own=True)
-                posts += [item for item in compare(Held(), page_read, look).items if isinstance(item, Post)]
+                look = Observation(utc(int(START)), None, "body", is_own=True)
+                posts += [item for item in compare(StoredThread(), page_read, look).items if isinstance(item, Post)]
                 if len(posts) >= number:
                     return posts[:number]
     return posts

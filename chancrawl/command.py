@@ -13,13 +13,16 @@ from scrapy.commands import ScrapyCommand
 from scrapy.settings import Settings
 from scrapy.utils.log import configure_logging
 
-from chancrawl.configuration import check, check_given
+from chancrawl.addon import check, check_given
 from chancrawl.errors import UserError
 from chancrawl.storage.postgres import upsert
 from chancrawl.surroundings import clean_log, keep_private, plain_streams
 from chancrawl.text import first_line
 
 logger = logging.getLogger(__name__)
+
+WHERE_HELP_IS = "scrapy options shows the settings for -s; scrapy spiders shows the spiders and their arguments for -a."
+"""The last line of the help of a command."""
 
 
 def begin(settings: Settings, given: list[str], has_log: bool = False) -> None:
@@ -53,6 +56,7 @@ class StoreCommand(ScrapyCommand):
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
+        parser.epilog = WHERE_HELP_IS
         if self.formats:
             default = self.formats[0]
             parser.add_argument("--format", choices=self.formats, default=default, help=f"default {default}")

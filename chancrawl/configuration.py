@@ -1,66 +1,180 @@
-"""Where settings come from besides `-s`, and what follows from them."""
+"""Where the values of settings come from besides `-s`: the environment, `.env`, chancrawl.ini, tweet.ini.
+
+The files lie in the working folder. A file that cannot be read ends the program with one sentence, which never shows
+its content: it can hold secrets.
+"""
 
 from __future__ import annotations
 
 import configparser
-import contextlib
-import difflib
 import functools
-import logging
+import io
 import os
 import re
-from collections.abc import Sequence
-from importlib import import_module
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from typing import Any
+from urllib.parse import quote
 
-import psycopg2
-from psycopg2.extensions import parse_dsn
-from scrapy.crawler import Crawler
-from scrapy.settings import BaseSettings, default_settings
+from dotenv.parser import parse_stream
 
 from chancrawl.arguments import home
 from chancrawl.errors import UserError
-from chancrawl.http import is_local
-from chancrawl.proxies import PROJECT, check_environment, listed, switch_on
+from chancrawl.setting_rows import NAMES_IN_FILES, ROWS, SETTINGS, Setting
 from chancrawl.surroundings import text_of
 
-logger = logging.getLogger(__name__)
+WHICH_DATABASE = "which database? Set DATABASE_URL=postgresql://user:password@host:5432/name"
 
-DEFAULT_FOLDER, SANDBOX_FOLDER = "data", "sandbox-data"
-"""CSV_FOLDER, and what it is for the sandbox: posts of the sandbox and of a site are never in one store."""
+# --- values by precedence
 
-T = TypeVar("T")
+ENVIRONMENT = "the environment"
 
 
-def configured(name: str, default: T) -> T | str:
-    """A setting from the environment variable of its name, else from chancrawl.ini or tweet.ini, else the default.
+def configured(name: str, default: Any = None) -> Any:
+    """The value of a setting in the first place that has one, else `default`, else the default of its row.
 
-    chancrawl.ini lies in the working folder: a section `[chancrawl]` with the settings' names as keys. tweet.ini is the
-    older crawler's file.
+    Exits with a sentence if a file with the value of a secret cannot be read.
     """
-    if name in os.environ:
-        return text_of(os.environ[name])
-    return ini_file().get(name.lower()) or settings_of(tweet_ini()).get(name) or default
+    row = SETTINGS[name]
+    place = place_of(row)
+    if place is None:
+        return row.default if default is None else default
+    try:
+        return value_in(place, row)
+    except UserError as error:
+        raise SystemExit(str(error)) from None
+
+
+def all_configured() -> dict[str, Any]:
+    """The value of each setting by name; the default for those that only `-s` sets."""
+    return {row.name: configured(row.name) if row.is_in_files else row.default for row in ROWS}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place where settings are given, and what it has."""
+
+    name: str
+    values: Mapping[str, Any]
+
+    def file_of(self, row: Setting) -> str | None:
+        """The path that NAME_FILE has here, if the setting is a secret."""
+        return self.values.get(row.file_name) or None if row.is_secret else None
+
+    def has(self, row: Setting) -> bool:
+        """Whether it gives the setting. An empty value counts in the environment only: DATABASE_URL= is no database."""
+        is_given = row.name in self.values if self.name == ENVIRONMENT else bool(self.values.get(row.name))
+        return is_given or self.file_of(row) is not None
+
+
+def places() -> list[Place]:
+    """The places besides `-s`. The first one that has a setting gives its value."""
+    return [
+        Place(ENVIRONMENT, {name: text_of(os.environ[name]) for name in NAMES_IN_FILES if name in os.environ}),
+        Place(".env", env_file()),
+        Place("chancrawl.ini", ini_file()),
+        Place("tweet.ini", settings_of(tweet_ini())),
+    ]
+
+
+def place_of(row: Setting) -> Place | None:
+    """The place that gives a setting its value, or None for its default."""
+    return next((place for place in places() if place.has(row)), None)
+
+
+def value_in(place: Place, row: Setting) -> Any:
+    """The value that a place has for a setting. UserError if it has both NAME and NAME_FILE, or the file is bad."""
+    file = place.file_of(row)
+    if file is None:
+        return place.values[row.name]
+    if place.values.get(row.name):
+        raise UserError(f"{row.name} and {row.file_name} are both set in {place.name}; leave one of them out.")
+    return secret_in(row.file_name, file)
+
+
+@functools.cache
+def secret_in(name: str, file: str) -> str:
+    """The content of the file that a setting NAME_FILE names, without its last line break. UserError if there is none.
+
+    The sentence has no path: somebody may have written the secret in its place. The file is read once, for it may be a
+    pipe.
+    """
+    try:
+        content = Path(home(file)).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"The file that {name} names is no text in UTF-8; write the value alone into it.") from None
+    except (OSError, ValueError, UserError) as error:
+        why = getattr(error, "strerror", None) or "that is no path"
+        raise UserError(
+            f"The file that {name} names cannot be read ({why}); the value of {name} is the path of a file."
+        ) from None
+    if not content.strip():
+        raise UserError(f"The file that {name} names is empty; write the value into it.")
+    return content.removesuffix("\n")
+
+
+# --- files
+
+
+def _content(file: str) -> str | None:
+    """The text of a file, with a byte order mark or without; None if there is no file. Exits with a sentence."""
+    try:
+        return Path(file).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError:
+        raise SystemExit(f"{file} is no text in UTF-8; save it as that.") from None
+    except OSError as error:
+        raise SystemExit(f"{file} cannot be read ({error.strerror}).") from None
+
+
+@functools.cache
+def env_file() -> dict[str, str]:
+    """The settings of ours in `.env`.
+
+    The file may be another program's: names that are no setting of ours, and lines that cannot be read, are left out
+    unless such a line names a setting of ours. Nothing is put into the environment, and `${NAME}` is not replaced.
+    """
+    found = {}
+    for line in parse_stream(io.StringIO(_content(".env") or "")):
+        if line.error:
+            _refuse_line(line.original.string, line.original.line)
+        elif line.key in NAMES_IN_FILES and line.value is not None:
+            found[line.key] = line.value
+    return found
+
+
+def _refuse_line(text: str, number: int) -> None:
+    """Exit with a sentence if lines that cannot be read begin with a setting of ours. `number` is the first line's."""
+    for offset, line in enumerate(re.split("\r\n|\r|\n", text)):
+        name = re.match(r"\s*(?:export\s+)?'?(\w+)", line)
+        if name and name[1] in NAMES_IN_FILES:
+            raise SystemExit(
+                f".env, line {number + offset}: the value of {name[1]} cannot be read; write NAME=VALUE, and close a "
+                "quotation mark on the same line."
+            )
 
 
 @functools.cache
 def ini_file() -> dict[str, str]:
-    """The section `[chancrawl]` of chancrawl.ini in the working folder, keys in lower case; empty without the file."""
-    if not Path("chancrawl.ini").exists():
-        return {}
+    """The section `[chancrawl]` of chancrawl.ini, names in upper case; empty without the file."""
     parser = _parsed("chancrawl.ini")
+    if parser is None:
+        return {}
     if "chancrawl" not in parser:
         raise SystemExit("chancrawl.ini has no section [chancrawl]; write that line above the settings.")
-    return dict(parser["chancrawl"])
+    return {key.upper(): value for key, value in parser["chancrawl"].items()}
 
 
-def _parsed(file: str) -> configparser.ConfigParser:
-    """An ini file, with a byte order mark or without. Exits with a sentence, without a value: it may be a secret."""
+def _parsed(file: str) -> configparser.ConfigParser | None:
+    """An ini file; None if there is no file. Exits with a sentence, without a value: it may be a secret."""
+    content = _content(file)
+    if content is None:
+        return None
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read_string(Path(file).read_text(encoding="utf-8-sig"), source=file)
+        parser.read_string(content, source=file)
     except configparser.MissingSectionHeaderError as error:
         raise SystemExit(
             f"{file}, line {error.lineno}: there is no section above it; write [chancrawl] first."
@@ -69,10 +183,6 @@ def _parsed(file: str) -> configparser.ConfigParser:
         lines = getattr(error, "errors", None) or [(getattr(error, "lineno", None), "")]
         where = f", line {lines[0][0]}" if lines[0][0] else ""
         raise SystemExit(f"{file}{where}: this is no setting ({type(error).__name__}); write NAME = value.") from None
-    except UnicodeDecodeError:
-        raise SystemExit(f"{file} is no text in UTF-8; save it as that.") from None
-    except OSError as error:
-        raise SystemExit(f"{file} cannot be read ({error.strerror}).") from None
     return parser
 
 
@@ -83,9 +193,9 @@ def tweet_ini() -> dict[str, str]:
     `[Database] dbname dbuser dbpass dbhost dbport`, `[Twitter] authCSV handlesFile`, `[System] Threads CSVFolder`;
     values may stand in quotes and have a comment behind them.
     """
-    if not Path("tweet.ini").exists():
-        return {}
     parser = _parsed("tweet.ini")
+    if parser is None:
+        return {}
     return {key: _unquoted(value) for section in parser.sections() for key, value in parser[section].items()}
 
 
@@ -116,229 +226,3 @@ def settings_of(older: dict[str, str]) -> dict[str, str]:
         if older.get(key):
             found[name] = older[key]
     return found
-
-
-class Configuration:
-    """The add-on that checks the settings of a crawl and sets what follows from others: proxies, sandbox.
-
-    Add-ons are Scrapy's place for it: they run when every `-s` is known and before any component is built.
-    """
-
-    def __init__(self, crawler: Crawler) -> None:
-        self.crawler = crawler
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Configuration:
-        return cls(crawler)
-
-    def update_settings(self, settings: BaseSettings) -> None:
-        check(settings)
-        is_chan = getattr(self.crawler.spidercls, "name", None) == "chan"
-        if is_chan and not settings.getbool("SANDBOX"):
-            check_pace(settings)
-        warn_of_readable(settings)
-        found = listed(settings)
-        if settings.getbool("SANDBOX"):
-            # Imported here: a crawl of the real site needs no server.
-            from chancrawl.sandbox.process import start_for
-
-            start_for(self.crawler, settings)
-            if found:
-                logger.info("The sandbox is not asked by proxy: ROTATING_PROXY_LIST is not used.")
-        elif found:
-            switch_on(settings, found)
-        else:
-            check_environment(settings["CHAN_API_URL" if is_chan else "X_API_URL"])
-
-
-def check(settings: BaseSettings) -> None:
-    """UserError for the first setting with a bad value."""
-    for name, lowest in NUMBERS.items():
-        convert = int if isinstance(lowest, int) else float
-        with contextlib.suppress(TypeError, ValueError):
-            if lowest <= convert(settings.get(name)) < 10**9:
-                continue
-        kind = "a whole number" if convert is int else "a number"
-        raise UserError(f"{name} is {settings.get(name)!r}; it has to be {kind}, {lowest:g} or more.")
-    if settings.get("X_FOLLOW") not in ("number", "name"):
-        raise UserError(f"X_FOLLOW is {settings.get('X_FOLLOW')!r}; it has to be number or name.")
-    for name in ("SANDBOX", "SENTIMENT", "X_BILL_INCLUDES", "X_ALLOW_HTTP"):
-        value = str(settings.get(name)).lower()
-        if value not in ("0", "1", "true", "false", "none", ""):
-            raise UserError(f"{name} is {settings.get(name)!r}; it has to be 1 or 0.")
-        settings.set(name, value in ("1", "true"), priority="cmdline")
-    _check_budget(settings.get("X_DAILY_BUDGET"))
-    _check_database(settings.get("DATABASE_URL") or "")
-    for name in ("CHAN_API_URL", "X_API_URL"):
-        _check_api(name, settings.get(name) or "")
-    _check_secrecy(settings)
-    umask = str(settings.get("UMASK") or "")
-    if umask and not re.fullmatch("0?[0-7]{3}", umask):
-        raise UserError(f"UMASK is {umask}; it has to be three octal digits, for example 027.")
-    _expand(settings)
-    for name in ("CSV_FOLDER", "USER_AGENT"):
-        if not settings.get(name):
-            raise UserError(f"{name} is empty; leave it out for its default.")
-    truth = settings.get("SANDBOX_TRUTH")
-    if truth and not Path(truth).absolute().parent.is_dir():
-        raise UserError(f"SANDBOX_TRUTH is {truth}, but there is no folder {Path(truth).absolute().parent}.")
-    for key in ini_file():
-        if key.upper() not in settings:
-            name = key.upper() if re.fullmatch("[a-z_]+", key) else "something"  # else it may be a part of a secret
-            raise UserError(f"chancrawl.ini sets {name}, which is no setting; write NAME = value.")
-
-
-WHICH_DATABASE = "which database? Set DATABASE_URL=postgresql://user:password@host:5432/name"
-
-
-def _check_database(url: str) -> None:
-    """UserError for an address that is none. Never with the address: it holds a password.
-
-    Whatever libpq takes is one: several hosts, parameters, or `host=… dbname=…`.
-    https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING
-    """
-    if not url or _is_database(url):
-        return
-    raise UserError(
-        "DATABASE_URL is no PostgreSQL address; write postgresql://user:password@host:5432/name, with signs such as "
-        "@, / and % in the password as %40, %2F and %25."
-    )
-
-
-def _is_database(url: str) -> bool:
-    try:
-        parts = parse_dsn(url)
-    except (ValueError, psycopg2.Error):
-        return False
-    if not url.startswith(("postgresql://", "postgres://")):
-        return "://" not in url
-    # A sign that has a meaning in addresses, unescaped in a password, would make a host, a port or a name of its rest.
-    ports = str(parts.get("port") or "5432").split(",")
-    is_whole = "@" not in f"{parts.get('host', '')}{parts.get('dbname', '')}"
-    return is_whole and all(not port or (port.isdigit() and int(port) > 0) for port in ports)
-
-
-def _check_secrecy(settings: BaseSettings) -> None:
-    """UserError where the tokens of X would go over a network in the clear."""
-    url = settings["X_API_URL"]
-    if urlsplit(url).scheme == "http" and not is_local(url) and not settings.getbool("X_ALLOW_HTTP"):
-        raise UserError(
-            f"X_API_URL is {url}: over http the credentials can be read by everybody on the way. Write https, or set "
-            "X_ALLOW_HTTP=1 for a network that is yours alone."
-        )
-
-
-PATHS = ("CSV_FOLDER", "X_CREDENTIALS", "ROTATING_PROXY_LIST_PATH", "SANDBOX_TRUTH", "LOG_FILE")
-
-
-def _expand(settings: BaseSettings) -> None:
-    """Give ~ in paths its meaning, also where no shell does; and a sandbox a folder of its own."""
-    for name in PATHS:
-        value = settings.get(name)
-        if isinstance(value, str) and value.startswith("~"):
-            settings.set(name, home(value), priority=settings.getpriority(name) or 0)
-    is_default = settings["CSV_FOLDER"] == DEFAULT_FOLDER
-    if settings.getbool("SANDBOX") and is_default and (settings.getpriority("CSV_FOLDER") or 0) <= PROJECT:
-        settings.set("CSV_FOLDER", SANDBOX_FOLDER, priority="project")
-
-
-def warn_of_readable(settings: BaseSettings) -> None:
-    """Say once of each file with secrets that other users of this machine can read it."""
-    files = {"X_CREDENTIALS": settings.get("X_CREDENTIALS"), "proxies": settings.get("ROTATING_PROXY_LIST_PATH")}
-    if any(_has_password(value) for value in ini_file().values()):
-        files["settings"] = "chancrawl.ini"
-    if tweet_ini().get("dbpass"):
-        files["older settings"] = "tweet.ini"
-    for name, file in files.items():
-        try:
-            is_readable = bool(file) and os.name == "posix" and bool(Path(file or "").stat().st_mode & 0o044)
-        except OSError:
-            continue
-        if is_readable:
-            logger.warning(
-                "%s (%s) holds secrets, and other users of this machine can read it: chmod 600 it.", file, name
-            )
-
-
-IN_SCRAPYD = "SCRAPY_PROJECT" in os.environ
-"""Whether this is a job of Scrapyd, which sets the variable for each."""
-
-
-def check_given(settings: BaseSettings, given: Sequence[str]) -> None:
-    """UserError for a `-s NAME=VALUE` that would do nothing, or would show a secret. `settings` have them already."""
-    project = import_module("chancrawl.settings")
-    known = {name for module in (default_settings, project) for name in dir(module) if name.isupper()}
-    for entry in given:
-        name, _, value = entry.partition("=")
-        name = name.strip()
-        if name not in known:
-            close = difflib.get_close_matches(name.upper().replace("-", "_"), known, 1, 0.8)
-            if close:
-                raise UserError(f"There is no setting {name}; {close[0]} is one.")
-        if name in ("DATABASE_URL", "ROTATING_PROXY_LIST") and IN_SCRAPYD and _has_password(value):
-            raise UserError(
-                f"{name} has a password, and Scrapyd shows the settings of a job to all who may look: put it into the "
-                "environment of the Scrapyd service or into chancrawl.ini in its folder, not into setting=."
-            )
-        if name == "DATABASE_URL":
-            settings.set(name, text_of(value), priority="cmdline")
-
-
-def _has_password(value: str) -> bool:
-    return bool(re.search(r"(?:^|[,/\s])[^/\s,@]*:[^\s@]*@|password\s*=", value))
-
-
-def _check_budget(value: Any) -> None:
-    if value in (None, ""):
-        return
-    with contextlib.suppress(TypeError, ValueError):
-        if 0 < float(value) < 10**9:
-            return
-    raise UserError(f"X_DAILY_BUDGET is {value!r}; it has to be a number of US dollars above 0, for example 5.")
-
-
-def check_pace(settings: BaseSettings) -> None:
-    """UserError for less time between two requests than 4chan allows."""
-    host, delay = urlsplit(settings["CHAN_API_URL"]).hostname or "", settings.getfloat("DOWNLOAD_DELAY")
-    if host.endswith("4cdn.org") and delay < 1:
-        raise UserError(f"DOWNLOAD_DELAY is {delay:g}, but 4chan allows one request a second: 1 or more.")
-
-
-def _check_api(name: str, url: str) -> None:
-    try:
-        address = urlsplit(url)
-        good = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
-        good = good and not address.username
-    except ValueError:
-        good = False
-    if not good:
-        example = {"CHAN_API_URL": "https://a.4cdn.org", "X_API_URL": "https://api.x.com"}[name]
-        raise UserError(f"{name} has to be an address such as {example}, without user and password.")
-
-
-# The lowest value of each number; those that are whole have to be whole.
-NUMBERS: dict[str, int | float] = {
-    "DOWNLOAD_DELAY": 0.0,
-    "DOWNLOAD_TIMEOUT": 1.0,
-    "CONCURRENT_REQUESTS": 1,
-    "BATCH_SIZE": 1,
-    "SPOOL_MB": 0.0,
-    "DISK_PATIENCE": 0.0,
-    "STORE_PATIENCE": 0.0,
-    "QUARANTINE_MB": 0.0,
-    "CLOCK_TOLERANCE": 1.0,
-    "SOURCE_PATIENCE": 1.0,
-    "BATCH_SECONDS": 0.1,
-    "BACKOFF_MAX": 1.0,
-    "CHAN_INDEX_INTERVAL": 0.0,
-    "CHAN_THREAD_INTERVAL": 0.0,
-    "RETRY_TIMES": 0,
-    "SANDBOX_SPEED": 0.001,
-    "X_PRICE_POST": 0.0,
-    "X_PRICE_USER": 0.0,
-    "X_PRICE_TRENDS": 0.0,
-    "X_QUERY_LENGTH": 64,
-    "X_OUTAGE_PATIENCE": 0.0,
-    "X_RECHECK_DAYS": 0.0,
-    "X_TREND_WINDOW": 0.0,
-}

@@ -8,6 +8,7 @@ import time
 from typing import Self
 
 from scrapy.crawler import Crawler
+from scrapy.exceptions import IgnoreRequest
 
 from chancrawl.errors import UserError
 
@@ -73,11 +74,23 @@ def let_close(crawler: Crawler) -> None:
         slot.closing.callback(crawler.spider)
 
 
-def end(crawler: Crawler, error: UserError) -> None:
-    """Say the sentence of `error` and end the crawl in good order. Only the first call has an effect."""
-    if "failure" in crawler.stats.get_stats() or stopping(crawler):
+async def pause(crawler: Crawler, seconds: float) -> None:
+    """Hold a request back until then. IgnoreRequest if the crawl is stopping."""
+    await sleep(crawler, seconds)
+    if stopping(crawler):
+        raise IgnoreRequest("the crawl is stopping")
+
+
+def end(crawler: Crawler, error: UserError, unless_stopping: bool = True) -> None:
+    """Say the sentence of `error`, unless another one was said, and end the crawl in good order.
+
+    `unless_stopping`: nothing is said of a crawl that is stopping already.
+    """
+    if "failure" in crawler.stats.get_stats() or (unless_stopping and stopping(crawler)):
         return
     error.tell(crawler)
+    if stopping(crawler):
+        return
     task = asyncio.ensure_future(crawler.engine.close_spider_async(reason=error.reason))
     _closing.add(task)
     task.add_done_callback(_closing.discard)

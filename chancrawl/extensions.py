@@ -116,12 +116,12 @@ class Report:
         """What a person should look at; nothing is lost silently."""
         notes = {
             "backoff/refusals": f"answers were refusals; the last one: {self.stats.get_value('backoff/refusal')}",
-            "clock/not_believed": "answers with a time that cannot be right",
+            "clock/not_believed": "answers with an implausible time",
             "quarantine/payloads": "payloads with something unreadable; examples are in CSV_FOLDER/quarantine",
-            "quarantine/not_kept": "of them, or rows, could not be kept there",
+            "quarantine/not_kept": "payloads or rows could not be written to the quarantine",
             "proxies/refused": "proxies refused us and are not used any more",
             **{stat: note for source in self.sources.all for stat, note in source.attention.items()},
-            "store/held_back": "states wait for rows that are not stored: the next run reads them again",
+            "store/held_back": "threads or feeds will be read again, because some of their rows could not be stored",
             "spool/damaged": "batches of the spool were damaged, and are kept there",
         }
         return [f"{self.number(stat):,} {note}" for stat, note in notes.items() if self.number(stat)]

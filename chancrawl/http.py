@@ -105,8 +105,8 @@ class Dates:
         if not self._is_logged:
             self._is_logged = True
             logger.warning(
-                "%s answered with %s: %s, which cannot be right; our clock is used instead. If this is said of every "
-                "answer, set the clock of this machine.",
+                "%s answered with %s: %s, which is implausible; this machine's clock is used. If every answer causes "
+                "this message, set the clock of this machine.",
                 urlsplit(response.url).netloc, name, f"{time:%Y-%m-%d %H:%M:%S}",
             )  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from scrapy.utils.httpobj import urlparse_cached
 
-from chancrawl.engine import end, stays, stopping
+from chancrawl.engine import end, pause, stays
 from chancrawl.errors import UserError
 from chancrawl.http import is_local, refusal_of
 
@@ -91,10 +90,8 @@ class BackoffMiddleware:
 
     async def process_request(self, request: Request) -> None:
         egress = self._egress(request)
-        while (pause := egress.wait(time.monotonic())) > 0:
-            if stopping(self.crawler):
-                raise IgnoreRequest("the crawl is stopping")
-            await asyncio.sleep(min(pause, 0.5))  # in short steps, so that Ctrl-C is heard
+        while (seconds := egress.wait(time.monotonic())) > 0:
+            await pause(self.crawler, seconds)
 
     def process_response(self, request: Request, response: Response) -> Response:
         refusal = refusal_of(request, response)

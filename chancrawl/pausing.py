@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Self
 
 from scrapy import Request
 from scrapy.crawler import Crawler
-from scrapy.exceptions import IgnoreRequest
 
-from chancrawl.engine import stopping
+from chancrawl.engine import pause
 from chancrawl.storage.session import Session
 
 
@@ -26,6 +24,4 @@ class PauseMiddleware:
 
     async def process_request(self, request: Request) -> None:
         while self.session.is_full:
-            if stopping(self.crawler):
-                raise IgnoreRequest("the crawl is stopping")
-            await asyncio.sleep(0.2)
+            await pause(self.crawler, 0.2)

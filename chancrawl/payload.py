@@ -1,4 +1,4 @@
-"""Untrusted JSON: read, written, compared, and typed values taken out of it. Pure."""
+"""Untrusted JSON: read, written, compared, and typed values taken out of it. Sans I/O."""
 
 from __future__ import annotations
 
@@ -17,13 +17,6 @@ from chancrawl.items import Raw
 from chancrawl.text import clean
 
 _DIGITS = bytes(ord("0") if chr(byte).isdigit() else ord(" ") for byte in range(128)) + b" " * 128
-
-# Keys that an opening post carries for its thread. They change with every reply, or differ between the thread's own
-# page and the index pages, and make no new version of the post. `now` repeats `time` in New York's time.
-THREAD_KEYS = frozenset(
-    "replies images unique_ips bumplimit imagelimit sticky closed archived archived_on tail_size tail_id semantic_url "
-    "last_modified omitted_posts omitted_images last_replies custom_spoiler sticky_cap now".split()
-)
 
 
 class Malformed(ValueError):
@@ -106,9 +99,9 @@ def fingerprint(value: Any) -> int:
     return 0
 
 
-def digest(raw: Raw) -> int:
+def digest(raw: Raw, without: frozenset[str] = frozenset()) -> int:
     """64 bits that differ when a post has changed, and not when only its thread has."""
-    version = {key: value for key, value in raw.items() if key not in THREAD_KEYS}
+    version = {key: value for key, value in raw.items() if key not in without}
     try:
         text = orjson.dumps(version, option=orjson.OPT_SORT_KEYS)
     except TypeError:

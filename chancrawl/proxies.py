@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,13 +23,19 @@ def listed(settings: BaseSettings) -> list[str]:
     if path and not Path(path).is_file():
         raise UserError(f"ROTATING_PROXY_LIST_PATH is {path}, but there is no such file; it holds one proxy a line.")
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines() if path else settings.getlist("ROTATING_PROXY_LIST")
+        lines = Path(path).read_text(encoding="utf-8").splitlines() if path else _given(settings)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"ROTATING_PROXY_LIST_PATH is {path}, and that file cannot be read: {error}.") from None
     found = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
     for number, proxy in enumerate(found, 1):
         _check_proxy(f"Proxy {number} of the list", proxy)
     return found
+
+
+def _given(settings: BaseSettings) -> list[str]:
+    """The values of ROTATING_PROXY_LIST; a file that ROTATING_PROXY_LIST_FILE names may have one a line."""
+    value = settings.get("ROTATING_PROXY_LIST") or []
+    return re.split("[,\n]", value) if isinstance(value, str) else [str(proxy) for proxy in value]
 
 
 def _check_proxy(which: str, proxy: str, is_port_needed: bool = True) -> None:

@@ -13,7 +13,7 @@ from scrapy.settings import BaseSettings
 from scrapy.utils.conf import build_component_list
 from scrapy.utils.misc import load_object
 
-from chancrawl.engine import let_close, stopping
+from chancrawl.engine import end, let_close, stopping
 from chancrawl.errors import UserError, store_failed
 from chancrawl.sources import Sources
 from chancrawl.storage.session import Session
@@ -135,9 +135,8 @@ class BatchingPipeline:
         self.stats.inc_value("store/not_written", len(batch))
         if self.failure is not None:
             return
-        self.failure = self.explain(error).tell(self.crawler)
-        if self.crawler.crawling:
-            self._closing = asyncio.ensure_future(self.crawler.engine.close_spider_async(reason=self.failure.reason))
+        self.failure = self.explain(error)
+        end(self.crawler, self.failure, unless_stopping=False)
 
     async def stored(self, batch: Sequence[Any], rejected: Sequence[Any] = ()) -> None:
         """A batch is in the store, all of it but the rows `rejected` and the state that waits for them."""

@@ -1,4 +1,12 @@
-"""Writes to the database of DATABASE_URL, and to a spool on disk while it is out of reach."""
+"""Writes to the database of DATABASE_URL, and to a spool on disk while it is out of reach.
+
+*Flow:* `process_item` (batching.py) fills a batch → `prepare` makes COPY's text of it, in a thread → `store`:
+
+- the database is in reach → `_write`, in the store's thread → `BatchWriter.write`, one transaction → `stored` tells the
+  sources and the sinks
+- it is away → `_spool` → `Spool.append`; `Session._return` connects again and calls `drain` → `_apply` for each batch
+  that waits, in order → `stored` → `Session.came_back`
+"""
 
 from __future__ import annotations
 
@@ -59,7 +67,7 @@ class PostgresPipeline(BatchingPipeline):
                     self.earlier.append(spool)
             if self.earlier:
                 await self.drain()
-                logger.info("What waited is written: %s rows.", f"{self.stats.get_value('spool/earlier_rows', 0):,}")
+                logger.info("The spooled rows are written: %s.", f"{self.stats.get_value('spool/earlier_rows', 0):,}")
         except StoreAway:
             await self.session.wait_for_store()
         except (OSError, UserError) as error:
@@ -68,7 +76,7 @@ class PostgresPipeline(BatchingPipeline):
     async def close_spider(self) -> None:
         await super().close_spider()
         if self.spool.rows and not self._is_given_up():
-            logger.info("All is fetched; %s wait for the database.", self.spool)
+            logger.info("Everything is fetched; %s still wait for the database.", self.spool)
         await self.session.is_back(self._is_given_up)
         await self.session.stop_returning()
         if self.spool.rows:

@@ -12,12 +12,12 @@ import scrapy
 from chancrawl.arguments import argument, board_names, number, parsed, texts, thread_numbers, yes_or_no
 from chancrawl.engine import sleep, stopping
 from chancrawl.errors import UserError
-from chancrawl.imageboards import fourchan
 from chancrawl.imageboards.client import ChanClient, Reading, Unavailable, source_of
-from chancrawl.imageboards.follow import Following
+from chancrawl.imageboards.follow import Follower
+from chancrawl.imageboards.fourchan import FOURCHAN
 from chancrawl.imageboards.ledger import BoardLedger
+from chancrawl.imageboards.lifecycle import is_plausible
 from chancrawl.imageboards.one_pass import OnePass
-from chancrawl.imageboards.pass_plan import is_plausible
 from chancrawl.imageboards.source import Imageboards
 from chancrawl.items import Board, Item, Validator
 from chancrawl.payload import Malformed
@@ -81,12 +81,12 @@ class ChanSpider(scrapy.Spider):
     @property
     def source(self) -> str:
         """The address of the API, for the `runs` table."""
-        return source_of(self.crawler)
+        return source_of(self.crawler, FOURCHAN)
 
     async def start(self) -> AsyncIterator[Any]:
         self.session = Session.of(self.crawler)
         self.ledger = BoardLedger.of(self.crawler)
-        self.client = ChanClient(self.crawler)
+        self.client = ChanClient(self.crawler, FOURCHAN)
         stats = self.crawler.stats
         try:
             await self.session.refuse_mixed_sources(self.source, Imageboards.spiders)
@@ -101,7 +101,7 @@ class ChanSpider(scrapy.Spider):
             if self.follow and not self.only_threads:
                 stats.inc_value("chan/boards", len(boards))
                 await self._stand_by([board.board for board in boards])
-                async for request in Following(self.client, boards, self.given.archive).requests():
+                async for request in Follower(self.client, boards, self.given.archive).requests():
                     yield request
                 return
             for board in boards:
@@ -120,15 +120,15 @@ class ChanSpider(scrapy.Spider):
                 is_logged = True
                 both = ", ".join(f"/{board}/" for board in boards if board in others[0].boards)
                 logger.warning(
-                    "%s follows %s into this store already; this crawl stands by, and begins when that one has ended. "
-                    "Ctrl-C ends it.",
+                    "%s already follows %s into this store. This crawl stands by: it waits until that one ends, then "
+                    "takes over. Ctrl-C ends it.",
                     capitalized(str(others[0])), both,
                 )  # fmt: skip
             await sleep(self.crawler, STAND_BY)
 
     async def _read_boards(self) -> Reading:
         try:
-            return await self.client.read(fourchan.BOARDS, fourchan.parse_boards, first=True)
+            return await self.client.read(FOURCHAN.boards_path, FOURCHAN.parse_boards, first=True)
         except Unavailable as error:
             if error.refusal is not None:
                 raise UserError(
@@ -142,7 +142,7 @@ class ChanSpider(scrapy.Spider):
 
     def _unreachable(self, error: Exception) -> UserError:
         return UserError(
-            f"{self.source}{fourchan.BOARDS} cannot be read ({error}): check the network and CHAN_API_URL, which "
+            f"{self.source}{FOURCHAN.boards_path} cannot be read ({error}): check the network and CHAN_API_URL, which "
             "has to be the address of a 4chan API, or try again later.",
             reason="unreachable",
         )
@@ -160,7 +160,7 @@ class ChanSpider(scrapy.Spider):
         is_sure = not reading.problems and is_plausible(len(found), len(held))
         for board in missing if is_sure else ():
             try:
-                await self.client.read(fourchan.index_path(board.board), fourchan.parse_index, tries=1)
+                await self.client.read(FOURCHAN.index_path(board.board, "threads"), FOURCHAN.parse_index, tries=1)
             except Unavailable as error:
                 if error.status != 404:
                     is_sure = False
@@ -174,9 +174,9 @@ class ChanSpider(scrapy.Spider):
             for thread in (await self.ledger.threads(board.board)).values():
                 yield replace(thread, fate="pruned", gone_at=reading.at)
             yield replace(board, gone_at=reading.at)
-        if is_sure and reading.validator not in (None, await self.ledger.validator(fourchan.BOARDS)):
+        if is_sure and reading.validator not in (None, await self.ledger.validator(FOURCHAN.boards_path)):
             assert reading.validator is not None
-            yield Validator(fourchan.BOARDS, reading.validator)
+            yield Validator(FOURCHAN.boards_path, reading.validator)
 
     def _chosen(self, held: dict[str, Board], reading: Reading) -> list[Board]:
         """The boards to read; UserError for one that there is not."""

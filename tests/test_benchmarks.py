@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 from tests.support import ROOT
 from tests.support.crawls import environment
 
@@ -18,6 +20,7 @@ def result_of(benchmark: str, *arguments: str) -> Any:
     return json.loads(run.stdout.splitlines()[-1])
 
 
+@pytest.mark.soak
 def test_ingest() -> None:
     result = result_of("ingest", "--posts", "2000")
     assert {"raw_copy", "pipeline", "reingest_unchanged", "row_by_row", "executemany"} <= result[
@@ -42,6 +45,7 @@ def test_timeline_quota() -> None:
     assert result["later, plan=search"]["captured_without_retweets"] == 1  # a search shows none
 
 
+@pytest.mark.soak
 def test_capture() -> None:
     result = result_of("capture", "--site", "small", "--minutes", "2", "--speed", "30")
     assert set(result["collectors"]) == {"chancrawl", "vanished", "modified", "best"}

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from chancrawl.arguments import arguments_of
-from chancrawl.commands import spiders
+from chancrawl.commands import options, spiders
 from chancrawl.items import Account, Deletion, Feed, Gap, Handle, Post, Thread, Trend, Tweet, columns
+from chancrawl.setting_rows import ROWS, SETTINGS
 from spiders.chan import ChanSpider
 from spiders.search import SearchSpider
 from spiders.timeline import TimelineSpider
@@ -21,10 +22,11 @@ COLLECTING = (ROOT / "docs" / "collecting.md").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def test_every_setting_of_ours_is_described() -> None:
-    settings = re.findall(r'configured\(\s*"(\w+)"', (ROOT / "chancrawl" / "settings.py").read_text(encoding="utf-8"))
-    assert len(settings) > 10
-    assert [name for name in settings if f"`{name}`" not in COLLECTING] == []
+def test_the_table_of_settings_is_that_of_scrapy_options() -> None:
+    """`scrapy options --format markdown` prints it anew."""
+    assert "\n".join(options.markdown(ROWS)) in COLLECTING
+    shown = "\n".join(options.text(ROWS))
+    assert all(f"\n{name}: " in f"\n{shown}" for name in SETTINGS) and "`" not in shown
 
 
 @pytest.mark.parametrize("spider", [ChanSpider, TimelineSpider, SearchSpider, TrendingSpider])

@@ -74,6 +74,7 @@ def test_a_proxy_that_cannot_be_used_is_refused_at_the_start(crawler: Crawler, s
     run.refused("https_proxy", "only HTTP proxies")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("order", [0, 1])
 def test_a_proxy_that_does_not_let_us_in_is_out(tmp_path: Path, sandbox: Sandbox, order: int) -> None:
     """R7: 407 for a wrong password. Nothing is lost, the proxy is named without it, and asked once."""
@@ -93,6 +94,7 @@ def test_a_proxy_that_does_not_let_us_in_is_out(tmp_path: Path, sandbox: Sandbox
         closed.stop()
 
 
+@pytest.mark.soak
 def test_of_two_users_at_one_proxy_the_right_one_stays(tmp_path: Path, sandbox: Sandbox) -> None:
     """Gateways tell their exits apart by the user."""
     gate = Proxy("127.0.0.3", password="right")
@@ -137,6 +139,7 @@ def test_a_name_in_an_ini_file_that_is_none_is_not_repeated(tmp_path: Path) -> N
     sandbox_run(tmp_path).refused("chancrawl.ini sets SANBOX, which is no setting")
 
 
+@pytest.mark.soak
 def test_an_ini_file_with_a_byte_order_mark_and_a_folder_of_the_users(tmp_path: Path) -> None:
     """H13, R10: `~` where no shell expands it; the summary says where that is."""
     (tmp_path / "chancrawl.ini").write_bytes("\ufeff[chancrawl]\r\nCSV_FOLDER = ~/my data\r\n".encode())
@@ -147,6 +150,7 @@ def test_an_ini_file_with_a_byte_order_mark_and_a_folder_of_the_users(tmp_path: 
     assert (tmp_path / "home" / "other").exists()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "wrong, right",
     [("SANBOX=1", "SANDBOX"), ("sandbox=1", "SANDBOX"), ("DATABASE_URI=x", "DATABASE_URL"),
@@ -194,6 +198,7 @@ def test_a_crawl_says_where_it_stores_before_it_reads(tmp_path: Path, crawler: C
     assert run.output.index(f"Storing in {place}") < run.output.index(f"/{BOARD}/:")
 
 
+@pytest.mark.soak
 def test_the_sandbox_has_a_folder_of_its_own(tmp_path: Path, sandbox: Sandbox) -> None:
     """R17: the README's first command, and then the same without SANDBOX=1."""
     assert f"the folder {tmp_path}/sandbox-data" in sandbox_run(tmp_path).ok().output
@@ -285,6 +290,7 @@ def modes(folder: Path) -> set[int]:
     return {stat.S_IMODE(path.lstat().st_mode) for path in [folder, *folder.rglob("*")] if not path.is_symlink()}
 
 
+@pytest.mark.soak
 def test_what_a_crawl_creates_is_its_users_alone(tmp_path: Path, sandbox: Sandbox) -> None:
     """H17: umask 022, as most machines have it."""
     before = os.umask(0o022)
@@ -322,6 +328,7 @@ ASCII_LOCALE: dict[str, Any] = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCEC
 LATIN: dict[str, Any] = {"PYTHONIOENCODING": "iso-8859-1", "PYTHONUTF8": "0"}
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("locale, encoding", [(ASCII_LOCALE, "ascii"), (LATIN, "iso-8859-1")], ids=["C", "Latin-1"])
 def test_old_locales_and_terminals_have_plain_signs(
     tmp_path: Path, sandbox: Sandbox, locale: dict[str, Any], encoding: str
@@ -382,6 +389,7 @@ def test_a_terminal_that_is_closed_loses_nothing(
     assert set(crawler.held("po")) == sandbox.shown("po") and len(crawler.held("po")) > 50
 
 
+@pytest.mark.soak
 def test_nohup_stays(tmp_path: Path, sandbox: Sandbox, wait_until: Any) -> None:
     crawler = Crawler(tmp_path / "data", sandbox.url, delay=0.05)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # inherited, as from nohup

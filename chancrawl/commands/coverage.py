@@ -72,7 +72,7 @@ class Command(StoreCommand):
         return f"[-a board=po,g] [-a handles=nasa] [-a since=2026-01-01] [-a until=2026-02-01] {options}"
 
     def short_desc(self) -> str:
-        return "Say what is held of what was posted, and what is missing"
+        return "Report how complete the stored data is"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         super().add_options(parser)
@@ -231,14 +231,14 @@ def print_text(boards: Boards, feeds: Iterable[FeedCoverage]) -> None:
             rest = f" and {len(missing) - 10:,} more (--format json has them all)" if len(missing) > 10 else ""
             print(f"missing numbers: {shown}{rest}")
         for start, end in coverage.pauses[-10:]:
-            print(f"nobody was watching from {start:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S}")
+            print(f"not watched from {start:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S}")
         if not coverage.hours:
-            print("nothing to account for: no post was made yet since a crawl with follow=1 looked at it first")
+            print("no data yet: no post was made since the first crawl with follow=1 began")
         print()
     for number, feed in enumerate(feeds):
         if not number:
             print("complete since (UTC)  read at (UTC)        posts  feed")
-        since = "its first post" if feed.complete_since == EPOCH else _minute(feed.complete_since) or "not whole yet"
+        since = "its first post" if feed.complete_since == EPOCH else _minute(feed.complete_since) or "not complete yet"
         print(f"{since:20}  {_minute(feed.read_at):16} {feed.posts:9,}  {feed.feed} {feed.account}".rstrip())
         for gap in feed.gaps:
             why = {"reach": "X showed no more", "limit": "left out by a limit"}.get(gap.reason, gap.reason)

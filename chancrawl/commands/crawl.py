@@ -14,11 +14,13 @@ from typing import cast
 from scrapy.commands import crawl
 from scrapy.crawler import Crawler
 from scrapy.exceptions import UsageError
+from scrapy.settings import Settings
 
-from chancrawl.arguments import home
-from chancrawl.command import begin
+from chancrawl.addon import read
+from chancrawl.command import WHERE_HELP_IS, begin
 from chancrawl.errors import UserError
 from chancrawl.outcome import incomplete
+from chancrawl.setting_rows import SETTINGS
 from chancrawl.surroundings import stop_when_hung_up
 
 logger = logging.getLogger(__name__)
@@ -30,7 +32,6 @@ GOOD_ENDS = ("finished", "shutdown", "closespider_")
 
 # Scrapy's accounts of its own start-up; they come back with `-L DEBUG`.
 TALKATIVE = ("scrapy.addons", "scrapy.middleware", "scrapy.utils.log")
-LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
 
 
 def be_quick() -> None:
@@ -43,20 +44,26 @@ def be_quick() -> None:
 
 
 class Command(crawl.Command):
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        parser.epilog = WHERE_HELP_IS
+
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         super().process_options(args, opts)
         assert self.settings is not None
-        level = str(self.settings["LOG_LEVEL"]).upper()
-        if level not in LEVELS:
-            raise UsageError(f"LOG_LEVEL is {level}; it has to be one of {', '.join(LEVELS)}")
-        self.settings.set("LOG_LEVEL", level, priority="cmdline")
-        self._check_log(self.settings["LOG_FILE"])
+        self._check_log(self.settings)
         begin(self.settings, opts.set, has_log=True)
 
-    def _check_log(self, name: str | None) -> None:
-        if not name:
+    def _check_log(self, settings: Settings) -> None:
+        """UsageError for a log that cannot be opened; every other mistake is said in the log."""
+        try:
+            for name in ("LOG_LEVEL", "LOG_FILE"):
+                read(settings, SETTINGS[name])
+        except UserError as error:
+            raise UsageError(str(error)) from None
+        if not settings["LOG_FILE"]:
             return
-        file = Path(home(name)).absolute()
+        file = Path(settings["LOG_FILE"]).absolute()
         if not file.parent.is_dir():
             raise UsageError(f"there is no folder {file.parent} for the log")
         if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):

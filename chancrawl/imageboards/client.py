@@ -16,10 +16,11 @@ from scrapy.http import Response
 
 from chancrawl.errors import UNREACHABLE, unreachable
 from chancrawl.http import Dates, header, http_time, refusal_of
-from chancrawl.imageboards import conditional, fourchan
-from chancrawl.imageboards.diff import Look
-from chancrawl.imageboards.fourchan import IndexEntry
+from chancrawl.imageboards import conditional
+from chancrawl.imageboards.diff import Observation
 from chancrawl.imageboards.ledger import BoardLedger
+from chancrawl.imageboards.pages import IndexEntry
+from chancrawl.imageboards.site import Site
 from chancrawl.payload import Malformed, mended
 from chancrawl.storage.quarantine import Quarantine
 from chancrawl.storage.session import Session
@@ -61,9 +62,10 @@ class Reading:
 
 
 class ChanClient:
-    def __init__(self, crawler: Crawler) -> None:
+    def __init__(self, crawler: Crawler, site: Site) -> None:
         self.crawler = crawler
-        self.source = source_of(crawler)
+        self.site = site
+        self.source = source_of(crawler, site)
         self.session = Session.of(crawler)
         self.ledger = BoardLedger.of(crawler)
         self.quarantine = Quarantine.of(crawler)
@@ -73,8 +75,8 @@ class ChanClient:
         """A request for a file; 304 and 404 come to its callback as answers."""
         headers = {"If-Modified-Since": validator} if validator else None
         meta = {"handle_httpstatus_list": [304, 404]} | arguments.pop("meta", {})
-        if path.endswith(("/threads.json", "/archive.json", "/boards.json")):
-            meta["download_maxsize"] = fourchan.MOST_BYTES
+        if path.rpartition("/")[2] in self.site.list_names:
+            meta["download_maxsize"] = self.site.most_bytes
         return Request(self.source + path, headers=headers, meta=meta, dont_filter=True, **arguments)
 
     async def read(
@@ -133,11 +135,11 @@ class ChanClient:
             date = modified  # when it was read is not known: perhaps in the second of its last change
         return conditional.strong_validator(modified, date)
 
-    def look_at(self, response: Response, is_own: bool = True) -> Look:
+    def observation(self, response: Response, is_own: bool = True) -> Observation:
         """How an answer is compared with what is held; `is_own` for a thread's own page."""
         validator = self.dates.last_modified(response)
         body = f"{'' if is_own else urlsplit(response.url).path} {validator}".strip()
-        return Look(self.dates.now(response), http_time(validator), body, is_own, validator if is_own else None)
+        return Observation(self.dates.now(response), http_time(validator), body, is_own, validator if is_own else None)
 
     # --- the network
 
@@ -157,7 +159,7 @@ class ChanClient:
         try:
             return _usable(once, await self.crawler.engine.download_async(once))
         except UNREACHABLE as error:
-            raise unreachable(self.source, "CHAN_API_URL", error, once) from None
+            raise unreachable(self.source, self.site.setting, error, once) from None
         except Exception as error:
             logger.info("The first request failed (%s); trying again.", error or type(error).__name__)
         return await self._fetch(request)
@@ -179,6 +181,6 @@ def plausible(entries: dict[int, IndexEntry], at: datetime) -> dict[int, IndexEn
     }
 
 
-def source_of(crawler: Crawler) -> str:
-    """The address of the API, without a slash at its end."""
-    return str(crawler.settings["CHAN_API_URL"]).rstrip("/")
+def source_of(crawler: Crawler, site: Site) -> str:
+    """The address of a site's API, without a slash at its end."""
+    return str(crawler.settings[site.setting]).rstrip("/")

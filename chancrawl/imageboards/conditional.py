@@ -1,9 +1,9 @@
-"""Conditional requests (RFC 9110, section 13), as the API's server answers them. Pure."""
+"""Conditional requests (RFC 9110, section 13), as the API's server answers them. Sans I/O."""
 
 from __future__ import annotations
 
 from chancrawl.http import http_date, http_time
-from chancrawl.imageboards.fourchan import IndexEntry
+from chancrawl.imageboards.pages import IndexEntry
 from chancrawl.items import Thread
 
 

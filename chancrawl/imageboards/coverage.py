@@ -1,4 +1,4 @@
-"""How much of what was posted is held: per hour, from the numbers that a board gives its posts. Pure.
+"""How much of what was posted is held: per hour, from the numbers that a board gives its posts. Sans I/O.
 
 Numbers are one sequence per board: every number between the first and the last one seen is a post that is held or one
 that is missing (deleted before anybody looked, or not yet read).

@@ -1,20 +1,19 @@
-"""What has changed between what is held of a thread and what was just read of it. Pure.
+"""What has changed between what is held of a thread and what was just read of it. Sans I/O.
 
 The one comparison of the project: the stores only apply what it says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from chancrawl.imageboards.fourchan import STICKY_REPLIES, Page, sheds
+from chancrawl.imageboards.pages import Page
 from chancrawl.items import Deletion, Post, Thread
 
 
 @dataclass(slots=True)
-class Known:
+class StoredPost:
     """What is held of one post; see `Post` for the fields."""
 
     digest: int
@@ -25,17 +24,17 @@ class Known:
 
 
 @dataclass(slots=True)
-class Held:
+class StoredThread:
     """What is held of one thread. `thread` is None as long as nothing of it was ever read."""
 
     thread: Thread | None = None
-    posts: dict[int, Known] = field(default_factory=dict)
+    posts: dict[int, StoredPost] = field(default_factory=dict)
     as_of: datetime | None = None
     """The thread is known as it was then, by the server's clock: what shows it as it was before is an older copy."""
     seen_at: datetime | None = None
     """When everything held was last seen to be there."""
     missed_in: dict[int, str] = field(default_factory=dict)
-    """The bodies in which posts were first missed; see `Look`."""
+    """The bodies in which posts were first missed; see `Observation`."""
     unaccounted: int = 0
     """How many replies more the thread's own page said than it showed, for ever: some cannot be read, or were shed."""
 
@@ -43,9 +42,15 @@ class Held:
     def validator(self) -> str | None:
         return self.thread.http_last_modified if self.thread else None
 
-    def is_newer_than(self, look: Look) -> bool:
+    @property
+    def last_seen_at(self) -> datetime | None:
+        """When it was last seen to be there, in part or as a whole."""
+        times = (self.seen_at, self.thread.last_seen_at if self.thread else None)
+        return max((time for time in times if time is not None), default=None)
+
+    def is_newer_than(self, seen_in: Observation) -> bool:
         """Whether a body is an older copy, by its Last-Modified, than what is known of the thread."""
-        return self.as_of is not None and look.upto is not None and look.upto < self.as_of
+        return self.as_of is not None and seen_in.upto is not None and seen_in.upto < self.as_of
 
     def replies(self, no: int) -> int:
         """How many replies of thread `no` are held that are not deleted, as far as is known."""
@@ -67,7 +72,7 @@ class Held:
             return True
         if known is not None and known.digest == item.digest:
             return False
-        self.posts[item.no] = Known(item.digest, item.revision, item.first_seen_at)
+        self.posts[item.no] = StoredPost(item.digest, item.revision, item.first_seen_at)
         return True
 
     def reject(self, item: Post | Deletion | Thread) -> None:
@@ -83,7 +88,7 @@ class Held:
 
 
 @dataclass(slots=True, frozen=True)
-class Look:
+class Observation:
     """When and where a page was read.
 
     `at` is the server's time at the answer. Whatever happened until `upto`, the file's Last-Modified, is in it. `body`
@@ -123,37 +128,37 @@ class Changes:
         return not (self.missing or self.excess or self.doubtful or self.is_stale)
 
 
-def compare(held: Held, page: Page, look: Look, believe: bool = False) -> Changes:
+def compare(held: StoredThread, page: Page, seen_in: Observation, believe: bool = False) -> Changes:
     """New posts, changed posts (with the next revision number), posts missed, confirmed as missing, or returned.
 
     An older copy is recognised by its Last-Modified; `believe` takes it for what there is now.
     """
-    if page.thread.last_modified is not None and page.thread.last_modified > look.at + timedelta(days=1):
+    if page.thread.last_modified is not None and page.thread.last_modified > seen_in.at + timedelta(days=1):
         page.thread.last_modified = None  # no such time
-    stale = held.is_newer_than(look) and page.thread.fate == "live" and not believe
+    stale = held.is_newer_than(seen_in) and page.thread.fate == "live" and not believe
     changes = Changes(is_stale=stale)
-    changes.items += _shown(held, page, look, stale)
+    changes.items += _shown(held, page, seen_in, stale)
     if not stale:
-        if page.adds_up:
-            changes.items += _missing(held, page, look)
-        _balance(changes, held, page, look)
-    state = None if stale and held.thread else _state(held, page, look, changes)
+        if page.is_complete:
+            changes.items += _missing(held, page, seen_in)
+        _balance(changes, held, page, seen_in)
+    state = None if stale and held.thread else _state(held, page, seen_in, changes)
     if state is not None:
         changes.items.append(state)
     if not stale:
-        held.as_of = max(time for time in (_modified(page, look), held.as_of) if time is not None)
-        held.seen_at = look.at if changes.is_settled else held.seen_at
+        held.as_of = max(time for time in (_modified(page, seen_in), held.as_of) if time is not None)
+        held.seen_at = seen_in.at if changes.is_settled else held.seen_at
     return changes
 
 
-def _modified(page: Page, look: Look) -> datetime:
+def _modified(page: Page, seen_in: Observation) -> datetime:
     """When the thread was modified last, for all that a page tells; never later than now."""
-    modified = look.upto if look.is_own else page.thread.last_modified
+    modified = seen_in.upto if seen_in.is_own else page.thread.last_modified
     newest = max((raw["time"] for raw in page.posts.values()), default=0)
-    return min(modified or datetime.fromtimestamp(newest, UTC), look.at)
+    return min(modified or datetime.fromtimestamp(newest, UTC), seen_in.at)
 
 
-def _shown(held: Held, page: Page, look: Look, stale: bool) -> list[Post | Deletion | Thread]:
+def _shown(held: StoredThread, page: Page, seen_in: Observation, stale: bool) -> list[Post | Deletion | Thread]:
     """What is new in the posts that a page shows."""
     thread = page.thread
     items: list[Post | Deletion | Thread] = []
@@ -163,7 +168,7 @@ def _shown(held: Held, page: Page, look: Look, stale: bool) -> list[Post | Delet
         if known and stale:
             continue
         if known and known.deleted_at:
-            items.append(Deletion(thread.board, thread.no, no, last_seen_at=look.at, deleted_at=None))
+            items.append(Deletion(thread.board, thread.no, no, last_seen_at=seen_in.at, deleted_at=None))
             held.missed_in.pop(no, None)
         if known is None or known.digest != version:
             items.append(
@@ -173,8 +178,8 @@ def _shown(held: Held, page: Page, look: Look, stale: bool) -> list[Post | Delet
                     thread_no=thread.no,
                     posted_at=datetime.fromtimestamp(raw["time"], UTC),
                     revision=known.revision + 1 if known else 1,
-                    first_seen_at=known.first_seen_at if known else look.at,
-                    last_seen_at=look.at,
+                    first_seen_at=known.first_seen_at if known else seen_in.at,
+                    last_seen_at=seen_in.at,
                     raw=raw,
                     digest=version,
                 )
@@ -182,69 +187,73 @@ def _shown(held: Held, page: Page, look: Look, stale: bool) -> list[Post | Delet
     return items
 
 
-def _missing(held: Held, page: Page, look: Look) -> list[Deletion]:
+def _missing(held: StoredThread, page: Page, seen_in: Observation) -> list[Deletion]:
     if held.thread is None:
         return []
     thread = page.thread
     since = page.since
-    if len(held.posts) > 0.9 * STICKY_REPLIES:  # a sticky, now or before: its oldest replies were not deleted
+    if (
+        page.sticky_replies is not None and len(held.posts) > 0.9 * page.sticky_replies
+    ):  # a sticky, now or before: its oldest replies were not deleted
         since = max(since, min((no for no in page.posts if no != thread.no), default=since))
     last_seen_at = max((time for time in (held.thread.last_seen_at, held.seen_at) if time), default=None)
     deletions = []
     for no, known in held.posts.items():
         if no in page.posts or no < since or no == thread.no or known.deletion_confirmed_at:
             continue
-        missed_in = held.missed_in.setdefault(no, (look.is_own and held.validator) or look.body)
+        missed_in = held.missed_in.setdefault(no, (seen_in.is_own and held.validator) or seen_in.body)
         if known.deleted_at is None:
-            deletions.append(Deletion(thread.board, thread.no, no, last_seen_at, deleted_at=look.at))
-            held.missed_in[no] = look.body
-        elif look.body != missed_in:  # a second, different body
-            deletions.append(Deletion(thread.board, thread.no, no, None, known.deleted_at, look.at))
+            deletions.append(Deletion(thread.board, thread.no, no, last_seen_at, deleted_at=seen_in.at))
+            held.missed_in[no] = seen_in.body
+        elif seen_in.body != missed_in:  # a second, different body
+            deletions.append(Deletion(thread.board, thread.no, no, None, known.deleted_at, seen_in.at))
             del held.missed_in[no]
     return deletions
 
 
-def _balance(changes: Changes, held: Held, page: Page, look: Look) -> None:
+def _balance(changes: Changes, held: StoredThread, page: Page, seen_in: Observation) -> None:
     """Whether what is held now accounts for as many replies as the thread has."""
     thread = page.thread
     if thread.replies is None:
-        changes.doubtful = not look.is_own
+        changes.doubtful = not seen_in.is_own
         return
     alive = held.replies(thread.no) + sum(post.no != thread.no for post in changes.new_posts)
     for item in changes.items:
         if isinstance(item, Deletion) and item.deletion_confirmed_at is None:
             alive += -1 if item.deleted_at else 1
-    if look.is_own:  # it has the last word
+    if seen_in.is_own:  # it has the last word
         held.unaccounted = thread.replies - alive
         return
     balance = thread.replies - held.unaccounted - alive
-    if not page.adds_up:
+    if not page.is_complete:
         changes.missing = max(1, balance)
-    elif not sheds(thread):
+    elif not page.is_rolling_sticky:
         changes.missing, changes.excess = max(0, balance), max(0, -balance)
     known = not page.since or any(no in held.posts for no in page.posts if no != thread.no)
     # Modified since, and nothing to see: a reply that is not shown has changed. (The two times can differ a little.)
-    silent = held.as_of is not None and not changes.items and _modified(page, look) > held.as_of + timedelta(seconds=3)
+    silent = (
+        held.as_of is not None and not changes.items and _modified(page, seen_in) > held.as_of + timedelta(seconds=3)
+    )
     changes.doubtful = not (changes.missing or changes.excess) and (silent or (not known and page.shown > 0))
 
 
-def _state(held: Held, page: Page, look: Look, changes: Changes) -> Thread | None:
+def _state(held: StoredThread, page: Page, seen_in: Observation, changes: Changes) -> Thread | None:
     """The state of the thread after `changes`, if it is news. It is never ahead of the posts: while some are owed, the
     counts and times stay what they were."""
     before, thread = held.thread, page.thread
-    if look.is_own:
+    if seen_in.is_own:
         if before is not None and thread.no not in page.posts:
             thread = before  # the opening post cannot be read
         return replace(
             thread,
             position=thread.position if thread.position is not None or before is None else before.position,
             last_modified=thread.last_modified if thread.last_modified or before is None else before.last_modified,
-            http_last_modified=look.validator,
-            first_seen_at=before.first_seen_at if before else look.at,
-            last_seen_at=look.at,
+            http_last_modified=seen_in.validator,
+            first_seen_at=before.first_seen_at if before else seen_in.at,
+            last_seen_at=seen_in.at,
         )
     if before is None:
-        state = replace(thread, first_seen_at=look.at, last_seen_at=look.at)
+        state = replace(thread, first_seen_at=seen_in.at, last_seen_at=seen_in.at)
         return (
             state
             if changes.is_settled and not page.since
@@ -267,47 +276,4 @@ def _state(held: Held, page: Page, look: Look, changes: Changes) -> Thread | Non
     is_news = bool(changes.items) or state != replace(
         before, position=state.position, last_modified=state.last_modified, last_seen_at=state.last_seen_at
     )
-    return replace(state, last_seen_at=look.at) if is_news else None
-
-
-def fate(thread: Thread, bumped: int, capacity: int) -> str:
-    """Why a thread is gone that is neither in the index nor in the archive, and whose page is 404: pruned or deleted.
-
-    `bumped` is how many threads of today's index were made or bumped since the thread was last read: each can have
-    pushed it down by one place, and nothing else can; it can have fallen off the end only if they were enough.
-    `capacity` is how many threads the board keeps (or has, if it is not full: then anything may have turned over).
-    """
-    fell_off = thread.position is None or thread.position + bumped >= capacity
-    return "pruned" if fell_off else "deleted"
-
-
-def left_archive(thread: Thread, listed: Collection[int], held: Mapping[int, Thread]) -> str:
-    """Why an archived thread is in the archive no longer: pruned or deleted; "archived" if it is still listed.
-
-    An archive drops the thread that was archived first. While one that was archived before this one is listed, this one
-    has not expired: it was deleted, if its page says so too. `held` are the archived threads, by number. Where a time
-    is not known, numbers tell the order, roughly.
-    """
-    if thread.no in listed:
-        return "archived"
-    for no in listed:
-        other = held.get(no)
-        if other is not None and other.archived_at is not None and thread.archived_at is not None:
-            is_older = (other.archived_at, no) < (thread.archived_at, thread.no)
-        else:
-            is_older = no < thread.no
-        if is_older:
-            return "deleted"
-    return "pruned"
-
-
-def deletions_of_thread(held: Held, now: datetime) -> list[Deletion]:
-    """A deleted thread takes its posts with it: missed in the index, confirmed by its page."""
-    if held.thread is None:
-        return []
-    thread = held.thread
-    return [
-        Deletion(thread.board, thread.no, no, held.seen_at or thread.last_seen_at, known.deleted_at or now, now)
-        for no, known in held.posts.items()
-        if not known.deletion_confirmed_at
-    ]
+    return replace(state, last_seen_at=seen_in.at) if is_news else None

@@ -1,9 +1,18 @@
-"""Staying with boards: the agenda's requests, one at a time, until somebody stops the crawl."""
+"""Following boards: asks for what the frontier names, one request at a time, until somebody stops the crawl.
+
+*Flow:* `requests` asks `Frontier.next` for a `Fetch`; `_request` adds the validator → `answered` gets the answer:
+
+- an index file → `_index` → `Monitor.news` and `Monitor.index`, of archive.json `Monitor.archive`; 304 →
+  `Monitor.unchanged`; 404 → `Frontier.failed`
+- a thread → `_thread` → `Monitor.thread`; 304 → `Monitor.thread_unchanged`; 404 or `Stub` → `Monitor.thread_gone`
+
+→ their items are yielded, data before state. `failed` gets what has no answer → `Frontier.refused`. While the store is
+out of reach: `Frontier.put_off`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 import time
@@ -15,17 +24,17 @@ from scrapy import Request
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from chancrawl.engine import sleep, stopping
+from chancrawl.engine import sleep, stopping, wait_for
 from chancrawl.errors import StoreAway, UserError
 from chancrawl.http import reason_of
-from chancrawl.imageboards import conditional, fourchan
+from chancrawl.imageboards import conditional
 from chancrawl.imageboards.board_state import COMPLETE
 from chancrawl.imageboards.client import ChanClient, plausible
 from chancrawl.imageboards.coverage import UNWATCHED
-from chancrawl.imageboards.diff import Look
-from chancrawl.imageboards.fourchan import IndexEntry
-from chancrawl.imageboards.frontier import Agenda, Ask
-from chancrawl.imageboards.monitor import Found, Watch
+from chancrawl.imageboards.diff import Observation
+from chancrawl.imageboards.frontier import Fetch, Frontier
+from chancrawl.imageboards.monitor import Found, Monitor
+from chancrawl.imageboards.pages import IndexEntry, Stub
 from chancrawl.imageboards.thinning import thin
 from chancrawl.items import Board, Item, Poll
 from chancrawl.payload import Malformed
@@ -33,11 +42,12 @@ from chancrawl.payload import Malformed
 logger = logging.getLogger(__name__)
 
 
-class Following:
+class Follower:
     """Asks, reads, tells the agenda. What is decided is decided when the request can leave, not before."""
 
     def __init__(self, client: ChanClient, boards: list[Board], with_archive: bool) -> None:
         self.client = client
+        self.site = client.site
         self.ledger = client.ledger
         self.crawler = client.crawler
         self.stats = client.crawler.stats
@@ -45,13 +55,13 @@ class Following:
         addresses = len(settings.getlist("ROTATING_PROXY_LIST")) or 1
         self.delay = settings.getfloat("DOWNLOAD_DELAY") / addresses
         self.most_under_way = settings.getint("CONCURRENT_REQUESTS")
-        self.agenda = Agenda(
+        self.frontier = Frontier(
             settings.getfloat("CHAN_INDEX_INTERVAL"), settings.getfloat("CHAN_THREAD_INTERVAL"), max(self.delay, 0.01)
         )
-        self.watches = {}
+        self.monitors = {}
         for board in boards:
             board = board if with_archive else replace(board, has_archive=False)
-            self.watches[board.board] = Watch(board, self.agenda, self._held_of(board.board))
+            self.monitors[board.board] = Monitor(self.site, board, self.frontier, self._held_of(board.board))
         self.validators: dict[str, str] = {}  # of the files whose content is in memory
         self.under_way = 0
         self.news = asyncio.Event()  # an answer may make something due
@@ -64,11 +74,11 @@ class Following:
         return lambda no: self.ledger.loaded(board, no)
 
     async def requests(self) -> AsyncIterator[Request]:
-        for name, watch in self.watches.items():
-            watch.resume((await self.ledger.threads(name)).values())
+        for name, monitor in self.monitors.items():
+            monitor.resume((await self.ledger.threads(name)).values())
         self.ledger.follow()
         self._thinning = asyncio.ensure_future(self._thin_daily())
-        logger.info("Following %s; Ctrl-C ends it.", ", ".join(f"/{name}/" for name in list(self.watches)[:12]))
+        logger.info("Following %s; Ctrl-C ends it.", ", ".join(f"/{name}/" for name in list(self.monitors)[:12]))
         next_departure = 0.0
         while not stopping(self.crawler):
             now = time.monotonic()
@@ -76,19 +86,19 @@ class Following:
                 await self._wait(60.0)
             elif now < next_departure:
                 await asyncio.sleep(next_departure - now)
-            elif isinstance(ask := self.agenda.next(now), Ask):
+            elif isinstance(fetch := self.frontier.next(now), Fetch):
                 self.under_way += 1
                 next_departure = max(next_departure, now - 0.1 * self.delay) + self.delay
                 try:
-                    yield await self._request(ask)
+                    yield await self._request(fetch)
                 except StoreAway:
-                    self._put_off(ask)
+                    self._put_off(fetch)
             else:
-                await self._wait(ask - now)
+                await self._wait(fetch.until - now)
 
     async def _thin_daily(self) -> None:
         while not stopping(self.crawler):
-            for board in self.watches:
+            for board in self.monitors:
                 if stopping(self.crawler):
                     return
                 try:
@@ -101,19 +111,18 @@ class Following:
             await sleep(self.crawler, 86_400)
 
     async def _wait(self, seconds: float) -> None:
-        """Until there is news, but not longer than that, nor than a person would wait after Ctrl-C."""
+        """Until an answer comes, but not longer than that."""
         self.news.clear()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.news.wait(), max(min(seconds, 1.0), 0.001))
+        await wait_for(self.crawler, self.news, max(seconds, 0.001))
 
-    async def _request(self, ask: Ask) -> Request:
-        path = path_of(ask)
-        if ask.what == "thread":
-            held = await self.ledger.thread(ask.board, ask.no)
-            watched = self.watches[ask.board].state.threads.get(ask.no)
+    async def _request(self, fetch: Fetch) -> Request:
+        path = self.site.path(fetch.board, fetch.what, fetch.no)
+        if fetch.what == "thread":
+            held = await self.ledger.thread(fetch.board, fetch.no)
+            watched = self.monitors[fetch.board].state.threads.get(fetch.no)
             entry = None
             if watched is not None:
-                entry = IndexEntry(ask.no, int(watched.modified), watched.replies, watched.position)
+                entry = IndexEntry(fetch.no, int(watched.modified), watched.replies, watched.position)
             validator = conditional.if_modified_since(held.thread, entry)
         else:
             validator = self.validators.get(path)
@@ -123,29 +132,29 @@ class Following:
             validator,
             callback=self.answered,
             errback=self.failed,
-            cb_kwargs={"ask": ask},
+            cb_kwargs={"fetch": fetch},
             meta={"dont_retry": True},
         )
 
     # --- answers
 
-    async def answered(self, response: Response, ask: Ask) -> AsyncIterator[Item]:
+    async def answered(self, response: Response, fetch: Fetch) -> AsyncIterator[Item]:
         now = time.monotonic()
         try:
             async with self._reading:
-                if ask.is_thread:
-                    await self.ledger.load(ask.board, [ask.no])
-                    items = self._thread(response, ask, now)
+                if fetch.is_thread:
+                    await self.ledger.load(fetch.board, [fetch.no])
+                    items = self._thread(response, fetch, now)
                 elif response.status == 404:
-                    self.agenda.failed(ask, now)
-                    if not ask.may_be_missing:
+                    self.frontier.failed(fetch, now)
+                    if not fetch.may_be_missing:
                         self._index_failed(response.url, "answered 404", now)
                     items = []
                 elif response.status == 304:
-                    items = self.watches[ask.board].unchanged(ask, self.client.look_at(response, False), now)
+                    items = self.monitors[fetch.board].unchanged(fetch, self.client.observation(response, False), now)
                     self._index_is_back(response.url)
                 else:
-                    items = await self._index(response, ask, now)
+                    items = await self._index(response, fetch, now)
                     self._index_is_back(response.url)
                 for item in items:
                     if isinstance(item, Poll) and (item.longest_gap or 0.0) > UNWATCHED.total_seconds():
@@ -154,39 +163,39 @@ class Following:
             self._answered_at = now
         except Malformed as error:
             self.stats.inc_value("chan/malformed")
-            if not self.agenda.failed(ask, now):
-                self._give_up(ask, str(error))
-            if not ask.is_thread:
+            if not self.frontier.failed(fetch, now):
+                self._give_up(fetch, str(error))
+            if not fetch.is_thread:
                 self._index_failed(response.url, str(error), now)
         except StoreAway:
-            self.agenda.put_off(ask, now)
+            self.frontier.put_off(fetch, now)
         except UserError as error:
             logger.error("%s was not read: %s", response.url, error)
-            self.agenda.failed(ask, now)
+            self.frontier.failed(fetch, now)
         except Exception as error:  # a payload that nobody has thought of must not pass for one that was stored
             self.client.set_aside(response, f"{type(error).__name__}: {error}")
-            self.agenda.failed(ask, now)
+            self.frontier.failed(fetch, now)
         finally:
             self._done()
 
     def failed(self, failure: Failure) -> None:
         request: Request = failure.request  # type: ignore[attr-defined]
-        ask: Ask = request.cb_kwargs["ask"]
+        fetch: Fetch = request.cb_kwargs["fetch"]
         if not stopping(self.crawler):
             logger.debug("%s came to nothing: %s", request.url, reason_of(failure))
             self.stats.inc_value("chan/refused")
-        self.agenda.refused(ask, time.monotonic())
-        if not ask.is_thread:
+        self.frontier.refused(fetch, time.monotonic())
+        if not fetch.is_thread:
             self._index_failed(request.url, reason_of(failure), time.monotonic())
         self._done()
 
-    def _put_off(self, ask: Ask) -> None:
-        self.agenda.put_off(ask, time.monotonic())
+    def _put_off(self, fetch: Fetch) -> None:
+        self.frontier.put_off(fetch, time.monotonic())
         self._done()
 
-    def _give_up(self, ask: Ask, why: str) -> None:
+    def _give_up(self, fetch: Fetch, why: str) -> None:
         """A thread of the archive; the next list of the archive has it asked for again."""
-        logger.warning("/%s/ thread %d of the archive could not be read: %s", ask.board, ask.no, why)
+        logger.warning("/%s/ thread %d of the archive could not be read: %s", fetch.board, fetch.no, why)
         self.stats.inc_value("chan/threads_failed")
 
     def _index_failed(self, url: str, why: str, now: float) -> None:
@@ -196,7 +205,7 @@ class Following:
         if times and self._answered_at > since and url not in self._logged and not stopping(self.crawler):
             self._logged.add(url)
             self.stats.inc_value("chan/indexes_failed")
-            logger.warning("%s cannot be had (%s); the other index files stand in until it is back.", url, why)
+            logger.warning("%s cannot be read (%s); other index files are used until it is back.", url, why)
 
     def _index_is_back(self, url: str) -> None:
         if self._failing.pop(url, None) is not None and url in self._logged:
@@ -207,79 +216,72 @@ class Following:
         self.under_way -= 1
         self.news.set()
 
-    async def _index(self, response: Response, ask: Ask, now: float) -> list[Item]:
-        watch = self.watches[ask.board]
+    async def _index(self, response: Response, fetch: Fetch, now: float) -> list[Item]:
+        monitor = self.monitors[fetch.board]
         size = int(response.headers.get("Content-Length") or len(response.body))
-        look = self.client.look_at(response, False)
-        if ask.what == "archive":
-            listed, problems = self.client.parse(response, fourchan.parse_archive)
+        seen_in = self.client.observation(response, False)
+        if fetch.what == "archive":
+            listed, problems = self.client.parse(response, self.site.parse_archive)
             self.client.report(response, problems)
-            held = await self.ledger.threads(ask.board)
-            found = watch.archive(ask, listed, held, look, now, size, problems)
-            self._believe(response, found, len(listed))
+            held = await self.ledger.threads(fetch.board)
+            found = monitor.archive(fetch, listed, held, seen_in, now, size, problems)
+            self._accept_index(response, found, len(listed))
             return found.items
-        if ask.what in COMPLETE:
-            entries, problems = self.client.parse(response, fourchan.parse_index)
+        if fetch.what in COMPLETE:
+            entries, problems = self.client.parse(response, self.site.parse_index)
         else:
-            first = (int(ask.what) - 1) * watch.state.per_page
-            parse = functools.partial(fourchan.parse_board_page, first=first)
+            first = (int(fetch.what) - 1) * monitor.state.per_page
+            parse = functools.partial(self.site.parse_board_page, first=first)
             entries, problems = self.client.parse(response, parse)
-        entries = plausible(entries, look.at)
-        news = watch.news(ask, entries)
-        await self.ledger.load(ask.board, news)
-        found = watch.index(ask, entries, set(news), look, now, size, problems)
+        entries = plausible(entries, seen_in.at)
+        news = monitor.news(fetch, entries)
+        await self.ledger.load(fetch.board, news)
+        found = monitor.index(fetch, entries, set(news), seen_in, now, size, problems)
         self.client.report(response, found.problems)
-        self._believe(response, found, len(entries))
+        self._accept_index(response, found, len(entries))
         return found.items
 
-    def _believe(self, response: Response, found: Found, listed: int) -> None:
+    def _accept_index(self, response: Response, found: Found, listed: int) -> None:
         """Remember an index's validator, if it is believed: else it is read again."""
-        if found.is_believed:
+        if found.is_plausible:
             self._remember_validator(response)
         else:
-            logger.warning("%s lists only %d threads: not believed.", response.url, listed)
+            logger.warning("%s lists only %d threads: ignored as implausible.", response.url, listed)
             self.stats.inc_value("chan/indexes_not_believed")
 
-    def _thread(self, response: Response, ask: Ask, now: float) -> list[Item]:
-        watch = self.watches[ask.board]
-        look = self.client.look_at(response, ask.what == "thread")
+    def _thread(self, response: Response, fetch: Fetch, now: float) -> list[Item]:
+        monitor = self.monitors[fetch.board]
+        seen_in = self.client.observation(response, fetch.what == "thread")
         if response.status == 404:
-            return self._gone(ask, look, now)
+            return self._gone(fetch, seen_in, now)
         if response.status == 304:
-            return watch.thread_unchanged(ask, look, now)
-        parse = fourchan.parse_tail if ask.what == "tail" else fourchan.parse_thread
+            return monitor.thread_unchanged(fetch, seen_in, now)
+        parse = self.site.parse_tail if fetch.what == "tail" else self.site.parse_thread
         try:
-            page, _ = self.client.parse(response, lambda payload, _: parse(payload, ask.board, ask.no))
-        except fourchan.Stub:
-            return self._gone(ask, look, now)
-        if (page.problems or not page.adds_up) and watch.is_worth_another_try(ask):
+            page, _ = self.client.parse(response, lambda payload, _: parse(payload, fetch.board, fetch.no))
+        except Stub:
+            return self._gone(fetch, seen_in, now)
+        if (page.problems or not page.is_complete) and monitor.is_worth_another_try(fetch):
             self.client.set_aside(response, "; ".join(page.problems[:10]) or "fewer posts than the opening post says")
-            watch.read_in_part(ask)
+            monitor.read_in_part(fetch)
             raise Malformed("read in part")
-        found = watch.thread(ask, page, look, now)
+        found = monitor.thread(fetch, page, seen_in, now)
         self.client.report(response, [*found.problems, *page.oddities])
-        if ask.what == "tail":
+        if fetch.what == "tail":
             self._remember_validator(response)
-        elif ask.no not in watch.state.threads:  # it has gone to the archive
-            self.validators.pop(fourchan.tail_path(ask.board, ask.no), None)
+        elif fetch.no not in monitor.state.threads:  # it has gone to the archive
+            self._forget_tail(fetch)
         return found.items
 
-    def _gone(self, ask: Ask, look: Look, now: float) -> list[Item]:
-        self.validators.pop(fourchan.tail_path(ask.board, ask.no), None)
-        return self.watches[ask.board].thread_gone(ask, look, now)
+    def _gone(self, fetch: Fetch, seen_in: Observation, now: float) -> list[Item]:
+        self._forget_tail(fetch)
+        return self.monitors[fetch.board].thread_gone(fetch, seen_in, now)
+
+    def _forget_tail(self, fetch: Fetch) -> None:
+        if self.site.tail_path is not None:
+            self.validators.pop(self.site.tail_path(fetch.board, fetch.no), None)
 
     def _remember_validator(self, response: Response) -> None:
         validator = self.client.index_validator(response)
         if validator:
             self.validators[response.url.removeprefix(self.client.source)] = validator
-
-
-def path_of(ask: Ask) -> str:
-    """The address of what the agenda asks for.
-
-    >>> path_of(Ask("po", "1")), path_of(Ask("po", "tail", 570368))
-    ('/po/1.json', '/po/thread/570368-tail.json')
-    """
-    if ask.what == "thread":
-        return fourchan.thread_path(ask.board, ask.no)
-    return fourchan.tail_path(ask.board, ask.no) if ask.what == "tail" else fourchan.index_path(ask.board, ask.what)

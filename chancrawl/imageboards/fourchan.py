@@ -1,4 +1,4 @@
-"""4chan's read-only JSON API: its addresses, and its payloads made into items. Pure.
+"""4chan's read-only JSON API: its addresses, and its payloads made into items. Sans I/O.
 
 Described at https://github.com/4chan/4chan-API; what the description leaves out is said where it matters. Payloads are
 untrusted: what has not the promised shape as a whole raises `Malformed`; what is odd in one post or in one field is
@@ -7,23 +7,14 @@ passed over, named in `problems`, and stays in `raw`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
 from chancrawl.imageboards import markup
+from chancrawl.imageboards.pages import IndexEntry, Page, Stub, utc
+from chancrawl.imageboards.site import Site
 from chancrawl.items import Board, Post, Raw, Thread
 from chancrawl.payload import Fields, Malformed, digest
 from chancrawl.text import LARGEST_NO
-
-
-class Stub(Exception):
-    """A thread's page is what the site serves for some threads that are gone: one post without a number, nothing else.
-
-    `{"posts": [{"resto": 0, "name": "Anonymous", "replies": 0, "images": 0, "unique_ips": 1, "semantic_url": null}]}`.
-    It means what a 404 means.
-    """
-
 
 BOARDS = "/boards.json"
 
@@ -57,65 +48,15 @@ MOST_BYTES = 8 << 20
 """Size of threads.json, archive.json and boards.json above which they are not read: about a hundred times what they
 have."""
 
-
 STICKY_REPLIES = 1000
 """A sticky with more replies than this sheds its oldest ones: they are gone from its page, and were not deleted."""
 
-
-@dataclass(slots=True, frozen=True)
-class IndexEntry:
-    """A thread as an index file lists it: threads.json, catalog.json, or a page of the board such as 1.json.
-
-    `last_modified` is in seconds since 1970; pages have none, nor had the catalog of 2014. `replies` was not in
-    threads.json before 2019. `raw` is the thread with its opening post and last replies, where the file has them.
-    """
-
-    no: int
-    last_modified: int | None
-    replies: int | None
-    position: int
-    raw: Raw | None = field(default=None, repr=False)
-
-
-@dataclass(slots=True)
-class Page:
-    """What one reading shows of a thread: its state, and its posts as they were sent, by number.
-
-    A thread's own page shows all replies, its tail and the index files only the last ones: all from the number `since`
-    on, and `omitted` before that.
-    """
-
-    thread: Thread
-    posts: dict[int, Raw]
-    since: int = 0
-    omitted: int = 0
-    digests: dict[int, int] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    """Posts that cannot be read: the page is worth another look."""
-    oddities: list[str] = field(default_factory=list)
-    """Keys of the thread that have another type than they should; no post is lost by them."""
-
-    @property
-    def adds_up(self) -> bool:
-        """Whether the replies are as many as the opening post says: a truncated page, or one with odd posts, has fewer.
-
-        So may a sticky that has shed its oldest replies.
-        """
-        replies = self.thread.replies
-        if replies is None:
-            # An index that does not say how many there are shows some of them; a thread without its opening post, too.
-            return not self.since and self.thread.no in self.posts
-        return self.shown + self.omitted >= replies or sheds(self.thread)
-
-    @property
-    def shown(self) -> int:
-        """How many replies are shown."""
-        return len(self.posts) - (self.thread.no in self.posts)
-
-
-def sheds(thread: Thread) -> bool:
-    """Whether this is a sticky so long that it loses its oldest replies."""
-    return thread.sticky and (thread.replies or 0) > 0.9 * STICKY_REPLIES
+NO_VERSION_KEYS = frozenset(
+    "replies images unique_ips bumplimit imagelimit sticky closed archived archived_on tail_size tail_id semantic_url "
+    "last_modified omitted_posts omitted_images last_replies custom_spoiler sticky_cap now".split()
+)
+"""Keys that an opening post carries for its thread. They change with every reply, or differ between the thread's own
+page and the index pages, and make no new version of the post. `now` repeats `time` in New York's time."""
 
 
 # --- whole payloads
@@ -136,7 +77,7 @@ def parse_boards(payload: Any, problems: list[str] | None = None) -> list[Board]
                 problems.append("a board without a name")
         else:
             read = Fields(raw)
-            digest(raw)
+            digest(raw, NO_VERSION_KEYS)
             boards.append(
                 Board(
                     board=name,
@@ -241,7 +182,7 @@ def parse_thread(payload: Any, board: str, no: int) -> Page:
     page = _page(board, no, posts[0] if _is_opening(posts[0], no) else {}, posts)
     if not page.posts:
         raise Malformed(f"a thread {no} without a post of it that can be read")
-    if sheds(page.thread) and page.shown:
+    if page.is_rolling_sticky and page.shown:
         page.since = min(reply for reply in page.posts if reply != no)
     return page
 
@@ -299,7 +240,7 @@ def _is_opening(raw: Any, no: int) -> bool:
 
 def _page(board: str, no: int, opening: Raw, posts: list[Any]) -> Page:
     read = Fields(opening)
-    page = Page(_thread_of(read, board, no), {})
+    page = Page(_thread_of(read, board, no), {}, sticky_replies=STICKY_REPLIES)
     page.oddities += read.problems
     for raw in posts:
         problem = _problem_of(raw, no)
@@ -307,7 +248,7 @@ def _page(board: str, no: int, opening: Raw, posts: list[Any]) -> Page:
             page.problems.append(problem)
             continue
         try:
-            page.digests[raw["no"]] = digest(raw)
+            page.digests[raw["no"]] = digest(raw, NO_VERSION_KEYS)
             page.posts[raw["no"]] = raw
         except Malformed as error:
             page.problems.append(f"post {raw['no']} {error}")
@@ -387,6 +328,24 @@ def describe(post: Post) -> list[str]:
     return [f"post {post.no}: {problem}" for problem in read.problems]
 
 
-def utc(seconds: int | None) -> datetime | None:
-    """Seconds since 1970 as an aware time."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+FOURCHAN = Site(
+    name="4chan",
+    setting="CHAN_API_URL",
+    boards_path=BOARDS,
+    index_path=index_path,
+    archive_path=archive_path,
+    thread_path=thread_path,
+    tail_path=tail_path,
+    list_names=("boards.json", "threads.json", "archive.json"),
+    most_bytes=MOST_BYTES,
+    sticky_replies=STICKY_REPLIES,
+    no_version_keys=NO_VERSION_KEYS,
+    parse_boards=parse_boards,
+    parse_index=parse_index,
+    parse_board_page=parse_board_page,
+    parse_archive=parse_archive,
+    parse_thread=parse_thread,
+    parse_tail=parse_tail,
+    glimpse=glimpse,
+    describe=describe,
+)

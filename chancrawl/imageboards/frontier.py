@@ -1,4 +1,4 @@
-"""Which request is worth most now: the agenda of a crawl that follows boards. Pure.
+"""Which request is worth most now: the agenda of a crawl that follows boards. Sans I/O.
 
 Every request has a worth, the number of posts that would be lost without it, and a price, one request and its bytes.
 Posts are lost to moderators, who delete most of what they delete within minutes, and to the end of the board.
@@ -23,15 +23,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from chancrawl.imageboards.board_state import (
-    ARCHIVE_KEEPS,
     BYTES_PER_REQUEST,
     FRESH,
     NEVER,
-    BoardWatch,
+    PROOF_HOLDS,
+    Asked,
+    BoardState,
     Clock,
-    File,
-    Watched,
+    IndexFile,
+    TrackedThread,
 )
+from chancrawl.imageboards.lifecycle import ARCHIVE_KEEPS
 
 WORTHWHILE = 0.0045
 """How many posts a request has to save, for each unit of its price."""
@@ -51,12 +53,9 @@ STARVING = 3e-5
 ARCHIVE_TRIES = 4
 """So often is a thread of the archive asked for that is not there, or cannot be read."""
 
-PROOF_HOLDS = 600.0
-"""Seconds after which it is tried again how often the index files are made anew, and whether all at once."""
-
 
 @dataclass(slots=True, frozen=True)
-class Ask:
+class Fetch:
     """One request: an index file of a board (catalog, threads, archive, or a page by its number), or a thread."""
 
     board: str
@@ -73,7 +72,14 @@ class Ask:
         return self.what.isdigit() and self.what != "1"
 
 
-class Agenda:
+@dataclass(slots=True, frozen=True)
+class Idle:
+    """No request is worth its price before this time of our clock."""
+
+    until: float
+
+
+class Frontier:
     """`next` names the request to make; `answered` and its like tell what came of it."""
 
     def __init__(self, index_interval: float, thread_interval: float, delay: float) -> None:
@@ -81,49 +87,53 @@ class Agenda:
         self.thread_interval = thread_interval * 1.01  # a clock's grain is no excuse
         self.delay = delay
         self.clock = Clock()
-        self.boards: dict[str, BoardWatch] = {}
-        self._best_threads: dict[str, tuple[float, list[tuple[float, float, Watched]]]] = {}
+        self.boards: dict[str, BoardState] = {}
+        self._best_threads: dict[str, tuple[float, list[tuple[float, float, TrackedThread]]]] = {}
 
-    def add(self, board: BoardWatch) -> None:
+    def add(self, board: BoardState) -> None:
         self.boards[board.name] = board
 
     # --- what to ask for
 
-    def next(self, now: float) -> Ask | float:
+    def next(self, now: float) -> Fetch | Idle:
         """The request that is worth most now, which is then under way; or when the next one is due, after `now`."""
-        best: tuple[float, Ask] | None = None
+        best: tuple[float, Fetch] | None = None
         soonest = now + 60.0
         for board in self.boards.values():
-            for worth, due, ask in self._choices(board, now):
+            for worth, due, fetch in self._choices(board, now):
                 if due > now:
                     soonest = min(soonest, due)
                 elif best is None or worth > best[0]:
-                    best = worth, ask
+                    best = worth, fetch
         if best is None:
-            return soonest
+            return Idle(soonest)
         self._mark(best[1], now)
         return best[1]
 
-    def _choices(self, board: BoardWatch, now: float) -> Iterator[tuple[float, float, Ask]]:
+    def _choices(self, board: BoardState, now: float) -> Iterator[tuple[float, float, Fetch]]:
         """Worth less its price, time when due, and name of every request about a board that can be made."""
         for file in board.files_to_ask_for():
             if not file.in_flight:
                 worth, due = self._file(board, file, now)
                 asked = max(file.asked_now, board.files["catalog"].asked_now)
                 due = min(due, asked + 3600.0) if asked > NEVER else due  # whatever the server's clock says
-                yield worth, max(due, file.not_before, file.asked_now + self.index_interval), Ask(board.name, file.what)
+                yield (
+                    worth,
+                    max(due, file.not_before, file.asked_now + self.index_interval),
+                    Fetch(board.name, file.what),
+                )
         for worth, due, thread in self._threads(board, now):
             if not thread.in_flight:
                 ready = max(due, thread.not_before, thread.asked_now + self.thread_interval)
-                yield worth, ready, Ask(board.name, self._form(thread), thread.no)
+                yield worth, ready, Fetch(board.name, self._form(thread), thread.no)
                 if ready <= now:
                     break  # the others are worth less
         if board.archived:
             due = board.archived_now + self._archive_pace(board)
             overdue = max(now - due, 0.0) * self.clock.speed
-            yield STARVING * overdue - WORTHWHILE, due, Ask(board.name, "thread", next(iter(board.archived)))
+            yield STARVING * overdue - WORTHWHILE, due, Fetch(board.name, "thread", next(iter(board.archived)))
 
-    def _file(self, board: BoardWatch, file: File, now: float) -> tuple[float, float]:
+    def _file(self, board: BoardState, file: IndexFile, now: float) -> tuple[float, float]:
         speed = self.clock.speed
         at = self.clock.at(now)
         if file.what == "archive":
@@ -149,20 +159,22 @@ class Agenda:
                 worth += board.hazard() * board.gain(board.files[what]) * (at - board.shown_at(what)) ** 2 / 2
         return worth - WORTHWHILE * price, now + (ripe - at) / speed
 
-    def _threads(self, board: BoardWatch, now: float) -> list[tuple[float, float, Watched]]:
+    def _threads(self, board: BoardState, now: float) -> list[tuple[float, float, TrackedThread]]:
         """A board's threads that are worth a request, the best first. Weighed anew when one was read, or in time."""
         until, weighed = self._best_threads.get(board.name, (NEVER, []))
         if now >= until:
             at = self.clock.at(now)
-            threads = board.threads if board.is_lagging else board.owed
+            threads = board.threads if board.is_lagging else board.pending
             found = (self._thread(board, thread, at, now) for thread in threads.values())
             weighed = sorted((choice for choice in found if choice[1] < math.inf), key=lambda choice: -choice[0])
             self._best_threads[board.name] = now + 5 * self.delay, weighed
         return weighed
 
-    def _thread(self, board: BoardWatch, thread: Watched, at: float, now: float) -> tuple[float, float, Watched]:
+    def _thread(
+        self, board: BoardState, thread: TrackedThread, at: float, now: float
+    ) -> tuple[float, float, TrackedThread]:
         """Worth less its price, time when due, thread."""
-        waited = max(at - thread.owed_at, 0.0)
+        waited = max(at - thread.pending_since, 0.0)
         size = 2_000 + 100 * (50 if self._form(thread) == "tail" else thread.replies)
         price = 1 + size / BYTES_PER_REQUEST
         worth = 0.0
@@ -188,26 +200,25 @@ class Agenda:
             due = min(due, now + max(ripe - at, 0.0) / self.clock.speed)
         return worth - WORTHWHILE * price, due, thread
 
-    def _form(self, thread: Watched) -> str:
+    def _form(self, thread: TrackedThread) -> str:
         few = thread.missing <= 40 and not (thread.backlog or thread.excess or thread.doubtful)
         return "tail" if thread.has_tail and few and thread.gone_at is None else "thread"
 
-    def _archive_pace(self, board: BoardWatch) -> float:
+    def _archive_pace(self, board: BoardState) -> float:
         """Seconds between two threads of an archive: slowly, but fast enough to be through before they expire."""
-        return min(60.0, ARCHIVE_KEEPS / 4 / len(board.archived)) / self.clock.speed
+        return min(60.0, ARCHIVE_KEEPS.total_seconds() / 4 / len(board.archived)) / self.clock.speed
 
-    def _mark(self, ask: Ask, now: float) -> None:
-        board = self.boards[ask.board]
-        if not ask.is_thread:
-            file = board.file(ask.what)
-            file.asked_now, file.in_flight = now, True
+    def _mark(self, fetch: Fetch, now: float) -> None:
+        board = self.boards[fetch.board]
+        if not fetch.is_thread:
+            board.file(fetch.what).sent(now)
             return
-        if ask.no in board.archived:
-            board.archived_tries[ask.no] = board.archived.pop(ask.no) + 1
+        if fetch.no in board.archived:
+            board.archived_tries[fetch.no] = board.archived.pop(fetch.no) + 1
             board.archived_now = now
-        thread = board.threads.get(ask.no)
+        thread = board.threads.get(fetch.no)
         if thread is not None:
-            thread.asked_now, thread.in_flight = now, True
+            thread.sent(now)
 
     # --- what came of it
 
@@ -220,7 +231,7 @@ class Agenda:
 
     def read(
         self,
-        ask: Ask,
+        fetch: Fetch,
         now: float,
         at: float,
         modified: float | None,
@@ -232,57 +243,34 @@ class Agenda:
         `oldest_news` is the time of the first change since the file's last version, for all that it tells.
         """
         self.heard(now, at)
-        board, file = self.boards[ask.board], self.boards[ask.board].file(ask.what)
-        file.in_flight, file.failures = False, 0
+        board, file = self.boards[fetch.board], self.boards[fetch.board].file(fetch.what)
         modified = at if modified is None else modified
-        if size is None:
-            file.unchanged_at = at
-            if file.rebuilt_every:
-                file.rebuilt_every = max(file.rebuilt_every, at - modified + self.index_interval * self.clock.speed / 2)
-        else:
-            file.size += 0.3 * (size - file.size) if file.shown_at != NEVER else size - file.size
-            self._learn_rebuilding(file, modified, oldest_news)
         catalog = board.files["catalog"]
-        if catalog.rebuilt_every and ask.what in ("1", "2") and modified < catalog.modified + 2:
+        if catalog.rebuilt_every and fetch.what in ("1", "2") and modified < catalog.modified + 2:
             file.not_before = now + PROOF_HOLDS / self.clock.speed  # all are made anew at once; the catalog has more
-        file.modified = modified
-        file.shown_at = max(file.shown_at, modified if file.rebuilt_every else at)
+        if size is None:
+            file.unchanged(at, modified, self.index_interval * self.clock.speed / 2)
+        else:
+            file.changed(at, modified, size, oldest_news)
         board.is_lagging = any(board.files[what].rebuilt_every > 0 for what in ("catalog", "1"))
         self._best_threads.pop(board.name, None)
 
-    def _learn_rebuilding(self, file: File, modified: float, oldest_news: float | None) -> None:
-        """How often a file is made anew.
-
-        If it was unchanged at a time when there already was something new, it is not made anew with every change.
-        """
-        age = modified - file.modified
-        if file.shown_at == NEVER or age <= 0:
-            return
-        if file.unchanged_at > file.modified and oldest_news is not None:
-            lagged = oldest_news < file.unchanged_at - 2
-            file.rebuilt_every = min(file.rebuilt_every or age, age) if lagged else 0.0
-            file.proven_at = modified
-        elif file.rebuilt_every:
-            file.rebuilt_every = min(file.rebuilt_every, age)
-            if modified - file.proven_at > PROOF_HOLDS:
-                file.rebuilt_every *= 0.95  # a little too early: then its answer proves it again, or not
-
-    def gained(self, ask: Ask, posts: int, seconds: float) -> None:
+    def gained(self, fetch: Fetch, posts: int, seconds: float) -> None:
         """How many posts an index file was the first to show, in the seconds since it was last looked at."""
-        self.boards[ask.board].file(ask.what).found.count(posts, seconds)
+        self.boards[fetch.board].file(fetch.what).found.count(posts, seconds)
 
-    def moderated(self, board: BoardWatch, fresh: int, deleted: int) -> None:
+    def moderated(self, board: BoardState, fresh: int, deleted: int) -> None:
         """So many fresh posts were seen, and so many that had been fresh are deleted."""
         board.exposed += fresh * FRESH
         board.deleted += deleted
 
-    def archived(self, board: BoardWatch, nos: Iterable[int], now: float) -> None:
+    def archived(self, board: BoardState, nos: Iterable[int], now: float) -> None:
         """The threads of an archive that are to be read, the first to expire in front."""
         board.archived = dict.fromkeys(nos, 0)
         board.archived_tries = {}
         board.archived_now = max(board.archived_now, now - self._archive_pace(board)) if board.archived else NEVER
 
-    def numbered(self, board: BoardWatch, newest_no: int, at: float) -> None:
+    def numbered(self, board: BoardState, newest_no: int, at: float) -> None:
         """The newest number of a board tells its pace."""
         if newest_no > board.newest_no:
             if board.newest_no:
@@ -292,72 +280,70 @@ class Agenda:
             board.pace.count(0, at - board.newest_at)
             board.newest_at = at
 
-    def owe(self, board: BoardWatch, thread: Watched) -> None:
+    def mark_pending(self, board: BoardState, thread: TrackedThread) -> None:
         """Weigh a thread anew."""
-        if thread.is_owed:
-            board.owed[thread.no] = thread
+        if thread.is_pending:
+            board.pending[thread.no] = thread
         else:
-            board.owed.pop(thread.no, None)
+            board.pending.pop(thread.no, None)
         self._best_threads.pop(board.name, None)
 
-    def answered(self, ask: Ask, now: float, at: float) -> None:
+    def answered(self, fetch: Fetch, now: float, at: float) -> None:
         """A thread was answered."""
         self.heard(now, at)
-        thread = self.boards[ask.board].threads.get(ask.no)
+        thread = self.boards[fetch.board].threads.get(fetch.no)
         if thread is not None:
-            thread.in_flight, thread.asked_now = False, now
-        self._best_threads.pop(ask.board, None)
+            thread.answered(now)
+        self._best_threads.pop(fetch.board, None)
 
-    def settled(self, ask: Ask) -> None:
+    def settled(self, fetch: Fetch) -> None:
         """A thread of the archive is read, or known to be gone."""
-        self.boards[ask.board].archived_tries.pop(ask.no, None)
+        self.boards[fetch.board].archived_tries.pop(fetch.no, None)
 
-    def not_there(self, ask: Ask) -> bool:
+    def not_there(self, fetch: Fetch) -> bool:
         """A thread that the archive lists was not there: it is asked for again, some times. False if that is over.
 
         What the archive tells is read only once. Had the page been away for a moment, it would never be asked for.
         """
-        board = self.boards[ask.board]
-        tries = board.archived_tries.pop(ask.no, ARCHIVE_TRIES)
+        board = self.boards[fetch.board]
+        tries = board.archived_tries.pop(fetch.no, ARCHIVE_TRIES)
         if tries < ARCHIVE_TRIES:
-            board.archived[ask.no] = tries  # behind all others
+            board.archived[fetch.no] = tries  # behind all others
         return tries < ARCHIVE_TRIES
 
-    def put_off(self, ask: Ask, now: float) -> None:
+    def put_off(self, fetch: Fetch, now: float) -> None:
         """What is asked for, or its answer, could not be dealt with now: nobody's fault."""
-        target = self._target(ask)
+        target = self._target(fetch)
         if target is not None:
-            target.in_flight, target.asked_now = False, now
-        elif ask.is_thread:
-            board = self.boards[ask.board]
-            board.archived[ask.no] = board.archived_tries.pop(ask.no, 1) - 1  # behind all others
-        self._best_threads.pop(ask.board, None)
+            target.answered(now)
+        elif fetch.is_thread:
+            board = self.boards[fetch.board]
+            board.archived[fetch.no] = board.archived_tries.pop(fetch.no, 1) - 1  # behind all others
+        self._best_threads.pop(fetch.board, None)
 
-    def refused(self, ask: Ask, now: float) -> None:
+    def refused(self, fetch: Fetch, now: float) -> None:
         """The site did not answer, or not with a file: that says nothing of a thread.
 
         An index file waits a little, so that the others have their turn: perhaps only this one cannot be had.
         """
-        self.put_off(ask, now)
-        if not ask.is_thread:
-            self._fail(ask, now, longest=30 * self.delay)
+        self.put_off(fetch, now)
+        if not fetch.is_thread:
+            self._fail(fetch, now, longest=30 * self.delay)
 
-    def failed(self, ask: Ask, now: float) -> bool:
+    def failed(self, fetch: Fetch, now: float) -> bool:
         """An answer could not be used: what was asked for waits, longer each time. False if it is given up."""
-        target = self._target(ask)
+        target = self._target(fetch)
         if target is None:
-            return self.not_there(ask)
-        self.put_off(ask, now)
-        self._fail(ask, now, longest=(600 if ask.is_thread else 60) * self.delay)
+            return self.not_there(fetch)
+        self.put_off(fetch, now)
+        self._fail(fetch, now, longest=(600 if fetch.is_thread else 60) * self.delay)
         return True
 
-    def _fail(self, ask: Ask, now: float, longest: float) -> None:
-        target = self._target(ask)
+    def _fail(self, fetch: Fetch, now: float, longest: float) -> None:
+        target = self._target(fetch)
         assert target is not None
-        target.failures += 1
-        shortest = self.thread_interval if ask.is_thread else self.index_interval
-        target.not_before = now + min(shortest * 2.0 ** min(target.failures - 1, 10), longest)
+        target.failed(now, self.thread_interval if fetch.is_thread else self.index_interval, longest)
 
-    def _target(self, ask: Ask) -> File | Watched | None:
-        board = self.boards[ask.board]
-        return board.threads.get(ask.no) if ask.is_thread else board.file(ask.what)
+    def _target(self, fetch: Fetch) -> Asked | None:
+        board = self.boards[fetch.board]
+        return board.threads.get(fetch.no) if fetch.is_thread else board.file(fetch.what)

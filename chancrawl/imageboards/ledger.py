@@ -12,7 +12,7 @@ from scrapy.crawler import Crawler
 
 from chancrawl.engine import PerCrawl
 from chancrawl.http import http_time
-from chancrawl.imageboards.diff import Held, Known
+from chancrawl.imageboards.diff import StoredPost, StoredThread
 from chancrawl.items import Board, Deletion, Post, Thread, Validator
 from chancrawl.storage.base import moment
 from chancrawl.storage.session import Session
@@ -30,7 +30,7 @@ class BoardLedger(PerCrawl):
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
         self.session = Session.of(crawler)
-        self._held: OrderedDict[tuple[str, int], Held] = OrderedDict()  # the thread asked for last at the end
+        self._held: OrderedDict[tuple[str, int], StoredThread] = OrderedDict()  # the thread asked for last at the end
         self._uncommitted: dict[tuple[str, int], int] = {}  # items on their way to the store
         self._newest: dict[str, int] = {}  # by board: no thread with a higher number is in the store and not in memory
         self._known_posts = 0
@@ -68,12 +68,12 @@ class BoardLedger(PerCrawl):
             self._validators = dict(rows)
         return self._validators.get(path)
 
-    async def thread(self, board: str, no: int) -> Held:
+    async def thread(self, board: str, no: int) -> StoredThread:
         """What is held of a thread, items on their way to the store included. The same object as long as it is used."""
         await self.load(board, [no])
         return self.loaded(board, no)
 
-    def loaded(self, board: str, no: int) -> Held:
+    def loaded(self, board: str, no: int) -> StoredThread:
         """What is held of a thread that was loaded, before anything else is."""
         return self._held[board, no]
 
@@ -91,7 +91,7 @@ class BoardLedger(PerCrawl):
         self._forget(len(nos))
 
     async def _load(self, board: str, nos: Collection[int]) -> None:
-        found = {no: Held() for no in nos}
+        found = {no: StoredThread() for no in nos}
         stored = [no for no in nos if no <= self._newest[board]]
         if self.session.is_away and board == self._listed_board:
             # Of the others there is no state. If some posts are there all the same, they are not written again.
@@ -100,9 +100,9 @@ class BoardLedger(PerCrawl):
             some = stored[start : start + 500]
             where = f"WHERE board = ? AND no IN ({', '.join('?' * len(some))})"
             for thread in await self.session.select(Thread, where, board, *some):
-                found[thread.no] = Held(_plausible(thread), as_of=_known_as_of(thread))
+                found[thread.no] = StoredThread(_plausible(thread), as_of=_known_as_of(thread))
             for no, *known in await self.session.call(self.session.store.rows, known_posts(len(some)), board, *some):
-                found[no].posts[known[0]] = Known(known[1], known[2], *map(moment, known[3:]))
+                found[no].posts[known[0]] = StoredPost(known[1], known[2], *map(moment, known[3:]))
         for no, held in found.items():
             if (board, no) not in self._held:
                 self._held[board, no] = held

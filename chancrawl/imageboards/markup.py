@@ -1,4 +1,4 @@
-"""Comment HTML made into readable text, quoted posts and links. Pure.
+"""Comment HTML made into readable text, quoted posts and links. Sans I/O.
 
 The text keeps the board's own notation for what plain text cannot show: [spoiler], [code] and [sjis], as one writes
 them in a post (https://www.4chan.org/faq#spoiler, …#code, …#sjis). Greentext keeps its leading '>'.

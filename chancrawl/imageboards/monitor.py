@@ -1,32 +1,48 @@
-"""What an answer means to a crawl that follows boards: items for the store, and news for the agenda. Pure."""
+"""What an answer means to a crawl that follows boards: items for the store, and news for the frontier. Sans I/O.
+
+*Flow:* of an index file: `news` names the threads that it shows otherwise than before → `index` gives each of them to
+`_observe` (`Site.glimpse` → `compare`), tells the frontier what the file gained, and marks the threads that it no
+longer lists (`_tell_gone`). Of a thread: `thread` → `compare` → `TrackedThread.compared`; what is still owed is pending
+at the frontier. `thread_gone` → `_fate` → `ended`.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from chancrawl.imageboards import fourchan, pass_plan
-from chancrawl.imageboards.board_state import ARCHIVE_KEEPS, FRESH, IMPLAUSIBLE, NEVER, BoardWatch, Watched, pace_of
-from chancrawl.imageboards.diff import Changes, Held, Look, compare, deletions_of_thread, fate, left_archive
-from chancrawl.imageboards.fourchan import IndexEntry, Page
-from chancrawl.imageboards.frontier import Agenda, Ask
+from chancrawl.imageboards.board_state import (
+    FRESH,
+    IMPLAUSIBLE,
+    NEVER,
+    BoardState,
+    TrackedThread,
+    pace_of,
+)
+from chancrawl.imageboards.diff import Changes, Observation, StoredThread, compare
+from chancrawl.imageboards.frontier import Fetch, Frontier
+from chancrawl.imageboards.lifecycle import (
+    Plausibility,
+    bumped_since,
+    capacity,
+    ended,
+    fate,
+    left_archive,
+    tells_what_is_gone,
+)
+from chancrawl.imageboards.pages import IndexEntry, Page, is_rolling_sticky, utc
 from chancrawl.imageboards.pass_plan import archived_threads_due
-from chancrawl.items import Board, Deletion, Item, Poll, Thread
-from chancrawl.payload import Malformed, fingerprint
-
-DISBELIEF = 600.0
-"""Seconds for which an index with far fewer threads than before is not believed."""
+from chancrawl.imageboards.polls import PollRows
+from chancrawl.imageboards.site import Site
+from chancrawl.items import Board, Deletion, Item, Thread
+from chancrawl.payload import Malformed
 
 FORGOTTEN = 600.0
 """Seconds for which an index that still lists a thread that is gone is taken for an older copy."""
 
 PATIENCE = 3
 """After so many readings that leave something owed, it is not there."""
-
-POLLS_EVERY = 10.0
-"""Seconds between two rows of board_polls, at the least."""
 
 
 @dataclass(slots=True)
@@ -35,195 +51,158 @@ class Found:
 
     items: list[Item] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    is_believed: bool = True
+    is_plausible: bool = True
     """False for an index with far fewer threads than it had: it never means that the others are gone."""
 
 
-class Watch:
+class Monitor:
     """A board being followed. `held` gives what is held of a thread, items on their way to the store included."""
 
-    def __init__(self, board: Board, agenda: Agenda, held: Callable[[int], Held]) -> None:
+    def __init__(self, site: Site, board: Board, frontier: Frontier, held: Callable[[int], StoredThread]) -> None:
+        self.site = site
         self.board = board
-        self.agenda = agenda
+        self.frontier = frontier
         self.held = held
-        self.state = BoardWatch(board.board, pass_plan.capacity(board), board.per_page or 15, board.has_archive)
+        self.state = BoardState(board.board, capacity(board), board.per_page or 15, board.has_archive)
         self.newest_thread = 0
         self._births_at = 0.0
-        self._poll = Poll(board.board, datetime.fromtimestamp(0, UTC), None, 0, 0, None)  # the row that is gathering
-        self._looked_at: datetime | None = None
-        self._disbelieved: defaultdict[str, dict[str, datetime]] = defaultdict(dict)  # bodies with far too few threads
+        self.polls = PollRows(board.board)
+        self.plausibility = Plausibility()
         self._shown: dict[str, dict[int, int]] = {}  # by file: a fingerprint of what it showed last of each thread
-        agenda.add(self.state)
+        frontier.add(self.state)
 
     # --- index files
 
-    def news(self, ask: Ask, entries: Mapping[int, IndexEntry]) -> list[int]:
+    def news(self, fetch: Fetch, entries: Mapping[int, IndexEntry]) -> list[int]:
         """The threads of which a file shows something that it did not show before, apart from their places."""
-        shown = self._shown.get(ask.what, {})
-        return [no for no, e in entries.items() if no not in self.state.threads or shown.get(no) != look_of(e)]
+        shown = self._shown.get(fetch.what, {})
+        return [no for no, e in entries.items() if no not in self.state.threads or shown.get(no) != e.fingerprint]
 
     def index(
         self,
-        ask: Ask,
+        fetch: Fetch,
         entries: Mapping[int, IndexEntry],
         news: Collection[int],
-        look: Look,
+        seen_in: Observation,
         now: float,
         size: int,
         problems: Sequence[str] = (),
     ) -> Found:
         """Of threads.json, the catalog or a page; `news` are the threads to look at, `problems` entries left out."""
         found = Found(problems=list(problems))
-        self.agenda.heard(now, look.at.timestamp())
-        state, at = self.state, look.at.timestamp()
-        is_complete = ask.what in ("catalog", "threads")
-        is_first = state.shown_at(ask.what) == NEVER
-        before = state.file(ask.what).modified
-        upto = None if look.upto is None else look.upto.timestamp()
+        self.frontier.heard(now, seen_in.at.timestamp())
+        state, at = self.state, seen_in.at.timestamp()
+        is_complete = fetch.what in ("catalog", "threads")
+        is_first = state.shown_at(fetch.what) == NEVER
+        before = state.file(fetch.what).modified
+        upto = None if seen_in.upto is None else seen_in.upto.timestamp()
         seen: list[tuple[int, Changes, Page | None]] = []
-        shown = self._shown.setdefault(ask.what, {})
+        shown = self._shown.setdefault(fetch.what, {})
         for entry in entries.values():
-            if now - state.forgotten.get(entry.no, NEVER) < FORGOTTEN / self.agenda.clock.speed:
+            if now - state.forgotten.get(entry.no, NEVER) < FORGOTTEN / self.frontier.clock.speed:
                 continue  # an older copy: it is gone
             if entry.no not in news:
                 self._still(entry, at, upto)
                 continue
             try:
-                seen.append((entry.position, *self._look(entry, look, found)))
-                shown[entry.no] = look_of(entry)
+                seen.append((entry.position, *self._observe(entry, seen_in, found)))
+                shown[entry.no] = entry.fingerprint
             except Malformed as error:
                 found.problems.append(f"thread {entry.no}: {error}")
-        self._tell_gain(ask, entries, seen, at, is_first)
+        self._tell_gain(fetch, entries, seen, at, is_first)
         self._tell_births(entries, at)
-        self.agenda.read(ask, now, at, upto, size, oldest_news(seen, before))
-        if is_complete and pass_plan.is_complete(len(entries), len(problems)):
+        self.frontier.read(fetch, now, at, upto, size, oldest_news(seen, before))
+        if is_complete and tells_what_is_gone(len(entries), len(problems)):
             live = sum(thread.gone_at is None for thread in state.threads.values())
-            found.is_believed = self._is_believed("index", len(entries), min(live, state.capacity), look)
-            if found.is_believed:
+            found.is_plausible = self.plausibility.accepts("index", len(entries), min(live, state.capacity), seen_in)
+            if found.is_plausible:
                 self._tell_gone(entries, at)
-        found.items += self._look_noted(look)
+        found.items += self._poll(seen_in)
         return found
 
-    def _is_believed(self, what: str, listed: int, expected: int, look: Look) -> bool:
-        """An empty or truncated list does not mean that everything is gone, unless it stays so for long."""
-        bodies = self._disbelieved[what]
-        if pass_plan.is_plausible(listed, expected):
-            bodies.clear()
-            return True
-        bodies[look.body] = look.at
-        return len(bodies) >= 3 and (look.at - min(bodies.values())).total_seconds() >= DISBELIEF
-
-    def unchanged(self, ask: Ask, look: Look, now: float) -> list[Item]:
+    def unchanged(self, fetch: Fetch, seen_in: Observation, now: float) -> list[Item]:
         """An index file was answered 304."""
-        at = look.at.timestamp()
-        upto = None if look.upto is None else look.upto.timestamp()
-        file = self.state.file(ask.what)
+        at = seen_in.at.timestamp()
+        upto = None if seen_in.upto is None else seen_in.upto.timestamp()
+        file = self.state.file(fetch.what)
         if file.shown_at != NEVER:
-            self.agenda.gained(ask, 0, max(at - self.state.shown_at(ask.what), 0.0))
-        self.agenda.read(ask, now, at, upto, None)
-        return self._look_noted(look)
+            self.frontier.gained(fetch, 0, max(at - self.state.shown_at(fetch.what), 0.0))
+        self.frontier.read(fetch, now, at, upto, None)
+        return self._poll(seen_in)
 
-    def _look_noted(self, look: Look) -> list[Item]:
-        """A `Poll` now and then: the account of when somebody was watching."""
-        before, poll = self._looked_at, self._poll
-        self._looked_at = look.at
-        poll.looks += 1
-        if before is not None:
-            poll.longest_gap = max(poll.longest_gap or 0.0, (look.at - before).total_seconds())
-            if abs((look.at - poll.polled_at).total_seconds()) < POLLS_EVERY:
-                return []
+    def _poll(self, seen_in: Observation) -> list[Item]:
         live = sum(thread.gone_at is None for thread in self.state.threads.values())
-        newest = self.state.newest_no or None
-        self._poll = Poll(self.board.board, look.at, None, 0, 0, None)
-        return [replace(poll, polled_at=look.at, newest_no=newest, threads=live)]
+        return self.polls.observed(seen_in.at, self.state.newest_no or None, live)
 
     def _still(self, entry: IndexEntry, at: float, upto: float | None) -> None:
         """A thread is shown just as before."""
         thread = self.state.threads[entry.no]
-        thread.position, thread.placed_at, thread.shown_at = entry.position, at if upto is None else upto, at
-        if thread.gone_at is not None:
-            thread.gone_at = None
-            self.agenda.owe(self.state, thread)
+        thread.shown_at = at
+        if thread.listed(entry.position, at if upto is None else upto):
+            self.frontier.mark_pending(self.state, thread)
 
-    def _look(self, entry: IndexEntry, look: Look, found: Found) -> tuple[Changes, Page | None]:
+    def _observe(self, entry: IndexEntry, seen_in: Observation, found: Found) -> tuple[Changes, Page | None]:
         held = self.held(entry.no)
         if entry.raw is None:
-            changes, page = self._count(entry, held, look), None
+            changes, page = self._count(entry, held, seen_in), None
         else:
-            page = fourchan.glimpse(entry, self.board.board)
+            page = self.site.glimpse(entry, self.board.board)
             found.problems += page.problems
             page.thread.position = entry.position
-            changes = compare(held, page, look)
+            changes = compare(held, page, seen_in)
             found.items += changes.items
         thread = self.state.threads.get(entry.no)
         if thread is None:
-            thread = self.state.threads[entry.no] = Watched(entry.no, shown_at=look.at.timestamp())
+            thread = self.state.threads[entry.no] = TrackedThread(entry.no, shown_at=seen_in.at.timestamp())
             thread.backlog = changes.missing
         elif entry.replies is not None and not changes.is_stale:
-            self.state.grew(thread, entry.replies, look.at.timestamp())
-        thread.position, thread.placed_at = entry.position, (look.upto or look.at).timestamp()
+            self.state.grew(thread, entry.replies, seen_in.at.timestamp())
+        thread.listed(entry.position, (seen_in.upto or seen_in.at).timestamp())
         thread.replies = entry.replies or thread.replies
-        thread.gone_at = None
         thread.modified = float(entry.last_modified or 0)
         if page is not None:
             if page.thread.last_modified is not None:
                 thread.modified = page.thread.last_modified.timestamp()
             thread.has_tail = bool(page.thread.tail_size)
-            self.state.replied(thread, times_of(page), look.at.timestamp())
-        self._owe(thread, changes, look)
+            self.state.replied(thread, page.reply_times, seen_in.at.timestamp())
+        thread.compared(changes, seen_in.at.timestamp())
+        self.frontier.mark_pending(self.state, thread)
         return changes, page
 
-    def _count(self, entry: IndexEntry, held: Held, look: Look) -> Changes:
+    def _count(self, entry: IndexEntry, held: StoredThread, seen_in: Observation) -> Changes:
         """threads.json tells how many replies there are, not which."""
-        changes = Changes(is_stale=held.is_newer_than(look))
+        changes = Changes(is_stale=held.is_newer_than(seen_in))
         if held.thread is None:
             changes.missing = 1 + (entry.replies or 0)
-        elif entry.replies is None or fourchan.sheds(held.thread):
+        elif entry.replies is None or is_rolling_sticky(held.thread, self.site.sticky_replies):
             changes.is_stale = True  # it says nothing
         elif not changes.is_stale:
             balance = entry.replies - held.unaccounted - held.replies(entry.no)
             changes.missing, changes.excess = max(0, balance), max(0, -balance)
         return changes
 
-    def _owe(self, thread: Watched, changes: Changes, look: Look, is_read: bool = False) -> None:
-        """What is owed of a thread after a look at it; `is_read` if it was asked for itself."""
-        at = look.at.timestamp()
-        if changes.is_stale:
-            thread.missing = max(0, thread.missing - len(changes.new_posts))
-        else:
-            if not (thread.missing or thread.excess or thread.doubtful):
-                thread.owed_at = at
-                thread.failures = thread.in_part = 0
-            thread.missing, thread.excess = changes.missing, changes.excess
-            thread.doubtful = changes.doubtful or (thread.doubtful and not is_read)
-            thread.shown_at = at
-            if is_read and changes.is_settled:
-                thread.failures = thread.in_part = 0
-        thread.backlog = min(thread.backlog, thread.missing)
-        self.agenda.owe(self.state, thread)
-
     def archive(
         self,
-        ask: Ask,
+        fetch: Fetch,
         listed: list[int],
         held: Mapping[int, Thread],
-        look: Look,
+        seen_in: Observation,
         now: float,
         size: int,
         problems: Sequence[str] = (),
     ) -> Found:
         """Of archive.json; `held` are the live and archived threads of the board, by number."""
         old = {no: thread for no, thread in held.items() if thread.fate == "archived"}
-        if not self._is_believed("archive", len(listed), len(old), look):
-            self.agenda.failed(ask, now)
-            return Found(is_believed=False)
+        if not self.plausibility.accepts("archive", len(listed), len(old), seen_in):
+            self.frontier.failed(fetch, now)
+            return Found(is_plausible=False)
         due = archived_threads_due(listed, held)
         for no in listed:
             if no in self.state.threads:
                 self.state.threads[no].is_archived = True
         found = Found()
         self.state.left_archive.clear()
-        if pass_plan.is_complete(len(listed), len(problems)):
+        if tells_what_is_gone(len(listed), len(problems)):
             there = set(listed)
             for no, thread in old.items():
                 if no in there:
@@ -231,17 +210,17 @@ class Watch:
                 if left_archive(thread, listed, old) == "deleted":
                     self.state.left_archive.add(no)  # if its page says so too
                 elif not problems:
-                    found.items.append(replace(thread, fate="pruned", gone_at=look.at))
+                    found.items.append(replace(thread, fate="pruned", gone_at=seen_in.at))
         to_read = [*sorted(self.state.left_archive), *(no for no in reversed(due) if no not in self.state.threads)]
-        self.agenda.archived(self.state, to_read, now)
-        self.agenda.read(ask, now, look.at.timestamp(), None, size)
+        self.frontier.archived(self.state, to_read, now)
+        self.frontier.read(fetch, now, seen_in.at.timestamp(), None, size)
         return found
 
     # --- what the agenda learns from an index
 
     def _tell_gain(
         self,
-        ask: Ask,
+        fetch: Fetch,
         entries: Mapping[int, IndexEntry],
         seen: Iterable[tuple[int, Changes, Page | None]],
         at: float,
@@ -258,19 +237,19 @@ class Watch:
                 continue
             numbers |= {no: raw["time"] for no, raw in page.posts.items() if no < limit}
             part = "1" if position < state.per_page else "2" if position < 2 * state.per_page else "catalog"
-            if ask.what in state.spare_pages:
-                part = ask.what
+            if fetch.what in state.spare_pages:
+                part = fetch.what
             parts[part] = parts.get(part, 0) + len(changes.new_posts)
         parts["catalog"] += parts["2"]
-        for what in ("catalog", "1", "2") if ask.what == "catalog" else (ask.what,):
+        for what in ("catalog", "1", "2") if fetch.what == "catalog" else (fetch.what,):
             if not is_first and state.shown_at(what) != NEVER:
-                file = Ask(ask.board, what)
-                self.agenda.gained(file, parts.get(what, 0), max(at - state.shown_at(what), 0.0))
+                file = Fetch(fetch.board, what)
+                self.frontier.gained(file, parts.get(what, 0), max(at - state.shown_at(what), 0.0))
         self._tell_moderation(changes for _, changes, _ in seen)
         if numbers:
             if not state.newest_no:
                 state.pace.count(*pace_of(numbers, at))
-            self.agenda.numbered(state, max(numbers), at)
+            self.frontier.numbered(state, max(numbers), at)
 
     def _tell_moderation(self, seen: Iterable[Changes]) -> None:
         fresh = deleted = 0
@@ -281,7 +260,7 @@ class Watch:
                 if isinstance(item, Deletion) and item.deleted_at is not None and item.deletion_confirmed_at is None:
                     since = self.held(item.thread_no).posts[item.no].first_seen_at or item.deleted_at
                     deleted += (item.deleted_at - since).total_seconds() < FRESH
-        self.agenda.moderated(self.state, fresh, deleted)
+        self.frontier.moderated(self.state, fresh, deleted)
 
     def _tell_births(self, entries: Mapping[int, IndexEntry], at: float) -> None:
         newest = max(entries, default=0)
@@ -293,9 +272,8 @@ class Watch:
 
     def _tell_gone(self, entries: Mapping[int, IndexEntry], at: float) -> None:
         for no, thread in self.state.threads.items():
-            if no not in entries and thread.gone_at is None:
-                thread.gone_at = at
-                self.agenda.owe(self.state, thread)
+            if no not in entries and thread.unlisted(at):
+                self.frontier.mark_pending(self.state, thread)
         for prints in self._shown.values():
             for no in [no for no in prints if no not in entries]:
                 del prints[no]
@@ -307,144 +285,118 @@ class Watch:
         for thread in threads:
             if thread.fate == "live":
                 seen = (thread.last_seen_at or thread.first_seen_at or datetime.fromtimestamp(0, UTC)).timestamp()
-                watched = Watched(thread.no, thread.position or 0, thread.replies or 0, placed_at=seen, shown_at=seen)
+                watched = TrackedThread(
+                    thread.no, thread.position or 0, thread.replies or 0, placed_at=seen, shown_at=seen
+                )
                 self.state.threads[thread.no] = watched
 
-    def is_worth_another_try(self, ask: Ask) -> bool:
+    def is_worth_another_try(self, fetch: Fetch) -> bool:
         """Whether a thread read only in part is to be asked for again: a torn page is whole later."""
-        thread = self.state.threads.get(ask.no)
+        thread = self.state.threads.get(fetch.no)
         return thread is not None and thread.in_part < PATIENCE
 
-    def read_in_part(self, ask: Ask) -> None:
+    def read_in_part(self, fetch: Fetch) -> None:
         """A thread's page was read, and left something owed."""
-        if ask.no in self.state.threads:
-            self.state.threads[ask.no].in_part += 1
+        if fetch.no in self.state.threads:
+            self.state.threads[fetch.no].in_part += 1
 
-    def thread(self, ask: Ask, page: Page, look: Look, now: float) -> Found:
+    def thread(self, fetch: Fetch, page: Page, seen_in: Observation, now: float) -> Found:
         """Of a thread's own page, or its tail."""
         found = Found(problems=list(page.problems))
-        self.agenda.heard(now, look.at.timestamp())
-        held = self.held(ask.no)
-        thread = self.state.threads.get(ask.no)
+        self.frontier.heard(now, seen_in.at.timestamp())
+        held = self.held(fetch.no)
+        thread = self.state.threads.get(fetch.no)
         if thread is not None:
             page.thread.position = thread.position
-        changes = compare(held, page, look, believe=not self.is_worth_another_try(ask))
+        changes = compare(held, page, seen_in, believe=not self.is_worth_another_try(fetch))
         self._tell_moderation([changes])
         found.items = list(changes.items)
-        self.agenda.answered(ask, now, look.at.timestamp())
-        self.agenda.settled(ask)
-        self.state.left_archive.discard(ask.no)
+        self.frontier.answered(fetch, now, seen_in.at.timestamp())
+        self.frontier.settled(fetch)
+        self.state.left_archive.discard(fetch.no)
         if thread is None:
             return found
         if page.thread.fate == "archived":
-            self._forget(ask.no)
+            self._forget(fetch.no)
             return found
         if page.thread.replies is not None and not changes.is_stale:
-            self.state.grew(thread, page.thread.replies, look.at.timestamp())
+            self.state.grew(thread, page.thread.replies, seen_in.at.timestamp())
             thread.replies = page.thread.replies
-            self.state.replied(thread, times_of(page), look.at.timestamp())
-        if ask.what == "tail":
+            self.state.replied(thread, page.reply_times, seen_in.at.timestamp())
+        if fetch.what == "tail":
             thread.has_tail = changes.is_settled  # else the whole page has to tell
-        self._owe(thread, changes, look, is_read=True)
-        if thread.is_owed:  # an older copy, or gone from the index and not from its place
-            self.read_in_part(ask)
-            self.agenda.failed(ask, now)
+        thread.compared(changes, seen_in.at.timestamp(), is_own=True)
+        self.frontier.mark_pending(self.state, thread)
+        if thread.is_pending:  # an older copy, or gone from the index and not from its place
+            self.read_in_part(fetch)
+            self.frontier.failed(fetch, now)
         return found
 
-    def thread_unchanged(self, ask: Ask, look: Look, now: float) -> list[Item]:
+    def thread_unchanged(self, fetch: Fetch, seen_in: Observation, now: float) -> list[Item]:
         """A thread's page, or its tail, was answered 304."""
-        self.agenda.answered(ask, now, look.at.timestamp())
-        self.agenda.settled(ask)
-        self.state.left_archive.discard(ask.no)
-        thread = self.state.threads.get(ask.no)
-        held = self.held(ask.no)
+        self.frontier.answered(fetch, now, seen_in.at.timestamp())
+        self.frontier.settled(fetch)
+        self.state.left_archive.discard(fetch.no)
+        thread = self.state.threads.get(fetch.no)
+        held = self.held(fetch.no)
         if held.thread is None:
             return []
         if thread is None or (thread.gone_at is not None and (thread.is_archived or held.thread.archived_at)):
-            self._forget(ask.no)
+            self._forget(fetch.no)
             return [] if held.thread.fate == "archived" else [replace(held.thread, fate="archived")]
-        thread.shown_at = look.at.timestamp()
-        if thread.is_owed:
-            is_late = look.at.timestamp() - thread.owed_at > 60
-            if ask.what == "thread" and thread.gone_at is None and is_late and thread.in_part >= PATIENCE:
-                held.unaccounted += thread.missing - thread.excess  # the page says that there is no more
-                thread.missing = thread.backlog = thread.excess = 0
-                thread.doubtful = False
-                thread.failures = thread.in_part = 0
+        thread.shown_at = seen_in.at.timestamp()
+        if thread.is_pending:
+            is_late = seen_in.at.timestamp() - thread.pending_since > 60
+            if fetch.what == "thread" and thread.gone_at is None and is_late and thread.in_part >= PATIENCE:
+                held.unaccounted += thread.settle()
             else:  # a copy older than the index that spoke of news, or gone from the index and not from its place
-                thread.has_tail = thread.has_tail and ask.what != "tail"
-                self.read_in_part(ask)
-                self.agenda.failed(ask, now)
-        self.agenda.owe(self.state, thread)
+                thread.has_tail = thread.has_tail and fetch.what != "tail"
+                self.read_in_part(fetch)
+                self.frontier.failed(fetch, now)
+        self.frontier.mark_pending(self.state, thread)
         return []
 
-    def thread_gone(self, ask: Ask, look: Look, now: float) -> list[Item]:
+    def thread_gone(self, fetch: Fetch, seen_in: Observation, now: float) -> list[Item]:
         """A thread's page was answered 404 (or with what means it): gone, unless an index or the archive lists it."""
-        self.agenda.answered(ask, now, look.at.timestamp())
-        thread = self.state.threads.get(ask.no)
-        held = self.held(ask.no)
+        self.frontier.answered(fetch, now, seen_in.at.timestamp())
+        thread = self.state.threads.get(fetch.no)
+        held = self.held(fetch.no)
         if thread is not None and thread.gone_at is None:
-            thread.has_tail = thread.has_tail and ask.what != "tail"
-            self.agenda.failed(ask, now)
+            thread.has_tail = thread.has_tail and fetch.what != "tail"
+            self.frontier.failed(fetch, now)
             return []
-        if ask.no in self.state.left_archive:
-            self.agenda.settled(ask)
-            return self._deleted(held, look, [])
-        if thread is None and self.agenda.not_there(ask):
+        if fetch.no in self.state.left_archive:
+            self.frontier.settled(fetch)
+            self.state.left_archive.discard(fetch.no)
+            return ended(held, "deleted", seen_in.at, held.last_seen_at or seen_in.at)
+        if thread is None and self.frontier.not_there(fetch):
             return []
-        self._forget(ask.no)
-        if held.thread is None or held.thread.fate in ("pruned", "deleted"):
-            return []
-        seen_at = [time for time in (held.seen_at, held.thread.last_seen_at) if time is not None]
+        self._forget(fetch.no)
+        if thread is None or held.thread is None or held.thread.fate in ("pruned", "deleted"):
+            return []  # of a thread that the archive lists and that is not there, the next list tells
+        last_seen_at = max(time for time in (held.last_seen_at, utc(thread.shown_at)) if time is not None)
         became = "pruned"  # it was in the archive
-        if thread is not None and not thread.is_archived and held.thread.fate != "archived":
-            became = self._fate(thread, look.at.timestamp())
-            seen_at.append(datetime.fromtimestamp(thread.shown_at, UTC))
-        if became == "deleted":
-            return self._deleted(held, look, seen_at)
-        if thread is None:
-            return []  # the archive lists it, and it is not there: the next list tells
-        return [replace(held.thread, fate=became, gone_at=look.at, last_seen_at=max(seen_at))]
+        if not thread.is_archived and held.thread.fate != "archived":
+            became = self._fate(thread, seen_in.at.timestamp())
+        return ended(held, became, seen_in.at, last_seen_at)
 
-    def _deleted(self, held: Held, look: Look, seen_at: list[datetime]) -> list[Item]:
-        """A deleted thread takes its posts with it."""
-        if held.thread is None:
-            return []
-        self.state.left_archive.discard(held.thread.no)
-        last = max([*seen_at, *(time for time in (held.seen_at, held.thread.last_seen_at) if time)], default=look.at)
-        state = replace(held.thread, fate="deleted", gone_at=look.at, last_seen_at=last)
-        return [*deletions_of_thread(held, look.at), state]
-
-    def _fate(self, thread: Watched, at: float) -> str:
-        """Pruned or deleted; see `changes.fate`."""
-        if self.state.has_archive and at - thread.shown_at < ARCHIVE_KEEPS / 2:
-            return "deleted"  # had it fallen off, it would be in the archive
-        bumped = sum(other.modified >= thread.placed_at for other in self.state.threads.values())
-        state = Thread(self.board.board, thread.no, position=thread.position)
-        return fate(state, bumped, min(self.state.capacity, len(self.state.threads)))
+    def _fate(self, thread: TrackedThread, at: float) -> str:
+        """Pruned or deleted; see `lifecycle.fate`."""
+        others = self.state.threads.values()
+        bumped = bumped_since((other.modified for other in others), thread.placed_at)
+        return fate(self.board, thread.position, bumped, len(others), timedelta(seconds=at - thread.shown_at))
 
     def _forget(self, no: int) -> None:
         thread = self.state.threads.pop(no, None)
         if thread is not None:
-            oldest = thread.asked_now - FORGOTTEN / self.agenda.clock.speed
+            oldest = thread.asked_now - FORGOTTEN / self.frontier.clock.speed
             self.state.forgotten = {n: asked for n, asked in self.state.forgotten.items() if asked > oldest}
             self.state.forgotten[no] = thread.asked_now
-            thread.missing = thread.excess = 0
-            thread.doubtful, thread.gone_at = False, None
-            self.agenda.owe(self.state, thread)
-
-
-def times_of(page: Page) -> list[int]:
-    """The times of its replies."""
-    return sorted(raw["time"] for no, raw in page.posts.items() if no != page.thread.no)
+            thread.close()
+            self.frontier.mark_pending(self.state, thread)
 
 
 def oldest_news(seen: Iterable[tuple[int, Changes, Page | None]], after: float) -> float | None:
     """The time of the first new post since a file's last version."""
     times = (post.posted_at.timestamp() for _, changes, _ in seen for post in changes.new_posts)
     return min((time for time in times if time > after), default=None)
-
-
-def look_of(entry: IndexEntry) -> int:
-    """A number that changes with whatever an index shows of a thread, except its place."""
-    return fingerprint([entry.last_modified, entry.replies, entry.raw])

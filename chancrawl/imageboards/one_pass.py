@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import time
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 from scrapy import Request, signals
@@ -18,10 +16,18 @@ from twisted.python.failure import Failure
 from chancrawl.engine import sleep, stopping
 from chancrawl.errors import UserError
 from chancrawl.http import reason_of
-from chancrawl.imageboards import conditional, fourchan, pass_plan
-from chancrawl.imageboards.client import MALFORMED_RETRIES, ChanClient, Parser, Reading, Unavailable, plausible
-from chancrawl.imageboards.diff import Held, compare, deletions_of_thread, fate, left_archive
-from chancrawl.imageboards.fourchan import IndexEntry
+from chancrawl.imageboards import conditional, pass_plan
+from chancrawl.imageboards.client import MALFORMED_RETRIES, ChanClient, Reading
+from chancrawl.imageboards.diff import StoredThread, compare
+from chancrawl.imageboards.indexes import Index, IndexReader
+from chancrawl.imageboards.lifecycle import (
+    bumped_since,
+    ended,
+    fate,
+    left_archive,
+    tells_what_is_gone,
+)
+from chancrawl.imageboards.pages import IndexEntry, Stub, utc
 from chancrawl.items import Board, Item, Thread, Validator
 from chancrawl.payload import Malformed
 
@@ -32,22 +38,6 @@ LOADED_AHEAD = 1000
 """For so many threads it is known what is held of them before they are asked for: the crawl goes on with them while
 the store is out of reach."""
 
-STAND_IN_TRIES = 3
-"""Retries of an index file that another one can stand in for."""
-
-
-@dataclass(slots=True)
-class Index:
-    """The live threads of a board, by whichever file told them: threads.json, catalog.json, or the pages.
-
-    `is_complete`: a thread that is not among the entries is not on the board. Pages are never read in one instant.
-    """
-
-    path: str
-    reading: Reading
-    entries: dict[int, IndexEntry]
-    is_complete: bool
-
 
 class OnePass:
     """`only_threads` leaves out all others; `sample` is the most threads of a board."""
@@ -56,8 +46,10 @@ class OnePass:
         self, client: ChanClient, with_archive: bool, only_threads: list[int] | None, sample: int | None
     ) -> None:
         self.client = client
+        self.site = client.site
         self.crawler = client.crawler
         self.ledger = client.ledger
+        self.indexes = IndexReader(client)
         self.source = client.source
         self.stats = client.crawler.stats
         self.settings = client.crawler.settings
@@ -91,7 +83,7 @@ class OnePass:
                 yield request
             return
 
-        index = await self._read_live_index(board, held)
+        index = await self.indexes.read_live(board, held)
         if index is None:
             self.stats.inc_value("chan/indexes_unread")
         elif index.reading.content is None:
@@ -106,7 +98,7 @@ class OnePass:
 
         archive = None
         if board.has_archive and self.with_archive and self.sample is None:
-            archive = await self._read_index(fourchan.archive_path(name), fourchan.parse_archive)
+            archive = await self.indexes.read(self.site.path(name, "archive"), self.site.parse_archive)
             if archive is None:
                 self.stats.inc_value("chan/indexes_unread")
         if archive is not None and archive.content is not None:
@@ -150,13 +142,13 @@ class OnePass:
     async def _gone_for_good(self, board: Board) -> list[Item]:
         """State for threads whose pages are gone, if the index says so too."""
         held = await self.ledger.threads(board.board)
-        index = await self._read_live_index(board, held, conditional=False)
+        index = await self.indexes.read_live(board, held, conditional=False)
         items: list[Item] = []
         for no in sorted(self.gone):
             if index is not None and index.is_complete and no not in index.entries:
                 self.gone_for_good.add(no)
                 if no in held:
-                    items += await self._fate(held[no], index, pass_plan.capacity(board))
+                    items += await self._fate(board, held[no], index)
         return items
 
     async def _requests(
@@ -179,7 +171,7 @@ class OnePass:
             if no not in self.read_at:
                 self.stats.inc_value("chan/threads_asked")
             yield self.client.request(
-                fourchan.thread_path(board.board, no),
+                self.site.thread_path(board.board, no),
                 conditional.if_modified_since(held.get(no), entry),
                 callback=self.parse_thread,
                 errback=self.thread_failed,
@@ -209,67 +201,6 @@ class OnePass:
 
     # --- indexes
 
-    async def _read_live_index(
-        self, board: Board, held: Mapping[int, Thread], conditional: bool = True
-    ) -> Index | None:
-        """threads.json, or what stands in for it; None if none of its files can be had, read and believed."""
-        name = board.board
-        live = sum(thread.fate == "live" for thread in held.values())
-        expected = max(1, min(live, pass_plan.capacity(board)))
-        for file in ("threads", "catalog"):
-            path = fourchan.index_path(name, file)
-            reading = await self._read_index(path, fourchan.parse_index, STAND_IN_TRIES, conditional)
-            if reading is not None and reading.content is None:
-                return Index(path, reading, {}, False)
-            if reading is not None and self._is_believed(path, len(reading.content), expected):
-                entries = plausible(reading.content, reading.at)
-                return Index(path, reading, entries, pass_plan.is_complete(len(entries), len(reading.problems)))
-            logger.warning("/%s/: other index files stand in for %s.json.", name, file)
-        pages = await self._read_pages(board)
-        if pages is None or not self._is_believed(pages.path, len(pages.entries), expected):
-            return None
-        return pages
-
-    async def _read_pages(self, board: Board) -> Index | None:
-        """The pages of a board, from the first to the last. None if the first one cannot be had."""
-        size = board.per_page or 15
-        most = (board.pages or 10) + 1  # a sticky takes no place from the other threads
-        entries: dict[int, IndexEntry] = {}
-        first: Reading | None = None
-        for number in range(1, most + 1):
-            parse = functools.partial(fourchan.parse_board_page, first=(number - 1) * size)
-            path = fourchan.index_path(board.board, str(number))
-            try:
-                reading = await self.client.read(path, parse, tries=STAND_IN_TRIES, conditional=False)
-            except (Malformed, Unavailable) as error:
-                if first is not None and isinstance(error, Unavailable) and error.status == 404:
-                    break
-                self._index_failed(path, error)
-                if first is None:
-                    return None
-                self.stats.inc_value("chan/indexes_unread")
-                continue
-            first = first or reading
-            entries |= {no: entry for no, entry in reading.content.items() if no not in entries}
-            if len(reading.content) < size:
-                break
-        return None if first is None else Index(f"/{board.board}/1.json", first, entries, False)
-
-    async def _read_index(
-        self, path: str, parse: Parser, tries: int | None = None, conditional: bool = True
-    ) -> Reading | None:
-        """An index or archive; None if it cannot be had or read."""
-        try:
-            return await self.client.read(path, parse, tries=tries, conditional=conditional)
-        except (Malformed, Unavailable) as error:
-            self._index_failed(path, error)
-            return None
-
-    def _index_failed(self, path: str, error: Malformed | Unavailable) -> None:
-        if not stopping(self.crawler):
-            logger.error("%s%s cannot be read: %s", self.source, path, error)
-            self.stats.inc_value("chan/indexes_failed")
-
     async def _validators(self, path: str, reading: Reading, listed: Collection[int]) -> list[Item]:
         """The state that says that all is stored of which an index spoke; none if something is not.
 
@@ -291,19 +222,18 @@ class OnePass:
 
     async def _close_pass(self, board: Board, index: Index | None, archive: Reading | None) -> AsyncIterator[Any]:
         """What became of the threads that are gone; and that the indexes are now stored in full, if they are."""
-        capacity = pass_plan.capacity(board)
         held = await self.ledger.threads(board.board)
         old = {no: thread for no, thread in held.items() if thread.fate == "archived"}
-        path = fourchan.archive_path(board.board)
+        path = self.site.path(board.board, "archive")
         listed: list[int] = []
         suspects: list[int] = []
         if archive is None or archive.content is None:
             pass
-        elif not self._is_believed(path, len(archive.content), len(old)):
+        elif not self.indexes.is_plausible(path, len(archive.content), len(old)):
             self.stats.inc_value("chan/indexes_unread")
         else:
             listed = archive.content
-            if pass_plan.is_complete(len(listed), len(archive.problems)):
+            if tells_what_is_gone(len(listed), len(archive.problems)):
                 suspects = [no for no, thread in old.items() if left_archive(thread, listed, old) == "deleted"]
             for item in self._archive_fates(archive, held, suspects):
                 yield item
@@ -318,11 +248,11 @@ class OnePass:
             yield request
         for no in self.gone.intersection(missing):
             assert index is not None
-            for item in await self._fate(held[no], index, capacity):
+            for item in await self._fate(board, held[no], index):
                 yield item
         for no in self.gone.intersection(suspects):
             assert archive is not None
-            for item in await self._deleted(held[no], archive.at):
+            for item in ended(await self.ledger.thread(board.board, no), "deleted", archive.at):
                 yield item
         if archive is not None and listed:
             for item in await self._validators(path, archive, listed):
@@ -330,14 +260,6 @@ class OnePass:
         if index is not None and is_board_known:
             for item in await self._validators(index.path, index.reading, index.entries):
                 yield item
-
-    def _is_believed(self, path: str, listed: int, held: int) -> bool:
-        """An empty or truncated index never means that everything is gone."""
-        if pass_plan.is_plausible(listed, held):
-            return True
-        logger.warning("%s%s lists %d threads where %d were held: not believed.", self.source, path, listed, held)
-        self.stats.inc_value("chan/indexes_not_believed")
-        return False
 
     def _archive_fates(self, archive: Reading, held: dict[int, Thread], suspects: Collection[int]) -> Iterator[Item]:
         """Threads whose time in the archive is over; and those that are in it just as they were on the board (304)."""
@@ -348,18 +270,13 @@ class OnePass:
             elif thread.fate == "live" and no in listed and no not in self.failed | self.gone:
                 yield replace(thread, fate="archived")
 
-    async def _fate(self, thread: Thread, index: Index, capacity: int) -> list[Item]:
-        """State for a thread that neither its index nor its own page shows any more; deleted, its posts are too."""
+    async def _fate(self, board: Board, thread: Thread, index: Index) -> list[Item]:
+        """State for a thread that neither its index nor its own page shows any more."""
         now = index.reading.at
-        seen = (thread.last_seen_at or now).timestamp()
-        bumped = sum(1 for entry in index.entries.values() if (entry.last_modified or 0) > seen)
-        if fate(thread, bumped, min(capacity, len(index.entries))) == "deleted":
-            return await self._deleted(thread, now)
-        return [replace(thread, fate="pruned", gone_at=now)]
-
-    async def _deleted(self, thread: Thread, now: datetime) -> list[Item]:
-        deletions = deletions_of_thread(await self.ledger.thread(thread.board, thread.no), now)
-        return [*deletions, replace(thread, fate="deleted", gone_at=now)]
+        seen_at = thread.last_seen_at or now
+        bumped = bumped_since((entry.last_modified for entry in index.entries.values()), seen_at.timestamp())
+        became = fate(board, thread.position, bumped, len(index.entries), now - seen_at)
+        return ended(await self.ledger.thread(thread.board, thread.no), became, now)
 
     # --- threads
 
@@ -380,7 +297,7 @@ class OnePass:
                 for item in self._unchanged(held, entry):
                     yield item
                 self._compare_with_index(held.thread, entry)
-        except fourchan.Stub:
+        except Stub:
             self._gone(await self.ledger.thread(board, no), no)
         except Malformed:
             self.unread[no] = entry
@@ -392,35 +309,37 @@ class OnePass:
         finally:
             self._done()
 
-    def _gone(self, held: Held, no: int) -> None:
+    def _gone(self, held: StoredThread, no: int) -> None:
         self.gone.add(no)
         is_news = held.thread is None or bool(self.only_threads)
         self.stats.inc_value("chan/threads_vanished" if is_news else "chan/threads_gone")
 
-    def _changes(self, response: Response, board: str, no: int, entry: IndexEntry | None, held: Held) -> Iterator[Item]:
-        page, _ = self.client.parse(response, lambda payload, _: fourchan.parse_thread(payload, board, no))
-        problems = page.problems if page.adds_up else [*page.problems, "fewer posts than the opening post says"]
+    def _changes(
+        self, response: Response, board: str, no: int, entry: IndexEntry | None, held: StoredThread
+    ) -> Iterator[Item]:
+        page, _ = self.client.parse(response, lambda payload, _: self.site.parse_thread(payload, board, no))
+        problems = page.problems if page.is_complete else [*page.problems, "fewer posts than the opening post says"]
         self.client.report(response, [*problems, *page.oddities])
         if problems and self.rounds_left:
             raise Malformed(problems[0])
         if entry is not None:
             page.thread.position = entry.position
-            page.thread.last_modified = fourchan.utc(entry.last_modified)
-        look = self.client.look_at(response)
-        yield from compare(held, page, look).items
-        self._compare_with_index(replace(page.thread, http_last_modified=look.validator), entry)
+            page.thread.last_modified = utc(entry.last_modified)
+        seen_in = self.client.observation(response)
+        yield from compare(held, page, seen_in).items
+        self._compare_with_index(replace(page.thread, http_last_modified=seen_in.validator), entry)
 
     def _compare_with_index(self, thread: Thread, entry: IndexEntry | None) -> None:
         if entry is not None and conditional.is_behind(thread, entry):
-            logger.info("/%s/ thread %d was read in an older copy than its index; the next run asks again.",
+            logger.info("/%s/ thread %d was answered with a cached copy older than the index; the next run asks again.",
                         thread.board, thread.no)  # fmt: skip
             self.behind.add(thread.no)
 
-    def _unchanged(self, held: Held, entry: IndexEntry | None) -> Iterator[Item]:
+    def _unchanged(self, held: StoredThread, entry: IndexEntry | None) -> Iterator[Item]:
         """The index spoke of a change, and there is none: note the index's time, so that it is not asked again."""
         thread = held.thread
-        if thread is not None and entry is not None and thread.last_modified != fourchan.utc(entry.last_modified):
-            yield replace(thread, last_modified=fourchan.utc(entry.last_modified), position=entry.position)
+        if thread is not None and entry is not None and thread.last_modified != utc(entry.last_modified):
+            yield replace(thread, last_modified=utc(entry.last_modified), position=entry.position)
 
     def thread_failed(self, failure: Failure) -> None:
         request: Request = failure.request  # type: ignore[attr-defined]

@@ -1,30 +1,12 @@
-"""Which threads one pass over a board has to ask for. Pure."""
+"""Which threads one pass over a board has to ask for. Sans I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
 from chancrawl.http import http_time
-from chancrawl.imageboards.fourchan import IndexEntry
-from chancrawl.items import Board, Thread
-
-
-def capacity(board: Board) -> int:
-    """How many live threads a board keeps."""
-    return (board.pages or 10) * (board.per_page or 15)
-
-
-def is_plausible(listed: int, expected: int) -> bool:
-    """Whether a list of threads can be the whole one: an empty or truncated list never means that all are gone."""
-    return 2 * listed >= expected
-
-
-def is_complete(entries: int, problems: int) -> bool:
-    """Whether so few entries of a list could not be read that a thread that is not in it is likely gone.
-
-    Its own page has to say so, too.
-    """
-    return 10 * problems <= entries
+from chancrawl.imageboards.pages import IndexEntry
+from chancrawl.items import Thread
 
 
 def changed(entry: IndexEntry, held: Thread | None) -> bool:

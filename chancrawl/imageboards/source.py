@@ -7,17 +7,20 @@ from typing import Any, ClassVar, Self
 
 from scrapy.crawler import Crawler
 
-from chancrawl.imageboards import fourchan
 from chancrawl.imageboards.client import source_of
+from chancrawl.imageboards.fourchan import FOURCHAN
 from chancrawl.imageboards.kinds import KINDS
 from chancrawl.imageboards.ledger import BoardLedger
+from chancrawl.imageboards.site import Site
 from chancrawl.items import Post
 from chancrawl.payload import dumps
 from chancrawl.storage.quarantine import Quarantine
 
 
 class Imageboards:
-    """4chan."""
+    """Imageboards; today 4chan alone."""
+
+    site: ClassVar[Site] = FOURCHAN
 
     name = "imageboards"
     spiders = ("chan",)
@@ -25,17 +28,17 @@ class Imageboards:
     schema = ""  # schema.sql has its tables
     attention: ClassVar[Mapping[str, str]] = {
         "chan/indexes_failed": "indexes could not be fetched or read",
-        "chan/unwatched": "times nobody looked at a board for more than ten minutes; see scrapy coverage",
-        "chan/indexes_not_believed": "indexes not believed, with far fewer threads than before",
+        "chan/unwatched": "pauses of more than ten minutes in following a board; see scrapy coverage",
+        "chan/indexes_not_believed": "indexes ignored as implausible, with far fewer threads than before",
         "chan/threads_failed": "threads could not be fetched; the next run asks for them again",
-        "chan/threads_vanished": "threads were not there, or no more",
+        "chan/threads_vanished": "threads were gone before they could be read",
     }
 
     def __init__(self, crawler: Crawler) -> None:
         self.ledger = BoardLedger.of(crawler)
         self.accept, self.committed, self.reject = self.ledger.accept, self.ledger.committed, self.ledger.reject
         self.quarantine = Quarantine.of(crawler)
-        self.url = source_of(crawler)
+        self.url = source_of(crawler, self.site)
         self.stats = crawler.stats
 
     @classmethod
@@ -44,8 +47,8 @@ class Imageboards:
 
     def describe(self, item: Any) -> None:
         """Make text, quotes, links and the rest of a post out of its `raw`; what is odd goes to the quarantine."""
-        if isinstance(item, Post) and (problems := fourchan.describe(item)):
-            path = fourchan.thread_path(item.board, item.thread_no)
+        if isinstance(item, Post) and (problems := self.site.describe(item)):
+            path = self.site.thread_path(item.board, item.thread_no)
             self.quarantine.set_aside(self.url + path, dumps(item.raw).encode(), "; ".join(problems))
 
     def counts(self, spider: str) -> Mapping[str, str]:

@@ -18,6 +18,7 @@ from scrapy.crawler import Crawler
 from scrapy.settings import SETTINGS_PRIORITIES, BaseSettings
 
 from chancrawl.errors import UserError
+from chancrawl.setting_rows import ROWS
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +52,10 @@ def start_for(crawler: Crawler, settings: BaseSettings) -> None:
     bundled = ExitStack()  # in an egg, the file has to be unpacked for as long as the crawl runs
     credentials = resources.as_file(resources.files("chancrawl.sandbox").joinpath("credentials.csv"))
     settings.set("X_CREDENTIALS", str(bundled.enter_context(credentials)), priority="cmdline")
-    for name, value in settings.getdict("SANDBOX_PACE").items():
-        if (settings.getpriority(name) or 0) <= SETTINGS_PRIORITIES["project"]:  # not given with -s
-            settings.set(name, value, priority="cmdline")
+    for row in ROWS:  # the pace: it bothers nobody
+        is_given = (settings.getpriority(row.name) or 0) > SETTINGS_PRIORITIES["project"]  # with -s
+        if row.sandbox is not None and not is_given:
+            settings.set(row.name, row.sandbox, priority="cmdline")
 
     def ask(what: str) -> bytes:
         with build_opener(ProxyHandler({})).open(f"{url}/sandbox/{what}") as answer:

@@ -77,6 +77,8 @@ class Kind:
     merged: Mapping[str, str] = field(default_factory=dict)
     compared: Sequence[str] | None = None
     order: str | None = None
+    schema: str = ""
+    """CREATE TABLE IF NOT EXISTS … for PostgreSQL, of a kind whose table schema.sql does not have."""
     embedded_later: str = ""
     """The condition of the ledger's upsert: `feeds.pages <= excluded.pages`."""
     csv: CsvFile | None = None

@@ -162,8 +162,8 @@ class Session(PerCrawl):
                 if self.store.is_outage(error):
                     continue
                 failure = error if isinstance(error, UserError) else store_failed(self.store.place, first_line(error))
-                self.failure = failure.tell(self.crawler)
-                self._closing = asyncio.ensure_future(self.crawler.engine.close_spider_async(reason=failure.reason))
+                self.failure = failure
+                end(self.crawler, failure, unless_stopping=False)
             return
 
     @property

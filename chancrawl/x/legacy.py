@@ -1,4 +1,4 @@
-"""The older crawler's table tweet_articles_tweepy: its columns, as in CSV files, and its rows as items. Sans I/O.
+"""The older crawler's table tweet_articles_tweepy: its columns as CSV prints them, its rows as items. Sans I/O.
 
 Lists stood there as PostgreSQL prints arrays, {a,"b c"}: see
 https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO.

@@ -1,7 +1,14 @@
 """Reading feeds of X: the pages of many feeds at once, with an account of what could not be read.
 
-*Flow:* `add` a `Visit` → `next_request` asks for its page when its turn comes → `_answered` hands the page to the
-`FeedPager`, sifts out what is known, gives the items away and queues the visit again, unless the pager is `Done`.
+*Flow:* `add` queues a `Visit` → `next_request` takes the most urgent one → `_page_of` → `FeedPager.ask` →
+`XClient.request` → the page comes to `_answered`:
+
+- the account is not shown → `_refused`
+- else `FeedPager.take` gives a step → `sift` drops what is stored, and settles the bill → posts, gaps and then the
+  feed's state are yielded → `_go_on`: `GoOn` → `add`; `Done` → `Visit.done`; `GiveUp` → the next run
+- the step is `Again` → the same page after a pause
+
+A request without a usable answer comes to `_failed`: it is asked again, or given up.
 """
 
 from __future__ import annotations

@@ -3,13 +3,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chancrawl.imageboards import fourchan
-from chancrawl.imageboards.diff import Held, Look, compare, deletions_of_thread, fate, left_archive
-from chancrawl.imageboards.fourchan import Page
+from chancrawl.imageboards.diff import Observation, StoredThread, compare
+from chancrawl.imageboards.lifecycle import deletions_of_thread
+from chancrawl.imageboards.pages import Page
 from chancrawl.items import Deletion, Post, Thread
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
@@ -24,12 +24,12 @@ def page(nos: dict[int, str], replies: int | None = None, **opening: Any) -> Pag
     return fourchan.parse_thread({"posts": posts}, "po", 5)
 
 
-def own_page(minute: int, body: str = "") -> Look:
+def own_page(minute: int, body: str = "") -> Observation:
     body = body or f"body {minute}"
-    return Look(START + timedelta(minutes=minute), None, body, is_own=True, validator=body)
+    return Observation(START + timedelta(minutes=minute), None, body, is_own=True, validator=body)
 
 
-def read(held: Held, what: Page, minute: int) -> list[Any]:
+def read(held: StoredThread, what: Page, minute: int) -> list[Any]:
     """Read a page in some minute, each in a body of its own; the items that go on to the store."""
     items = compare(held, what, own_page(minute)).items
     return [item for item in items if held.apply(item)]
@@ -40,21 +40,21 @@ def kinds(items: list[Any]) -> list[tuple[str, int]]:
 
 
 def test_a_new_thread_is_all_new_and_its_state_comes_last() -> None:
-    items = read(Held(), page({5: "a", 6: "b"}), 0)
+    items = read(StoredThread(), page({5: "a", 6: "b"}), 0)
     assert kinds(items) == [("Post", 5), ("Post", 6)]
     assert isinstance(items[-1], Thread) and items[-1].http_last_modified == "body 0"
     assert all(item.first_seen_at == START and item.revision == 1 for item in items[:-1])
 
 
 def test_only_what_is_new_follows() -> None:
-    held = Held()
+    held = StoredThread()
     read(held, page({5: "a", 6: "b"}), 0)
     assert kinds(read(held, page({5: "a", 6: "b", 8: "c"}), 1)) == [("Post", 8)]
     assert kinds(read(held, page({5: "a", 6: "b", 8: "c"}, closed=1), 2)) == []
 
 
 def test_a_changed_post_is_a_revision() -> None:
-    held = Held()
+    held = StoredThread()
     read(held, page({5: "a", 6: "b"}), 0)
     for revision in (2, 3):
         (post, _) = read(held, page({5: "a", 6: f"b{revision}"}), revision)
@@ -63,7 +63,7 @@ def test_a_changed_post_is_a_revision() -> None:
 
 
 def test_missed_confirmed_and_taken_back() -> None:
-    held = Held()
+    held = StoredThread()
     read(held, page({5: "a", 6: "b", 7: "c"}), 0)
     (missed, _) = read(held, page({5: "a", 7: "c"}), 1)
     assert missed == Deletion("po", 5, 6, last_seen_at=START, deleted_at=START + timedelta(minutes=1))
@@ -79,13 +79,13 @@ def test_missed_confirmed_and_taken_back() -> None:
 
 
 def test_a_truncated_page_deletes_nothing() -> None:
-    held = Held()
+    held = StoredThread()
     read(held, page({5: "a", 6: "b", 7: "c"}), 0)
     assert kinds(read(held, page({5: "a"}, replies=2), 1)) == []
 
 
 def test_a_sticky_sheds_its_oldest_replies_and_loses_others() -> None:
-    held = Held()
+    held = StoredThread()
     everything = {5: "op"} | dict.fromkeys(range(6, 1010), "x")
     read(held, page(everything, sticky=1), 0)
     shed = {no: com for no, com in everything.items() if no not in (6, 7, 500)}
@@ -93,13 +93,13 @@ def test_a_sticky_sheds_its_oldest_replies_and_loses_others() -> None:
 
 
 def test_a_small_sticky_sheds_nothing() -> None:
-    held = Held()
+    held = StoredThread()
     read(held, page({5: "a", 6: "b", 7: "c"}, sticky=1), 0)
     assert kinds(read(held, page({5: "a", 7: "c"}, sticky=1), 1)) == [("Deletion", 6)]
 
 
 def test_a_deleted_thread_takes_its_posts_with_it() -> None:
-    held = Held()
+    held = StoredThread()
     read(held, page({5: "a", 6: "b", 7: "c"}), 0)
     read(held, page({5: "a", 7: "c"}), 1)
     now = START + timedelta(hours=1)
@@ -107,13 +107,13 @@ def test_a_deleted_thread_takes_its_posts_with_it() -> None:
     assert set(gone) == {5, 6, 7}
     assert gone[6].deleted_at == START + timedelta(minutes=1) and gone[5].deleted_at == now
     assert all(item.deletion_confirmed_at == now for item in gone.values())
-    assert deletions_of_thread(Held(), now) == []
+    assert deletions_of_thread(StoredThread(), now) == []
 
 
 @given(st.lists(st.dictionaries(st.integers(6, 14), st.sampled_from("abc")), min_size=1, max_size=8))
 def test_what_is_held_follows_any_history(history: list[dict[int, str]]) -> None:
     """Held posts are all that were ever seen; those without deleted_at are those on the last page."""
-    held, seen, versions = Held(), {5}, {(5, "op")}
+    held, seen, versions = StoredThread(), {5}, {(5, "op")}
     for minute, replies in enumerate(history):
         items = read(held, page({5: "op"} | replies), minute)
         posts = {item.no: item for item in items if isinstance(item, Post)}
@@ -125,42 +125,3 @@ def test_what_is_held_follows_any_history(history: list[dict[int, str]]) -> None
         assert all(not known.deletion_confirmed_at or known.deleted_at for known in held.posts.values())
         again = compare(held, page({5: "op"} | replies), own_page(minute)).items
         assert not [item for item in again if not isinstance(item, Thread)], "the same body says nothing new"
-
-
-@pytest.mark.parametrize(
-    "position, bumped, became",
-    [
-        (10, 0, "deleted"),
-        (10, 100, "deleted"),
-        (140, 9, "deleted"),
-        (140, 10, "pruned"),
-        (149, 1, "pruned"),
-        (None, 0, "pruned"),
-    ],
-)
-def test_fates(position: int | None, bumped: int, became: str) -> None:
-    assert fate(Thread("po", 5, position=position), bumped, capacity=150) == became
-
-
-@pytest.mark.parametrize(
-    "archived_at, listed, fate_",
-    [
-        ({5: 1, 6: 2, 7: 3}, [6, 7], "pruned"),  # the first one expires first
-        ({5: 2, 6: 1, 7: 3}, [6, 7], "deleted"),
-        ({5: 2, 6: 1, 7: 3}, [5, 6, 7], "archived"),
-        ({5: 2, 6: 1, 7: 3}, [7], "pruned"),
-        ({5: 1, 4: 9}, [4], "pruned"),  # opened earlier, archived later
-        ({5: 1, 3: None}, [3], "deleted"),
-        ({5: 1}, [3, 9], "deleted"),
-        ({5: 1}, [9], "pruned"),
-        ({5: 1, 6: 1}, [6], "pruned"),
-    ],
-)
-def test_what_became_of_a_thread_that_left_the_archive(
-    archived_at: dict[int, int | None], listed: list[int], fate_: str
-) -> None:
-    held = {
-        no: Thread("po", no, archived_at=None if minute is None else START + timedelta(minutes=minute))
-        for no, minute in archived_at.items()
-    }
-    assert left_archive(held[5], listed, held) == fate_

@@ -96,6 +96,7 @@ def check_politeness(requests: list[dict[str, Any]], delay: float) -> None:
             fetched.add(request["path"])
 
 
+@pytest.mark.soak
 def test_it_stays_with_boards(follower: Crawler, lively: Sandbox) -> None:
     """Three virtual minutes of a fast board, a slow one, and one without an archive."""
     process = follow(follower, "pol,b,wsr")
@@ -116,6 +117,7 @@ def test_it_stays_with_boards(follower: Crawler, lively: Sandbox) -> None:
     check_politeness(lively.requests(), DELAY)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("lively", [200], indirect=True)
 def test_what_becomes_of_posts_and_threads(follower: Crawler, lively: Sandbox, wait_until: WaitUntil) -> None:
     process = follow(follower, "wsr,qst")
@@ -152,6 +154,7 @@ def test_what_becomes_of_posts_and_threads(follower: Crawler, lively: Sandbox, w
     follower.interrupted(process).ok()
 
 
+@pytest.mark.soak
 def test_killed_again_and_again(follower: Crawler, lively: Sandbox, wait_until: WaitUntil) -> None:
     """kill -9 at twenty random instants: what was acknowledged stays, nothing is there twice, coverage tells gaps."""
     random = Random(7)
@@ -207,6 +210,7 @@ FAULTS = (
 )
 
 
+@pytest.mark.soak
 def test_half_an_hour_of_every_fault(tmp_path: Path) -> None:
     """Thirty virtual minutes: no post and no thread is taken for deleted, and the pace comes back."""
     speed = 60
@@ -239,6 +243,7 @@ def test_half_an_hour_of_every_fault(tmp_path: Path) -> None:
         sandbox.stop()
 
 
+@pytest.mark.soak
 def test_a_day_away(follower: Crawler, lively: Sandbox, wait_until: WaitUntil) -> None:
     """After a downtime, what went to the archive meanwhile is read there, and the pause is on record."""
     process = follow(follower, "wsr")
@@ -261,6 +266,7 @@ def test_a_day_away(follower: Crawler, lively: Sandbox, wait_until: WaitUntil) -
     assert (end - start).days == 2
 
 
+@pytest.mark.soak
 def test_ctrl_c_while_nothing_is_due(follower: Crawler, wait_until: WaitUntil) -> None:
     process = follow(follower, "wsr", "-s", "CHAN_INDEX_INTERVAL=600", "-s", "CHAN_THREAD_INTERVAL=600")
     wait_until(lambda: is_there(follower, "wsr"))

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chancrawl.imageboards import fourchan
+from chancrawl.imageboards.fourchan import NO_VERSION_KEYS
 from chancrawl.items import Post
-from chancrawl.payload import THREAD_KEYS, Malformed, digest, dumps, loads
+from chancrawl.payload import Malformed, digest, dumps, loads
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -56,7 +57,7 @@ def test_every_documented_key_has_a_column() -> None:
 
 def test_every_key_found_in_recordings_has_a_place(fixtures: Path) -> None:
     """In a column of posts, in the thread's state, or at least in `raw`, which is kept whole."""
-    known = set(KEYS) | THREAD_KEYS
+    known = set(KEYS) | NO_VERSION_KEYS
     found: set[str] = set()
     for file in (fixtures / "fourchan").glob("*.json"):
         if "headers" in file.name:
@@ -97,12 +98,12 @@ def test_recorded_boards(fixtures: Path, name: str) -> None:
 
 def test_a_version_is_what_the_post_itself_says() -> None:
     raw = {"no": 5, "resto": 0, "time": 1, "com": "x", "replies": 3, "images": 1, "tail_size": 50}
-    version = digest(raw)
-    assert digest(raw | {"replies": 4, "closed": 1, "archived": 1, "archived_on": 9}) == version
-    assert digest(dict(reversed(raw.items()))) == version
-    assert digest(raw | {"com": "y"}) != version
-    assert digest(raw | {"filedeleted": 1}) != version
-    assert digest(raw | {"a_key_of_tomorrow": 1}) != version
+    version = digest(raw, NO_VERSION_KEYS)
+    assert digest(raw | {"replies": 4, "closed": 1, "archived": 1, "archived_on": 9}, NO_VERSION_KEYS) == version
+    assert digest(dict(reversed(raw.items())), NO_VERSION_KEYS) == version
+    assert digest(raw | {"com": "y"}, NO_VERSION_KEYS) != version
+    assert digest(raw | {"filedeleted": 1}, NO_VERSION_KEYS) != version
+    assert digest(raw | {"a_key_of_tomorrow": 1}, NO_VERSION_KEYS) != version
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_an_odd_field_that_is_not_needed_is_no_reason_to_read_the_thread_again()
         {"no": 6, "resto": 5, "time": 2, "sub": ["x"], "tail_size": "z"},
     ]
     page = fourchan.parse_thread({"posts": posts}, "po", 5)
-    assert list(page.posts) == [5, 6] and not page.problems and page.adds_up
+    assert list(page.posts) == [5, 6] and not page.problems and page.is_complete
 
 
 @pytest.mark.parametrize("parse", [fourchan.parse_boards, fourchan.parse_index, fourchan.parse_archive])
@@ -155,7 +156,7 @@ def test_any_posts_after_a_good_one(posts: list[Any]) -> None:
     page = fourchan.parse_thread({"posts": [opening, *posts]}, "po", 5)
     assert 5 in page.posts
     for raw in page.posts.values():
-        digest(raw)
+        digest(raw, NO_VERSION_KEYS)
         item = post(raw)
         fourchan.describe(item)
         assert json.loads(dumps(item.raw)) == raw
@@ -202,6 +203,6 @@ def test_recorded_index_files_show_posts(fixtures: Path, name: str) -> None:
     assert not problems and len(entries) >= 15
     for entry in entries.values():
         page = fourchan.glimpse(entry, board)
-        assert page.adds_up and not page.problems
+        assert page.is_complete and not page.problems
         assert entry.no in page.posts and page.shown <= 5
         assert (page.since == 0) == (page.shown == entry.replies)

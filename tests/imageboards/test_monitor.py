@@ -8,9 +8,10 @@ from itertools import pairwise
 from typing import Any
 
 from chancrawl.imageboards import fourchan
-from chancrawl.imageboards.diff import Held, Look
-from chancrawl.imageboards.frontier import Agenda, Ask
-from chancrawl.imageboards.monitor import PATIENCE, Found, Watch
+from chancrawl.imageboards.diff import Observation, StoredThread
+from chancrawl.imageboards.fourchan import FOURCHAN
+from chancrawl.imageboards.frontier import Fetch, Frontier
+from chancrawl.imageboards.monitor import PATIENCE, Found, Monitor
 from chancrawl.imageboards.pass_plan import changed
 from chancrawl.items import Board, Deletion, Item, Post, Thread
 
@@ -21,16 +22,16 @@ class Site:
     """A board seen by a Watch; what it says is applied at once, as the pipelines do."""
 
     def __init__(self, has_archive: bool = True, threads: int = 150) -> None:
-        self.agenda = Agenda(index_interval=5, thread_interval=10, delay=1)
-        self.held: defaultdict[int, Held] = defaultdict(Held)
+        self.frontier = Frontier(index_interval=5, thread_interval=10, delay=1)
+        self.held: defaultdict[int, StoredThread] = defaultdict(StoredThread)
         board = Board("po", has_archive=has_archive, pages=threads // 5, per_page=5)
-        self.watch = Watch(board, self.agenda, lambda no: self.held[no])
+        self.monitor = Monitor(FOURCHAN, board, self.frontier, lambda no: self.held[no])
         self.problems: list[str] = []
 
-    def look(self, at: float, upto: float | None, is_own: bool = False) -> Look:
+    def look(self, at: float, upto: float | None, is_own: bool = False) -> Observation:
         modified = datetime.fromtimestamp(START + (at if upto is None else upto), UTC)
         body = f"{is_own} {modified}"
-        return Look(datetime.fromtimestamp(START + at, UTC), modified, body, is_own, body if is_own else None)
+        return Observation(datetime.fromtimestamp(START + at, UTC), modified, body, is_own, body if is_own else None)
 
     def apply(self, found: Found | list[Item]) -> list[Any]:
         items = found.items if isinstance(found, Found) else found
@@ -42,25 +43,25 @@ class Site:
         return [item for item in items if isinstance(item, Post | Deletion | Thread)]
 
     def catalog(self, at: float, *threads: dict[str, Any], upto: float | None = None) -> list[Any]:
-        ask = Ask("po", "catalog")
+        ask = Fetch("po", "catalog")
         problems: list[str] = []
         entries = fourchan.parse_index([{"page": 1, "threads": list(threads)}], problems)
-        news = self.watch.news(ask, entries)
-        found = self.watch.index(ask, entries, news, self.look(at, upto), at, 1000, problems)
+        news = self.monitor.news(ask, entries)
+        found = self.monitor.index(ask, entries, news, self.look(at, upto), at, 1000, problems)
         self.problems = found.problems
         return self.apply(found)
 
     def page(self, at: float, no: int, replies: list[int], upto: float | None = None, **opening: Any) -> list[Any]:
         payload = {"posts": [thread(no, replies, **opening), *(reply(no, n) for n in replies)]}
         page = fourchan.parse_thread(payload, "po", no)
-        return self.apply(self.watch.thread(Ask("po", "thread", no), page, self.look(at, upto, True), at))
+        return self.apply(self.monitor.thread(Fetch("po", "thread", no), page, self.look(at, upto, True), at))
 
     def answer(self, at: float, no: int, status: int, upto: float | None = None) -> list[Any]:
-        method = self.watch.thread_gone if status == 404 else self.watch.thread_unchanged
-        return self.apply(method(Ask("po", "thread", no), self.look(at, upto, True), at))
+        method = self.monitor.thread_gone if status == 404 else self.monitor.thread_unchanged
+        return self.apply(method(Fetch("po", "thread", no), self.look(at, upto, True), at))
 
-    def owed(self, no: int) -> bool:
-        return no in self.watch.state.owed
+    def pending(self, no: int) -> bool:
+        return no in self.monitor.state.pending
 
 
 def reply(thread_no: int, no: int, **more: Any) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def test_a_thread_that_the_catalog_shows_whole_is_not_asked_for() -> None:
     site = Site()
     items = site.catalog(10, entry(1000, [1001, 1002]))
     assert kinds(items) == [("Post", 1000), ("Post", 1001), ("Post", 1002), ("Thread", 1000)]
-    assert items[-1].replies == 2 and not site.owed(1000)
+    assert items[-1].replies == 2 and not site.pending(1000)
     assert site.catalog(20, entry(1000, [1001, 1002])) == []
 
 
@@ -96,11 +97,11 @@ def test_what_the_last_replies_account_for_is_not_asked_for() -> None:
     site = Site()
     site.catalog(10, entry(1000, [1001, 1002]))
     site.catalog(20, entry(1000, [1001, 1002, 1012, 1013, 1014, 1015]))
-    assert not site.owed(1000), "one reply is not shown, and held"
+    assert not site.pending(1000), "one reply is not shown, and held"
     site.catalog(40, entry(1000, [1001, 1002, *range(1012, 1016), *range(1030, 1037)]))
-    assert site.watch.state.threads[1000].missing == 2
+    assert site.monitor.state.threads[1000].missing == 2
     site.page(50, 1000, [1001, 1002, *range(1012, 1016), *range(1030, 1037)])
-    assert not site.owed(1000) and len(site.held[1000].posts) == 14
+    assert not site.pending(1000) and len(site.held[1000].posts) == 14
 
 
 def test_deletions_seen_in_an_index() -> None:
@@ -110,11 +111,11 @@ def test_deletions_seen_in_an_index() -> None:
     site.catalog(10, entry(1000, replies))
     (deletion, state) = site.catalog(20, entry(1000, [*range(1001, 1007), 1008]), upto=19)
     assert isinstance(deletion, Deletion) and deletion.no == 1007 and deletion.deleted_at is not None
-    assert state.replies == 7 and not site.owed(1000)
+    assert state.replies == 7 and not site.pending(1000)
     (confirmed, *_) = site.catalog(30, entry(1000, [*range(1001, 1007), 1008, 1029]), upto=29)[1:]
     assert confirmed.no == 1007 and confirmed.deletion_confirmed_at is not None
     site.catalog(40, entry(1000, [*range(1002, 1007), 1008, 1029]), upto=39)
-    assert site.watch.state.threads[1000].excess == 1, "one of those that are not shown"
+    assert site.monitor.state.threads[1000].excess == 1, "one of those that are not shown"
     assert ("Deletion", 1001) in kinds(site.page(50, 1000, [*range(1002, 1007), 1008, 1029]))
     back = site.catalog(60, entry(1000, [*range(1002, 1009), 1029]), upto=59)
     assert [(item.no, item.deleted_at) for item in back if isinstance(item, Deletion)] == [(1007, None)]
@@ -144,7 +145,7 @@ def test_a_reply_that_cannot_be_read_hides_no_other() -> None:
     odd = entry(1000, list(range(1001, 1011)))
     del odd["last_replies"][0]["time"]
     items = site.catalog(20, odd)
-    assert site.owed(1000) and site.problems
+    assert site.pending(1000) and site.problems
     state = items[-1]
     index = fourchan.parse_index([{"threads": [odd]}])[1000]
     assert changed(index, state), "a later pass asks for it, too"
@@ -172,9 +173,9 @@ def test_posts_stored_before_a_crash_without_their_thread() -> None:
     site = Site()
     site.catalog(10, entry(1000, [1001, 1002, 1003, 1004, 1005]))
     site.held[1000].thread = None
-    site.watch.state.threads.clear()
+    site.monitor.state.threads.clear()
     items = site.catalog(20, entry(1000, [1001, 1002, 1003, 1004, 1005, 1011]))
-    assert kinds(items) == [("Post", 1011), ("Thread", 1000)] and not site.owed(1000)
+    assert kinds(items) == [("Post", 1011), ("Thread", 1000)] and not site.pending(1000)
     assert items[-1].replies is None, "not ahead of what is known: a later pass asks"
 
 
@@ -184,7 +185,7 @@ def test_a_change_that_does_not_show_is_asked_for() -> None:
     site.page(25, 1000, replies)
     site.catalog(26, entry(1000, replies))
     site.catalog(60, entry(1000, replies, last_modified=START + 50))
-    assert site.watch.state.threads[1000].doubtful
+    assert site.monitor.state.threads[1000].doubtful
 
 
 def many(count: int, at: int) -> list[dict[str, Any]]:
@@ -199,12 +200,12 @@ def test_fates() -> None:
         site.catalog(10, *threads)
         born = entry(1012, [], last_modified=START + 12)
         site.catalog(20, born, *(entry for entry in threads if entry["no"] != gone))
-        assert site.owed(gone)
+        assert site.pending(gone)
         items = site.answer(60, gone, 404)
         assert items[-1].fate == fate
         assert any(isinstance(item, Deletion) for item in items) == (fate == "deleted")
         site.catalog(61, *threads, upto=15)
-        assert gone not in site.watch.state.threads, "an older copy of the index"
+        assert gone not in site.monitor.state.threads, "an older copy of the index"
 
 
 def test_a_quiet_thread_deleted_after_hours_is_deleted() -> None:
@@ -223,27 +224,27 @@ def test_an_index_with_too_few_threads_is_believed_only_when_it_stays_so() -> No
     site.catalog(10, *threads)
     site.catalog(20)
     site.catalog(30, *threads[:3], entry(5000, [1029]))
-    assert 5000 in site.watch.state.threads, "what it shows is seen"
-    assert not any(state.gone_at for state in site.watch.state.threads.values())
+    assert 5000 in site.monitor.state.threads, "what it shows is seen"
+    assert not any(state.gone_at for state in site.monitor.state.threads.values())
     for at in (300, 500, 700):
         site.catalog(at, *threads[:3], upto=at)
-    assert sum(state.gone_at is not None for state in site.watch.state.threads.values()) >= 17
+    assert sum(state.gone_at is not None for state in site.monitor.state.threads.values()) >= 17
 
 
 def test_debts_that_are_none_are_not_asked_for_for_ever() -> None:
     site = Site()
     site.page(9, 1000, [1001, 1002])
     site.catalog(10, entry(1000, [1001, 1002]) | {"replies": 3, "omitted_posts": 1})
-    assert site.watch.state.threads[1000].missing == 1
+    assert site.monitor.state.threads[1000].missing == 1
     pauses = []
     for turn in range(PATIENCE + 1):
         at = 20 + 100 * turn  # later than the index by more than a copy can be old
         site.answer(at, 1000, 304)
-        pauses.append(site.watch.state.threads[1000].not_before - at)
+        pauses.append(site.monitor.state.threads[1000].not_before - at)
     assert pauses[:PATIENCE] == sorted(pauses[:PATIENCE]) and pauses[1] > pauses[0]
-    assert not site.owed(1000), "the thread's own page says that there is no more"
+    assert not site.pending(1000), "the thread's own page says that there is no more"
     site.catalog(900, entry(1000, [1001, 1002, 1890]) | {"replies": 4, "omitted_posts": 1})
-    assert not site.owed(1000), "and the count is known to be one too high"
+    assert not site.pending(1000), "and the count is known to be one too high"
 
 
 def test_a_thread_in_the_archive_whose_page_has_not_changed() -> None:
@@ -251,15 +252,15 @@ def test_a_thread_in_the_archive_whose_page_has_not_changed() -> None:
     site.catalog(10, entry(1000, [1001]), entry(2000, []))
     site.catalog(50, entry(2000, []))
     held = {1000: site.held[1000].thread}
-    site.watch.archive(Ask("po", "archive"), [1000], held, site.look(55, None), 55, 100)  # type: ignore[arg-type]
+    site.monitor.archive(Fetch("po", "archive"), [1000], held, site.look(55, None), 55, 100)  # type: ignore[arg-type]
     assert [item.fate for item in site.answer(60, 1000, 304)] == ["archived"]
-    assert 1000 not in site.watch.state.threads
+    assert 1000 not in site.monitor.state.threads
 
 
 def test_odd_times_and_numbers_poison_nothing() -> None:
     site = Site()
     site.catalog(10, entry(1000, [1001], last_modified=253402300799), {"no": "x"}, entry(2000, [2**63 - 1]))
-    assert site.problems and site.watch.state.newest_no < 10**6
+    assert site.problems and site.monitor.state.newest_no < 10**6
     items = site.catalog(20, entry(1000, [1001, 1015]))
     assert ("Post", 1015) in kinds(items)
 
@@ -270,13 +271,13 @@ def test_a_clock_that_jumps_blinds_nobody() -> None:
     asked_at: list[float] = []
     for day in (0, 86400, 0):
         for _ in range(40):
-            ask = site.agenda.next(now)
-            while not isinstance(ask, Ask):
-                now = ask
-                ask = site.agenda.next(now)
+            ask = site.frontier.next(now)
+            while not isinstance(ask, Fetch):
+                now = ask.until
+                ask = site.frontier.next(now)
             asked_at.append(now)
             at = datetime.fromtimestamp(START + now + day, UTC)
             upto = (at.timestamp() + now) / 2
-            site.agenda.read(ask, now + 0.2, at.timestamp(), upto, 1000)
+            site.frontier.read(ask, now + 0.2, at.timestamp(), upto, 1000)
             now += 1
     assert max(after - before for before, after in pairwise(asked_at)) < 3700

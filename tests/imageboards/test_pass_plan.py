@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from chancrawl import http
 from chancrawl.imageboards import conditional, pass_plan
-from chancrawl.imageboards.fourchan import IndexEntry
+from chancrawl.imageboards.pages import IndexEntry
 from chancrawl.items import Thread
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

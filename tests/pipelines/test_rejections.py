@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chancrawl.commands.quarantine import take_in
-from chancrawl.items import Account, Feed, Gap, Item, Post, Thread, Validator
-from chancrawl.storage.held_back import HeldBack
+from chancrawl.items import Feed, Gap, Item, Post, Thread, Validator
 from chancrawl.storage.item_json import encoded
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.postgres.upsert import BatchWriter, RejectsAll
@@ -71,6 +70,7 @@ def no_state_is_ahead(database: Database) -> None:
         assert stored.total() >= int(number)
 
 
+@pytest.mark.soak
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(BATCHES, st.booleans())
 def test_whatever_is_rejected_is_kept_or_fetched_again(
@@ -133,20 +133,3 @@ def test_of_x_a_feed_waits_for_its_posts_and_gaps(tables: Database) -> None:  # 
     writer.write(connection, feeds, lambda item, reason: pytest.fail(reason))
     assert {name for (name,) in tables.rows("SELECT feed FROM feeds")} == {feed.feed for feed in feeds} - {"timeline:9"}
     connection.close()
-
-
-@pytest.mark.parametrize("item, waiting", [
-    (post(6, "a"), [Thread("po", 5), Validator("/po/catalog.json", "x"), Validator("/po/archive.json", "x")]),
-    (Thread("po", 5), [Validator("/po/threads.json", "x")]),
-    (replace(tweet(1), found_in=["search:a"]), [Feed("search:a")]),
-    (Account(1, "a"), [Feed("timeline:1")]),
-    (Gap("search:a", 7, 5, None, None, "reach", START), [Feed("search:a")]),
-])  # fmt: skip
-def test_what_waits_for_what(item: Item, waiting: list[Item]) -> None:
-    held_back = HeldBack(KINDS)
-    assert not any(map(held_back.waits, waiting))
-    held_back.missed(item)
-    assert all(map(held_back.waits, waiting))
-    assert not any(map(held_back.waits, [Thread("g", 5), Validator("/g/catalog.json", "x"), Feed("timeline:7"), item]))
-    held_back.arrived([item])
-    assert not held_back and not any(map(held_back.waits, waiting))

@@ -55,6 +55,7 @@ def x(tmp_path: Path) -> Iterator[tuple[Sandbox, XCrawler, str]]:
     sandbox.stop()
 
 
+@pytest.mark.soak
 def test_tweepy(x: tuple[Sandbox, XCrawler, str]) -> None:
     tweepy: Any = pytest.importorskip("tweepy", reason="left out: tweepy is not installed")
     sandbox, crawler, name = x
@@ -90,6 +91,7 @@ def test_tweepy(x: tuple[Sandbox, XCrawler, str]) -> None:
         bad.get_user(username=name)
 
 
+@pytest.mark.soak
 def test_twarc(x: tuple[Sandbox, XCrawler, str]) -> None:
     twarc: Any = pytest.importorskip("twarc", reason="left out: twarc is not installed")
     sandbox, crawler, name = x
@@ -108,6 +110,7 @@ def test_twarc(x: tuple[Sandbox, XCrawler, str]) -> None:
     assert found == {str(number) for number in ours} and len(sandbox.x_requests()) > before
 
 
+@pytest.mark.soak
 def test_basc_py4chan(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     py4chan: Any = pytest.importorskip("basc_py4chan", reason="left out: BASC-py4chan is not installed")
     crawler = Crawler(tmp_path / "data", sandbox.url)

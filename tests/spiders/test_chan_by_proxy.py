@@ -34,6 +34,7 @@ def visible(sandbox: Sandbox) -> set[int]:
     return {post["no"] for post in sandbox.truth() if post["board"] == BOARD and post["gone_at"] is None}
 
 
+@pytest.mark.soak
 def test_both_are_used_each_at_its_own_pace(tmp_path: Path, sandbox: Sandbox, proxy: Start) -> None:
     first, second = proxy("127.0.0.2"), proxy("127.0.0.3")
     listed = tmp_path / "proxies.txt"
@@ -52,6 +53,7 @@ def test_both_are_used_each_at_its_own_pace(tmp_path: Path, sandbox: Sandbox, pr
     assert set(crawler.held(BOARD)) == visible(sandbox)
 
 
+@pytest.mark.soak
 def test_a_banned_proxy_loses_nothing(tmp_path: Path, sandbox: Sandbox, proxy: Start) -> None:
     good, bad = proxy("127.0.0.2"), proxy("127.0.0.3", banned=True)
     crawler = Crawler(tmp_path / "data", sandbox.url, delay=0.02)

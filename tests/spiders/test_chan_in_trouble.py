@@ -34,6 +34,7 @@ def assert_polite(requests: list[dict[str, Any]], delay: float) -> None:
             assert last - first >= (count - 1) * delay - 0.03, f"{count} requests in {last - first:.3f} s"
 
 
+@pytest.mark.soak
 def test_rate_holds_with_retries_and_indexes(tmp_path: Path, sandbox: Sandbox) -> None:
     crawler = Crawler(tmp_path / "data", sandbox.url, delay=0.1)
     for board in ("wsr", "qst"):
@@ -45,6 +46,7 @@ def test_rate_holds_with_retries_and_indexes(tmp_path: Path, sandbox: Sandbox) -
     assert_polite(sandbox.requests(start), 0.1)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("kind", ["429", "503", "html403", "truncated", "reset", "malformed", "slow"])
 def test_after_a_fault_the_crawl_is_complete(crawler: Crawler, sandbox: Sandbox, kind: str) -> None:
     sandbox.fault(kind, times=2, seconds=0.2)
@@ -57,6 +59,7 @@ def test_after_a_fault_the_crawl_is_complete(crawler: Crawler, sandbox: Sandbox,
     assert "deleted" not in fates(crawler).values()
 
 
+@pytest.mark.soak
 def test_refusals_are_answered_with_longer_and_longer_pauses(tmp_path: Path, sandbox: Sandbox) -> None:
     crawler = Crawler(tmp_path / "data", sandbox.url, delay=0.1)
     sandbox.fault("429", path="/thread/", times=5)
@@ -70,6 +73,7 @@ def test_refusals_are_answered_with_longer_and_longer_pauses(tmp_path: Path, san
         pauses = pauses[place + 1 :]
 
 
+@pytest.mark.soak
 def test_retry_after_is_kept(tmp_path: Path, sandbox: Sandbox) -> None:
     crawler = Crawler(tmp_path / "data", sandbox.url, delay=0.05)
     sandbox.fault("429", path="/thread/", times=1, seconds=2)
@@ -80,6 +84,7 @@ def test_retry_after_is_kept(tmp_path: Path, sandbox: Sandbox) -> None:
     assert min(later) - requests[place]["at"] >= 1.95
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("kind", ["malformed", "wrong_types", "empty"])
 def test_what_cannot_be_read_is_set_aside_and_the_rest_goes_on(any_store: Crawler, sandbox: Sandbox, kind: str) -> None:
     bad = live_threads(sandbox)[4]
@@ -101,6 +106,7 @@ def test_what_cannot_be_read_is_set_aside_and_the_rest_goes_on(any_store: Crawle
     assert set(any_store.held(BOARD)) == visible
 
 
+@pytest.mark.soak
 def test_a_thread_is_not_asked_for_again_too_soon(crawler: Crawler, sandbox: Sandbox) -> None:
     bad = live_threads(sandbox)[4]
     sandbox.fault("malformed", path=f"/{BOARD}/thread/{bad}.json", times=2)
@@ -116,6 +122,7 @@ def test_a_truncated_page_is_asked_for_again_and_deletes_nothing(any_store: Craw
     assert {post["no"] for post in sandbox.thread(thread)["posts"]} <= set(any_store.held(BOARD))
 
 
+@pytest.mark.soak
 def test_an_archive_that_flaps_deletes_nothing(any_store: Crawler, sandbox: Sandbox) -> None:
     any_store(f"-aboard={BOARD}").ok()
     before = fates(any_store)
@@ -124,7 +131,7 @@ def test_an_archive_that_flaps_deletes_nothing(any_store: Crawler, sandbox: Sand
         sandbox.act("fall_off", board=BOARD, no=live_threads(sandbox)[-1])
     sandbox.fault("empty", path="archive.json")
     run = any_store(f"-aboard={BOARD}").refused("Incomplete.")
-    assert "not believed" in run.output
+    assert "implausible" in run.output
     assert set(fates(any_store).values()) == {"live", "archived"} == set(before.values())
     sandbox.heal()
     any_store(f"-aboard={BOARD}").ok()
@@ -136,7 +143,7 @@ def test_an_empty_index_at_the_first_run_is_not_believed_either(crawler: Crawler
     sandbox.advance(60)
     sandbox.fault("empty", path="threads.json", times=1)
     run = crawler(f"-aboard={BOARD}").ok()
-    assert "not believed" in run.output
+    assert "implausible" in run.output
     crawler(f"-aboard={BOARD}").ok()
     assert set(fates(crawler).values()) == {"live", "archived"}
 
@@ -151,6 +158,7 @@ def test_a_payload_that_is_nested_deeply(crawler: Crawler, sandbox: Sandbox) -> 
     assert {int(r["no"]) for r in crawler.csv(f"{BOARD}/posts-*") if int(r["thread_no"]) == bad} == set(posts[:-1])
 
 
+@pytest.mark.soak
 def test_an_index_that_cannot_be_read_is_no_deletion(crawler: Crawler, sandbox: Sandbox) -> None:
     crawler(f"-aboard={BOARD}").ok()
     sandbox.advance(60)
@@ -169,6 +177,7 @@ def nothing_written(folder: Path) -> bool:
     return not folder.exists() or not any(folder.iterdir())
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "arguments, words",
     [
@@ -216,6 +225,7 @@ def test_an_unknown_board_writes_nothing_to_the_database(sandbox: Sandbox, datab
     assert database.one("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
 
 
+@pytest.mark.soak
 def test_a_user_who_may_not_write_is_refused_before_the_first_request(
     sandbox: Sandbox, database: Database, tmp_path: Path
 ) -> None:
@@ -286,6 +296,7 @@ def test_a_server_that_is_no_4chan(crawler: Crawler, sandbox: Sandbox) -> None:
     assert nothing_written(crawler.folder)
 
 
+@pytest.mark.soak
 def test_a_silent_server_is_not_waited_for_for_ever(crawler: Crawler) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
@@ -300,6 +311,7 @@ def test_posts_of_the_sandbox_and_of_the_site_are_not_mixed(crawler: Crawler) ->
     )
 
 
+@pytest.mark.soak
 def test_two_crawls_into_one_folder(crawler: Crawler, sandbox: Sandbox, wait_until: Wait) -> None:
     first = crawler.start("-aboard=po", "-sDOWNLOAD_DELAY=0.2", "-sBATCH_SECONDS=2")
     wait_until(lambda: bool(sandbox.requests()))
@@ -310,6 +322,7 @@ def test_two_crawls_into_one_folder(crawler: Crawler, sandbox: Sandbox, wait_unt
     assert sum(request["path"] == "/boards.json" for request in sandbox.requests()) == 1
 
 
+@pytest.mark.soak
 def test_a_shortened_file_is_noticed(crawler: Crawler, sandbox: Sandbox) -> None:
     crawler(f"-aboard={BOARD}").ok()
     (file,) = (crawler.folder / "chan" / BOARD).glob("posts-*.csv")
@@ -319,6 +332,7 @@ def test_a_shortened_file_is_noticed(crawler: Crawler, sandbox: Sandbox) -> None
     crawler(f"-aboard={BOARD}").refused("shortened", str(file))
 
 
+@pytest.mark.soak
 def test_a_store_that_fails_ends_the_crawl_even_while_it_backs_off(crawler: Crawler, sandbox: Sandbox) -> None:
     crawler(f"-aboard={BOARD}").ok()
     (file,) = (crawler.folder / "chan" / BOARD).glob("posts-*.csv")
@@ -333,6 +347,7 @@ def test_a_store_that_fails_ends_the_crawl_even_while_it_backs_off(crawler: Craw
     assert run.code == 1 and "Traceback" not in run.output, run.output
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("again", ["-asample=3", "-aarchive=0"])
 def test_partial_runs_do_not_make_the_index_unbelievable(crawler: Crawler, sandbox: Sandbox, again: str) -> None:
     for _ in range(4):
@@ -341,7 +356,7 @@ def test_partial_runs_do_not_make_the_index_unbelievable(crawler: Crawler, sandb
             sandbox.advance(1)
             sandbox.act("new_thread", board=BOARD)
     run = crawler(f"-aboard={BOARD}").ok()
-    assert "not believed" not in run.output
+    assert "implausible" not in run.output
     live = {int(no) for no, fate in fates(crawler).items() if fate == "live"}
     assert live == set(live_threads(sandbox))
 
@@ -349,6 +364,7 @@ def test_partial_runs_do_not_make_the_index_unbelievable(crawler: Crawler, sandb
 # --- ends that come early
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_stops_within_seconds_and_keeps_what_was_fetched(
     any_store: Crawler, sandbox: Sandbox, wait_until: Wait, number: int
@@ -373,6 +389,7 @@ def test_a_signal_is_heard_while_backing_off(crawler: Crawler, sandbox: Sandbox,
     assert run.code == 0 and "Traceback" not in run.output
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("after", [3, 12, 25])
 def test_a_killed_crawl_is_taken_up_again(any_store: Crawler, sandbox: Sandbox, wait_until: Wait, after: int) -> None:
     any_store.delay = 0.02
@@ -386,6 +403,7 @@ def test_a_killed_crawl_is_taken_up_again(any_store: Crawler, sandbox: Sandbox, 
     assert set(held) == {p["no"] for p in sandbox.truth() if p["board"] == "po" and p["gone_at"] is None}
 
 
+@pytest.mark.soak
 def test_what_somebody_has_added_to_a_file_is_put_aside(crawler: Crawler, sandbox: Sandbox) -> None:
     crawler(f"-aboard={BOARD}").ok()
     (file,) = (crawler.folder / "chan" / BOARD).glob("posts-*.csv")
@@ -399,6 +417,7 @@ def test_what_somebody_has_added_to_a_file_is_put_aside(crawler: Crawler, sandbo
     assert b"torn" in file.with_name(f"{file.name}.added").read_bytes()
 
 
+@pytest.mark.soak
 def test_a_signal_before_the_first_answer(crawler: Crawler, sandbox: Sandbox, wait_until: Wait) -> None:
     sandbox.fault("slow", seconds=2)
     process = crawler.start("-aboard=po")
@@ -425,6 +444,7 @@ def test_sandbox_in_the_same_command(tmp_path: Path) -> None:
     assert "3 requests" in run.output or len(held) > 0
 
 
+@pytest.mark.soak
 def test_the_sandbox_ends_with_its_crawl(tmp_path: Path, wait_until: Wait) -> None:
     crawler = Crawler(tmp_path / "data", "")
     process = crawler.start("-aboard=po", "-sSANDBOX=1", "-sCHAN_API_URL=https://a.4cdn.org", "-sBATCH_SECONDS=0.1")

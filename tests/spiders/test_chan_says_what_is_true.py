@@ -100,7 +100,10 @@ def test_another_index_file_stands_in_for_one_pass(
     run = crawler(f"-aboard={BOARD}", "-sBACKOFF_MAX=1").ok()
     assert set(crawler.held(BOARD)) == sandbox.visible(BOARD)
     if "threads" in files:
-        assert f"{BOARD}/threads.json" in run.output and "other index files stand in for threads.json" in run.output
+        assert (
+            f"{BOARD}/threads.json" in run.output
+            and "threads.json cannot be read; other index files are used" in run.output
+        )
     # and when it is back, what became of threads is noticed
     sandbox.heal()
     sandbox.advance(60)
@@ -177,7 +180,10 @@ def test_another_index_file_stands_in_while_following(
         lively.act("delete_thread", board=BOARD, no=killed)
         wait_until(lambda: fates(crawler).get(killed) == "deleted", timeout=40)
     run = crawler.interrupted(process)
-    assert f"/{BOARD}/catalog.json cannot be had" in run.output and "stand in until it is back" in run.output
+    assert (
+        f"/{BOARD}/catalog.json cannot be read" in run.output
+        and "other index files are used until it is back" in run.output
+    )
 
 
 def test_a_catalog_that_fails_later_is_replaced_and_comes_back(

@@ -137,7 +137,7 @@ def test_it_waits_at_the_end_for_a_database_that_is_away(
     assert process.poll() is None
     server.start()
     output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0 and "All is fetched" in output, output
+    assert process.returncode == 0 and "Everything is fetched" in output, output
     assert stored_whole(crawler, sandbox)
 
 
@@ -186,7 +186,7 @@ def test_a_database_that_comes_back_as_another_one(
     server.database.rows("UPDATE schema_version SET version = 99")
     process.send_signal(signal.SIGCONT)
     output, _ = process.communicate(timeout=30)
-    assert process.returncode == 1 and "are of version 99" in output and "All is fetched" not in output, output
+    assert process.returncode == 1 and "are of version 99" in output and "Everything is fetched" not in output, output
     assert spooled(crawler) and "writes them" in output
     server.database.rows("UPDATE schema_version SET version = %s", VERSION)
     crawler("-aboard=po").ok()

@@ -58,6 +58,7 @@ def test_a_search_after_a_long_pause_asks_for_no_more_than_can_be_had(crawler: X
     assert sum(request["status"] != 200 for request in sandbox.x_requests()) <= 1
 
 
+@pytest.mark.soak
 def test_trends_with_their_posts_and_nothing_bought_twice(any_store: XCrawler, sandbox: Sandbox) -> None:
     run = any_store.x("trending", "-a", "woeid=1,23424977", "-a", "tweets=20").ok()
     trends = any_store.rows("SELECT woeid, rank, name, tweet_count FROM trends ORDER BY woeid, rank")

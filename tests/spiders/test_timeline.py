@@ -98,6 +98,7 @@ def test_a_second_run_asks_only_for_what_is_new(any_store: XCrawler, sandbox: Sa
     assert all(rows[number] == expected(truth[number]) for number in new)
 
 
+@pytest.mark.soak
 def test_the_cheaper_plan_takes_few_calls(crawler: XCrawler, sandbox: Sandbox, tmp_path: Path) -> None:
     handles = str(all_handles(sandbox, tmp_path))
     crawler.timeline(handles).ok()
@@ -142,6 +143,7 @@ def test_a_post_that_the_search_did_not_show_is_found_by_its_account(
     assert crawler.ids().keys() == truth
 
 
+@pytest.mark.soak
 def test_limit_since_and_going_further_back_later(any_store: XCrawler, sandbox: Sandbox) -> None:
     accounts = sorted((a for a in sandbox.x_accounts() if a["status"] == "active"), key=lambda a: a["posts"])
     name = accounts[-1]["username"]
@@ -170,6 +172,7 @@ def test_since_leaves_older_posts_out(crawler: XCrawler, sandbox: Sandbox) -> No
     assert crawler.ids().keys() == wanted and len(wanted) < len(posts)
 
 
+@pytest.mark.soak
 def test_killed_at_random_instants_and_resumed(any_store: XCrawler, sandbox: Sandbox, tmp_path: Path) -> None:
     handles = str(all_handles(sandbox, tmp_path))
     random = Random(7)
@@ -186,6 +189,7 @@ def test_killed_at_random_instants_and_resumed(any_store: XCrawler, sandbox: San
     assert any_store.ids().keys() == truth.keys() and max(any_store.ids().values()) == 1
 
 
+@pytest.mark.soak
 def test_ctrl_c_keeps_what_was_read_and_the_next_run_goes_on_at_its_page(
     crawler: XCrawler, sandbox: Sandbox, wait_until: Callable[[Callable[[], Any]], None]
 ) -> None:
@@ -202,6 +206,7 @@ def test_ctrl_c_keeps_what_was_read_and_the_next_run_goes_on_at_its_page(
     assert max(served(sandbox.x_requests()).values()) == 1
 
 
+@pytest.mark.soak
 def test_counts_that_change_are_kept_as_seen_first_and_last(any_store: XCrawler, sandbox: Sandbox) -> None:
     name = handles_of(sandbox)[0]
     any_store.timeline(name, "-a", "limit=20").ok()
@@ -220,6 +225,7 @@ def test_counts_that_change_are_kept_as_seen_first_and_last(any_store: XCrawler,
         assert row["id"] == str(number) and f'"like_count":{likes + 5}' in row["metrics"]
 
 
+@pytest.mark.soak
 def test_an_account_that_is_suspended_meanwhile_is_noted_and_asked_again_seldom(
     crawler: XCrawler, sandbox: Sandbox
 ) -> None:
@@ -245,6 +251,7 @@ def test_an_account_that_had_posted_nothing_is_visited_the_next_time(crawler: XC
     assert crawler.ids().keys() == set(new)
 
 
+@pytest.mark.soak
 def test_one_that_was_renamed_and_suspended_is_found_again(crawler: XCrawler, sandbox: Sandbox) -> None:
     name = handles_of(sandbox)[0]
     crawler.timeline(name).ok()
@@ -259,6 +266,7 @@ def test_one_that_was_renamed_and_suspended_is_found_again(crawler: XCrawler, sa
     assert new in crawler.ids()
 
 
+@pytest.mark.soak
 def test_thousands_of_accounts_by_search(tmp_path: Path) -> None:
     sandbox = Sandbox("--speed", "0", "--accounts", "1100", "--posts", "3300")
     crawler = XCrawler(tmp_path / "data", sandbox.url)
@@ -287,6 +295,7 @@ def test_follow_comes_again(
     crawler.interrupted(process).ok()
 
 
+@pytest.mark.soak
 def test_snowball_writes_the_next_level(any_store: XCrawler, sandbox: Sandbox, tmp_path: Path) -> None:
     file = all_handles(sandbox, tmp_path)
     any_store.timeline(str(file), "-a", "snowball=1").ok()
@@ -313,6 +322,7 @@ def test_sample_and_the_bundled_sandbox(tmp_path: Path) -> None:
     assert len(list((tmp_path / "data" / "twitter").glob("[A-Z]*.csv"))) == 3
 
 
+@pytest.mark.soak
 def test_two_crawls_into_one_database_share_the_windows(sandbox: Sandbox, database: Database, tmp_path: Path) -> None:
     sandbox.stop()
     limited = Sandbox("--speed", "1", "--window", "4", "--limit", "timeline=4")

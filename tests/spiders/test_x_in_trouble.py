@@ -65,6 +65,7 @@ FAULTS = (
 )
 
 
+@pytest.mark.soak
 def test_faults_of_every_kind_lose_nothing(crawler: XCrawler, sandbox: Sandbox) -> None:
     for kind in FAULTS:
         sandbox.fault(kind, path="/2/", probability=0.03, seconds=0.3, times=4)
@@ -72,6 +73,7 @@ def test_faults_of_every_kind_lose_nothing(crawler: XCrawler, sandbox: Sandbox) 
     everything(crawler, sandbox)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("kind", ["429", "html403", "nothing", "404", "503"])
 def test_an_outage_for_everybody_is_waited_for(crawler: XCrawler, sandbox: Sandbox, kind: str) -> None:
     sandbox.fault(kind, path="/tweets", times=5)
@@ -81,6 +83,7 @@ def test_an_outage_for_everybody_is_waited_for(crawler: XCrawler, sandbox: Sandb
     assert statuses <= {"active", "protected"}
 
 
+@pytest.mark.soak
 def test_all_credentials_refused_at_once_are_an_outage(crawler: XCrawler, sandbox: Sandbox) -> None:
     sandbox.fault("401", path="/tweets", times=5)
     run = crawler.timeline(",".join(handles_of(sandbox))).ok()
@@ -88,6 +91,7 @@ def test_all_credentials_refused_at_once_are_an_outage(crawler: XCrawler, sandbo
     everything(crawler, sandbox)
 
 
+@pytest.mark.soak
 def test_bad_credentials_cost_one_call_an_endpoint(tmp_path: Path) -> None:
     file = credentials(tmp_path, "good", "revoked", "unentitled", "good", "depleted")
     sandbox = Sandbox(
@@ -126,6 +130,7 @@ def test_a_credential_that_goes_in_mid_run(
     assert max(served(sandbox.x_requests()).values()) == 1
 
 
+@pytest.mark.soak
 def test_when_no_credential_is_left_the_crawl_ends_and_goes_on_later(
     crawler: XCrawler, sandbox: Sandbox, wait_until: Callable[[Callable[[], Any]], None], tmp_path: Path
 ) -> None:
@@ -159,6 +164,7 @@ def forget(crawler: XCrawler) -> None:
     connection.close()
 
 
+@pytest.mark.soak
 def test_a_quota_is_waited_for_and_no_call_is_refused(tmp_path: Path) -> None:
     sandbox = Sandbox("--window", "3", "--limit", "timeline=3", "--accounts", "12", "--posts", "1500")
     crawler = XCrawler(tmp_path / "data", sandbox.url)
@@ -172,6 +178,7 @@ def test_a_quota_is_waited_for_and_no_call_is_refused(tmp_path: Path) -> None:
 # --- money
 
 
+@pytest.mark.soak
 def test_the_budget_is_never_overspent_and_the_next_day_goes_on(any_store: XCrawler, sandbox: Sandbox) -> None:
     handles = ",".join(handles_of(sandbox))
     run = any_store.timeline(handles, "-s", "X_DAILY_BUDGET=2.5")
@@ -205,6 +212,7 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path, sandbox: Sandbox) 
 # --- secrets
 
 
+@pytest.mark.soak
 def test_no_secret_is_found_anywhere(tmp_path: Path, database: Database) -> None:
     names = ("consumer-key", "consumer-secret", "access-token", "token-secret", "bearer-token")
     rows = [[f"{name}-{number}-5f3d{number}e8a1" for name in names] for number in range(3)]
@@ -241,6 +249,7 @@ def test_no_secret_is_found_anywhere(tmp_path: Path, database: Database) -> None
 # --- mistakes
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "content,words",
     [
@@ -261,6 +270,7 @@ def test_a_bad_credentials_file_is_refused(crawler: XCrawler, tmp_path: Path, co
     assert not crawler.folder.exists()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "arguments,words",
     [

@@ -69,6 +69,7 @@ def set_up(server: Postgres, folder: Path) -> None:
 # --- grants
 
 
+@pytest.mark.soak
 def test_the_grants_suffice_and_less_is_refused_by_name(archive: Postgres, sandbox: Sandbox, tmp_path: Path) -> None:
     set_up(archive, tmp_path)
     url = archive.url(CRAWLER)
@@ -122,6 +123,7 @@ FOREIGN = {
 }
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("tables", FOREIGN.values(), ids=FOREIGN.keys())
 def test_tables_of_another_program_are_refused_and_left_alone(
     archive: Postgres, sandbox: Sandbox, tmp_path: Path, tables: str
@@ -145,6 +147,7 @@ def test_tables_of_another_program_are_refused_and_left_alone(
     assert held == sandbox.visible(BOARD)
 
 
+@pytest.mark.soak
 def test_tables_that_somebody_has_changed(archive: Postgres, sandbox: Sandbox, tmp_path: Path) -> None:
     set_up(archive, tmp_path)
     url = archive.url(OWNER)
@@ -161,6 +164,7 @@ def test_tables_that_somebody_has_changed(archive: Postgres, sandbox: Sandbox, t
 # --- standbys
 
 
+@pytest.mark.soak
 def test_a_read_only_database_is_refused_for_crawls_and_read(
     archive: Postgres, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -175,6 +179,7 @@ def test_a_read_only_database_is_refused_for_crawls_and_read(
     scrapy("status", url=archive.url(READER), folder=tmp_path).ok()
 
 
+@pytest.mark.soak
 def test_a_standby_and_several_hosts(sandbox: Sandbox, tmp_path: Path) -> None:
     """A real standby beside its primary: the crawl finds the one that takes writes."""
     programs = next(folder for folder in versions().values() if (folder / "pg_basebackup").exists())
@@ -264,6 +269,7 @@ exec "$@"
 """
 
 
+@pytest.mark.soak
 def test_the_commands_of_the_page_on_deploying(sandbox: Sandbox, tmp_path: Path) -> None:
     """All of its shell blocks, one after the other, as somebody who copies them."""
     programs = next((folder for folder in versions().values() if (folder / "createuser").exists()), None)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from scrapy.utils.test import get_crawler
 
-from chancrawl.settings import SOURCES
+from chancrawl.settings import SOURCES_BASE
 from chancrawl.storage.quarantine import (
     EXAMPLES,
     TAKING,
@@ -26,7 +26,7 @@ from tests.support.items import post
 
 
 def opened(folder: Path, **settings: Any) -> Quarantine:
-    values = {"CSV_FOLDER": str(folder), "QUARANTINE_MB": 100, "SOURCES": SOURCES} | settings
+    values = {"CSV_FOLDER": str(folder), "QUARANTINE_MB": 100, "SOURCES": SOURCES_BASE} | settings
     return Quarantine.from_crawler(get_crawler(settings_dict=values))
 
 

@@ -29,6 +29,7 @@ def reported(crawler: Crawler) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.soak
 def test_status_lists_who_is_alive_and_how_the_others_ended(
     any_store: Crawler, sandbox: Sandbox, wait_until: Wait
 ) -> None:
@@ -60,6 +61,7 @@ def test_status_lists_who_is_alive_and_how_the_others_ended(
     assert "incomplete at" in text and "the last success at no time" in text
 
 
+@pytest.mark.soak
 def test_a_second_follower_stands_by_until_the_first_ends(
     sandbox: Sandbox, database: Database, tmp_path: Path, wait_until: Wait
 ) -> None:
@@ -80,7 +82,7 @@ def test_a_second_follower_stands_by_until_the_first_ends(
     wait_until(lambda: len([r for r in sandbox.requests() if BOARD in r["path"]]) > len(asked))
     run = second.interrupted(other).ok()
     assert f"run 1 (process {process.pid} on {runs.HOST}" in run.output.lower() or "Run 1 (process" in run.output
-    assert f"follows /{BOARD}/ into this store already; this crawl stands by" in run.output
+    assert f"already follows /{BOARD}/ into this store. This crawl stands by" in run.output
 
 
 def tables(database: Database) -> bool:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from chancrawl.items import Account, Feed, Item, Poll, Post, Tweet
-from chancrawl.storage.item_json import decoded, encoded
+from chancrawl.items import Item, Post
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.postgres.spool import Spool, SpoolFull, apply_oldest, spools
 from chancrawl.storage.postgres.upsert import BatchWriter
@@ -23,27 +19,6 @@ from tests.support import KINDS, ROOT
 from tests.support.crawls import environment
 from tests.support.databases import Database
 from tests.support.items import deletion, post, thread
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(st.characters(exclude_categories=[])),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=10,
-)
-
-
-@given(raw=st.dictionaries(st.text(), JSON), text=st.none() | st.text(), time=st.datetimes(timezones=st.just(UTC)))
-def test_an_item_comes_back_as_it_was(raw: dict[str, Any], text: str | None, time: datetime) -> None:
-    items: list[Item] = [
-        replace(post(6, "a"), raw=raw, comment_text=text, last_seen_at=time),
-        Tweet(1, None, None, time, text, metrics={"like_count": 3}, raw=raw),
-        Account(2, "a", created_at=time, raw=raw),
-        Feed("timeline:2", complete_since=time, posts_per_day=0.1),
-        Poll("po", time, None, 1, 2, None),
-        deletion(6, 1),
-        thread(3),
-    ]
-    for item in items:
-        assert decoded(encoded(item).encode(), KINDS) == item
 
 
 @pytest.fixture
@@ -206,6 +181,7 @@ def scrapy_spool(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.soak
 def test_the_command_shows_and_drains(tmp_path: Path, store: PostgresStore, database: Database) -> None:
     folder = ("-s", f"CSV_FOLDER={tmp_path}")
     assert "Nothing waits" in scrapy_spool(*folder).stdout

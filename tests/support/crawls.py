@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from chancrawl.setting_rows import NAMES_IN_FILES
 from tests.support import ROOT
 from tests.support.databases import Database
 
@@ -129,13 +130,4 @@ def wait_for_line(process: subprocess.Popen[str], words: str) -> None:
 
 def environment() -> dict[str, str]:
     """The environment of a crawl: no setting of the developer's, no proxy."""
-    ours = (
-        "DATABASE_URL",
-        "CSV_FOLDER",
-        "CHAN_API_URL",
-        "SANDBOX",
-        "ROTATING_PROXY_LIST",
-        "LOG_LEVEL",
-        "X_CREDENTIALS",
-    )
-    return {k: v for k, v in os.environ.items() if k not in ours and not k.lower().endswith("_proxy")}
+    return {k: v for k, v in os.environ.items() if k not in NAMES_IN_FILES and not k.lower().endswith("_proxy")}

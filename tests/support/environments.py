@@ -136,7 +136,7 @@ class Environment:
 
 
 def described(environment: Environment) -> str:
-    files = {name: (environment.folder / name).read_bytes()[:80] for name in ("chancrawl.ini", "tweet.ini")
+    files = {name: (environment.folder / name).read_bytes()[:80] for name in ("chancrawl.ini", "tweet.ini", ".env")
              if (environment.folder / name).exists()}  # fmt: skip
     ours = {name: value for name, value in environment.variables.items() if name not in KEPT}
     return f"seed {environment.seed}: {ours} {files} umask {environment.umask:03o} limit {environment.limit}"

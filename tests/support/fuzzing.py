@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chancrawl.imageboards import fourchan
-from chancrawl.imageboards.diff import Held, Look, compare
+from chancrawl.imageboards.diff import Observation, StoredThread, compare
+from chancrawl.imageboards.pages import Stub
 from chancrawl.items import Item, Post
 from chancrawl.payload import Malformed, digest, loads
 from chancrawl.storage.postgres.connection import PostgresStore
@@ -144,12 +145,12 @@ class Trial:
         url = f"/fuzz/thread/{no}.json"
         try:
             page = fourchan.parse_thread(loads(body), "fuzz", no)
-        except (Malformed, fourchan.Stub) as error:
+        except (Malformed, Stub) as error:
             if good:
                 raise
             return self.set_aside(url, body, [str(error)])
         self.set_aside(url, body, page.problems)
-        found = compare(Held(), page, Look(NOW, NOW, "body", is_own=True)).items
+        found = compare(StoredThread(), page, Observation(NOW, NOW, "body", is_own=True)).items
         assert good <= page.posts.keys()
         for item in found:
             if isinstance(item, Post):

@@ -28,11 +28,20 @@ from chancrawl.sandbox import faults
 from chancrawl.sandbox.clock import Clock
 from chancrawl.sandbox.words import NOUNS
 from chancrawl.sandbox.x.gate import PROBLEMS, Gate, Pass
+from chancrawl.sandbox.x.parameters import (
+    FIRST_START,
+    NEVER,
+    PREVIOUS_TOKEN,
+    BadRequest,
+    check_fields,
+    from_token,
+    number_of,
+    time_of,
+    token_of,
+)
 from chancrawl.sandbox.x.posts import Post, id_at, raw
 from chancrawl.sandbox.x.query import WrongQuery, parse
 from chancrawl.sandbox.x.world import SEARCH_SECONDS, Account, XWorld
-
-NEVER = 2**63 - 1
 
 
 class XServer:
@@ -177,7 +186,7 @@ class XServer:
         return {"errors": [_user_problem(parameter, name or number, "Not Found Error", detail)]}
 
     def timeline(self, request: web.Request) -> Any:
-        limit = _number(request, "max_results", 10, 5, 100)
+        limit = number_of(request, "max_results", 10, 5, 100)
         number = request.match_info["id"]
         account = self.world.accounts.get(int(number)) if number.isdigit() else None
         is_closed = account is not None and request["credential"] in account.blocks
@@ -189,18 +198,18 @@ class XServer:
             elif account is not None and account.status == "suspended":
                 detail, title = f"User has been suspended: [{number}].", "Forbidden"
             return {"errors": [_user_problem("id", number, title, detail, kind)]}
-        since_id = _number(request, "since_id", 0)
-        before = _number(request, "until_id", NEVER)
+        since_id = number_of(request, "since_id", 0)
+        before = number_of(request, "until_id", NEVER)
         if "end_time" in request.query:
-            before = min(before, id_at(_time(request, "end_time")))
+            before = min(before, id_at(time_of(request, "end_time")))
         top = before
         token = request.query.get("pagination_token")
         is_backwards = token is not None and token.startswith(PREVIOUS_TOKEN)
         if token is not None and not is_backwards:
-            before = min(before, _from_token(token, "pagination_token"))
-        newer_than = _from_token(token or "", "pagination_token", PREVIOUS_TOKEN) if is_backwards else None
-        start = _time(request, "start_time") if "since_id" not in request.query else 0.0
-        if "start_time" in request.query and _time(request, "start_time") < FIRST_START:
+            before = min(before, from_token(token, "pagination_token"))
+        newer_than = from_token(token or "", "pagination_token", PREVIOUS_TOKEN) if is_backwards else None
+        start = time_of(request, "start_time") if "since_id" not in request.query else 0.0
+        if "start_time" in request.query and time_of(request, "start_time") < FIRST_START:
             raise BadRequest("start_time", request.query["start_time"])
         exclude = [kind for kind in request.query.get("exclude", "").split(",") if kind]
         if set(exclude) - {"replies", "retweets"}:
@@ -209,24 +218,24 @@ class XServer:
         return self._page(request, [(account, one) for one in ids], more, has_newer)
 
     def search(self, request: web.Request) -> Any:
-        limit = _number(request, "max_results", 10, 10, 100)
+        limit = number_of(request, "max_results", 10, 10, 100)
         query = request.query.get("query", "")
         if not 0 < len(query) <= 512:
             raise BadRequest("query", query[:60])
-        since_id = _number(request, "since_id", 0)
+        since_id = number_of(request, "since_id", 0)
         if since_id and since_id < id_at(self.world.now - SEARCH_SECONDS):
             raise BadRequest("since_id", str(since_id))
         if since_id and "start_time" in request.query:
             raise BadRequest("since_id", str(since_id))
-        before = _number(request, "until_id", NEVER)
+        before = number_of(request, "until_id", NEVER)
         if (token := request.query.get("next_token")) is not None:
-            before = min(before, _from_token(token, "next_token"))
+            before = min(before, from_token(token, "next_token"))
         if "start_time" in request.query:
-            if _time(request, "start_time") < self.world.now - SEARCH_SECONDS:
+            if time_of(request, "start_time") < self.world.now - SEARCH_SECONDS:
                 raise BadRequest("start_time", request.query["start_time"])
-            since_id = max(since_id, id_at(_time(request, "start_time")) - 1)
+            since_id = max(since_id, id_at(time_of(request, "start_time")) - 1)
         if "end_time" in request.query:
-            before = min(before, id_at(_time(request, "end_time")))
+            before = min(before, id_at(time_of(request, "end_time")))
         try:
             matches = parse(query, lambda name: getattr(self.world.find(name), "id", None))
         except WrongQuery as error:
@@ -246,7 +255,7 @@ class XServer:
             entries.append(
                 {"trend_name": name} | ({"tweet_count": random.randrange(10**6)} if random.random() < 0.8 else {})
             )
-        return {"data": entries[: _number(request, "max_trends", 20, 1, 50)]}
+        return {"data": entries[: number_of(request, "max_trends", 20, 1, 50)]}
 
     async def token(self, request: web.Request) -> web.Response:
         kind, _, rest = request.headers.get("Authorization", "").partition(" ")
@@ -293,7 +302,7 @@ class XServer:
             "oldest_id": str(posts[-1].id),
         }
         if more:
-            meta["next_token"] = _token(posts[-1].id)
+            meta["next_token"] = token_of(posts[-1].id)
         if has_newer:
             meta["previous_token"] = f"{PREVIOUS_TOKEN}{posts[0].id:x}"
         includes = self._includes(posts, fields, expansions, set(request.query.get("user.fields", "").split(",")))
@@ -366,89 +375,6 @@ class XServer:
 def _user_problem(parameter: str, value: str, title: str, detail: str, kind: str = "resource-not-found") -> Any:
     problem = {"value": value, "detail": detail, "title": title, "resource_type": "user", "parameter": parameter}
     return problem | {"resource_id": value, "section": "data", "type": PROBLEMS + kind}
-
-
-class BadRequest(Exception):
-    def __init__(self, parameter: str, value: str, message: str = "") -> None:
-        message = message or f"The `{parameter}` query parameter value [{value}] is not valid"
-        self.problem = {
-            "errors": [{"parameters": {parameter: [value]}, "message": message}],
-            "title": "Invalid Request",
-            "detail": "One or more parameters to your request was invalid.",
-            "type": PROBLEMS + "invalid-request",
-        }
-
-
-def _number(request: web.Request, name: str, default: int, least: int = 0, most: int = NEVER) -> int:
-    text = request.query.get(name, str(default))
-    if not text.isdigit() or not least <= int(text) <= most:
-        raise BadRequest(name, text)
-    return int(text)
-
-
-def _time(request: web.Request, name: str) -> float:
-    text = request.query.get(name)
-    if text is None:
-        return 0.0
-    try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        raise BadRequest(name, text) from None
-
-
-def check_fields(request: web.Request) -> None:
-    """X refuses names that it does not know."""
-    for parameter, known in FIELDS.items():
-        for name in request.query.get(parameter, "").split(","):
-            if name and name not in known:
-                raise BadRequest(parameter, name)
-
-
-FIRST_START = datetime(2010, 11, 6, tzinfo=UTC).timestamp()
-FIELDS = {
-    "tweet.fields": set(
-        "article attachments author_id card_uri community_id context_annotations conversation_id created_at "
-        "display_text_range edit_controls edit_history_tweet_ids entities geo id in_reply_to_user_id lang "
-        "matched_media_notes media_metadata non_public_metrics note_request_suggestions note_tweet organic_metrics "
-        "paid_partnership possibly_sensitive promoted_metrics public_metrics referenced_tweets reply_settings scopes "
-        "source suggested_source_links suggested_source_links_with_counts text withheld".split()
-    ),
-    "expansions": set(
-        "article.cover_media article.media_entities attachments.media_keys attachments.media_source_tweet "
-        "attachments.poll_ids author_id edit_history_tweet_ids entities.mentions.username geo.place_id "
-        "in_reply_to_user_id entities.note.mentions.username referenced_tweets.id "
-        "referenced_tweets.id.attachments.media_keys referenced_tweets.id.author_id".split()
-    ),
-    "user.fields": set(
-        "affiliation confirmed_email connection_status created_at description entities id is_identity_verified "
-        "location most_recent_tweet_id name parody pinned_tweet_id profile_banner_url profile_image_url protected "
-        "public_metrics receives_your_dm subscription subscription_type url username verified verified_followers_count "
-        "verified_type withheld".split()
-    ),
-    "media.fields": set(
-        "alt_text duration_ms height media_key non_public_metrics organic_metrics preview_image_url promoted_metrics "
-        "public_metrics type url variants width".split()
-    ),
-    "poll.fields": {"duration_minutes", "end_datetime", "id", "options", "voting_status"},
-    "place.fields": set("contained_within country country_code full_name geo id name place_type".split()),
-}
-"""https://docs.x.com/x-api/fundamentals/data-dictionary, before the names of August 2026."""
-
-TOKEN = "7140dibdnow9c7btw"  # noqa: S105
-
-
-PREVIOUS_TOKEN = "77qpymm88g5h9vqkl"  # noqa: S105
-
-
-def _token(oldest_id: int) -> str:
-    return f"{TOKEN}{oldest_id:x}"
-
-
-def _from_token(token: str, name: str, kind: str = TOKEN) -> int:
-    try:
-        return int(token.removeprefix(kind), 16)
-    except ValueError:
-        raise BadRequest(name, token) from None
 
 
 def _ids(body: bytes) -> list[int]:

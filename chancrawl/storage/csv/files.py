@@ -107,7 +107,7 @@ class Files:
         found = self._checked(path, known)
         if found.bytes and found.changed_ns is None:
             if known.changed_ns is not None:
-                logger.warning("%s is gone; it begins anew, without the rows that it held.", self.folder / path)
+                logger.warning("%s is missing; a new file begins, without the earlier rows.", self.folder / path)
             return Known()
         return found
 

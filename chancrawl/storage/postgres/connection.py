@@ -42,6 +42,7 @@ MISSING_PRIVILEGES = """
 SELECT privilege || ' ON ' || name FROM unnest(%s, %s) AS needed (name, privilege)
 WHERE NOT has_table_privilege(to_regclass(name), privilege)
 """
+LACKING_TABLES = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NULL"
 CANNOT_CREATE = """
 SELECT 'CREATE ON SCHEMA ' || quote_ident(current_schema())
 WHERE NOT has_schema_privilege(current_schema(), 'CREATE')
@@ -72,16 +73,18 @@ class PostgresStore:
     def __init__(self, url: str, kinds: Kinds) -> None:
         self.url = url
         self.kinds = kinds
+        self._others = [kind for kind in kinds if kind.schema]
         self.connection: Any = None
         self.version: int | None = None
+        self.lacks_tables = False
         self.database_id: str | None = None
         self.place = "PostgreSQL"
         self._streams = 0
 
     @property
     def ready(self) -> bool:
-        """Whether the tables are there."""
-        return self.version == migrations.VERSION
+        """Whether the tables are there, those of schema.sql and those of other sources."""
+        return self.version == migrations.VERSION and not self.lacks_tables
 
     @property
     def is_created(self) -> bool:
@@ -95,13 +98,14 @@ class PostgresStore:
     def open(self) -> None:
         """Connect, and bring tables of an earlier version up to date. UserError where no crawl can write."""
         self.open_to_create()
-        if self.version is not None and not self.ready:
+        if self.version is not None and self.version != migrations.VERSION:
             self._migrate()
         if self.ready:
             with self.transaction() as cursor:
                 self._refuse_gone(migrations.gone(cursor))
                 self._refuse_without(
-                    self._lacking(cursor, migrations.PRIVILEGES) + self._first_column(cursor, NO_TEMPORARY_TABLES)
+                    self._lacking(cursor, [*migrations.PRIVILEGES, *self._privileges_of_others()])
+                    + self._first_column(cursor, NO_TEMPORARY_TABLES)
                 )
 
     def open_to_create(self) -> None:
@@ -157,6 +161,7 @@ class PostgresStore:
 
     def _read_version(self, cursor: Any) -> None:
         self.version = migrations.version_of(cursor)
+        self.lacks_tables = bool(self._first_column(cursor, LACKING_TABLES, [kind.table for kind in self._others]))
         if self.ready:
             cursor.execute("SELECT database_id::text FROM schema_version")
             (self.database_id,) = cursor.fetchone()
@@ -192,6 +197,10 @@ class PostgresStore:
         """Those of some privileges on tables that the user does not have."""
         tables, privileges = zip(*needed, strict=True)
         return self._first_column(cursor, MISSING_PRIVILEGES, list(tables), list(privileges))
+
+    def _privileges_of_others(self) -> list[tuple[str, str]]:
+        """What a crawl's user needs on the tables of other sources."""
+        return [(kind.table, right) for kind in self._others for right in ("SELECT", "INSERT", "UPDATE")]
 
     def _first_column(self, cursor: Any, sql: str, *parameters: Any) -> list[str]:
         cursor.execute(sql, parameters)
@@ -251,6 +260,8 @@ class PostgresStore:
                     "`scrapy initdb --import-legacy` once: it takes the rows over and keeps the table, renamed."
                 )
             migrations.bring_up_to_date(cursor, again)
+            for kind in self._others:
+                cursor.execute(kind.schema)
             self._read_version(cursor)
 
     def legacy_table(self, cursor: Any) -> bool:

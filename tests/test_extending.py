@@ -1,0 +1,101 @@
+"""A source and a sink from outside the package: a kind of row, its table, a spider, and something that takes rows."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.crawls import Crawler
+from tests.support.databases import Database
+
+OUTSIDE = '''
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import scrapy
+
+from chancrawl.sources import BaseSource
+from chancrawl.storage.kinds import CsvFile, Kind
+
+
+@dataclass(slots=True)
+class Note:
+    place: str
+    no: int
+    text: str | None = None
+    tags: list[str] | None = None
+
+
+class Notes(BaseSource):
+    name = "notes"
+    spiders = ("notes",)
+    kinds = (
+        Kind(
+            Note, "notes", ("place", "no"), csv=CsvFile(lambda note: f"notes/{note.place}.csv"),
+            schema="CREATE TABLE IF NOT EXISTS notes "
+            "(place text, no bigint, text text, tags text[], PRIMARY KEY (place, no))",
+        ),
+    )
+
+
+class NotesSpider(scrapy.Spider):
+    name = "notes"
+    source = "http://127.0.0.1/notes"
+
+    async def start(self):
+        for no in range(1, 2501):
+            yield Note("here", no, f"note {no}, \\u2603", ["a", "b c"])
+
+
+class Lines:
+    """A sink: a line of JSON for each row."""
+
+    def __init__(self, file):
+        self.file = file
+
+    @classmethod
+    def from_crawler(cls, crawler):
+        return cls(Path(crawler.settings["CSV_FOLDER"]).parent / "lines.jsonl")
+
+    def write(self, items):
+        with self.file.open("a") as stream:
+            stream.writelines(json.dumps([type(item).__name__, item.no]) + "\\n" for item in items)
+
+    def close(self):
+        with self.file.open("a") as stream:
+            stream.write("closed\\n")
+'''
+
+SOURCES = {"outside.Notes": 300}
+
+
+@pytest.fixture(params=["csv", "postgres"])
+def crawler(request: pytest.FixtureRequest, tmp_path: Path) -> Crawler:
+    (tmp_path / "outside.py").write_text(OUTSIDE)
+    database_url = request.getfixturevalue("database").url if request.param == "postgres" else None
+    return Crawler(tmp_path / "data", "http://127.0.0.1:9", database_url)
+
+
+def notes(crawler: Crawler) -> list[tuple[str, int, str, list[str]]]:
+    """The rows in the store."""
+    if crawler.database_url:
+        return Database(crawler.database_url).rows("SELECT place, no, text, tags FROM notes ORDER BY no")
+    with (crawler.folder / "notes" / "here.csv").open(newline="", encoding="utf-8") as file:
+        return [(row["place"], int(row["no"]), row["text"], json.loads(row["tags"])) for row in csv.DictReader(file)]
+
+
+def test_rows_of_a_source_from_outside_are_stored_exactly_once(crawler: Crawler) -> None:
+    given = ("-s", f"SOURCES={json.dumps(SOURCES)}", "-s", 'ROW_SINKS={"outside.Lines": 1}',
+             "-s", "SPIDER_MODULES=spiders,outside", "-s", "BATCH_SIZE=1000")  # fmt: skip
+    run = crawler(*given, spider="notes", cwd=crawler.folder.parent).ok()
+    assert "collected  2,500 notes" in run.output
+    assert notes(crawler) == [("here", no, f"note {no}, ☃", ["a", "b c"]) for no in range(1, 2501)]
+    lines = (crawler.folder.parent / "lines.jsonl").read_text().splitlines()
+    assert lines == [*(json.dumps(["Note", no]) for no in range(1, 2501)), "closed"]
+    if crawler.database_url:  # a second crawl of the same rows changes nothing
+        crawler(*given, spider="notes", cwd=crawler.folder.parent).ok()
+        assert len(notes(crawler)) == 2500

@@ -76,6 +76,10 @@ RETURNING dollars
 """
 
 
+ROUNDING = 1e-9
+"""Dollars by which sums of prices may differ from a budget that they use up exactly: as floats, 0.1 + 0.2 is above 0.3."""
+
+
 @dataclass(slots=True)
 class Reads:
     """Billable reads."""
@@ -213,7 +217,7 @@ class SharedLimits:
         """Put reads (or, negative, what was not read after all) on a day's bill. False if the budget forbids it."""
         if self.store is None and not self.session.store.is_created:
             unwritten = self._unwritten.setdefault(day, Reads())
-            if reads.dollars > 0 and unwritten.dollars + reads.dollars > budget:
+            if reads.dollars > 0 and unwritten.dollars + reads.dollars > budget + ROUNDING:
                 return False
             _add(unwritten, reads)
             return True
@@ -227,10 +231,10 @@ class SharedLimits:
                 await self._spend(day, reads, float("inf"))
 
     async def _spend(self, day: date, reads: Reads, budget: float) -> bool:
-        if reads.dollars > budget:
+        if reads.dollars > budget + ROUNDING:
             return False
         values = (day.isoformat(), reads.posts, reads.users, reads.trends, round(reads.dollars, 6))
-        rows = await self._rows(SPEND, *values, min(budget, 1e15))
+        rows = await self._rows(SPEND, *values, min(budget, 1e15) + ROUNDING)
         if rows is None:  # the store is out of reach: kept until it is back
             _add(self._unwritten.setdefault(day, Reads()), reads)
             return True

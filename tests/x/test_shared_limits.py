@@ -116,6 +116,16 @@ def test_a_budget_is_that_of_the_day_and_of_all_crawls(
     asyncio.run(second())
 
 
+def test_a_budget_can_be_used_up_to_the_last_cent(crawler: Crawler) -> None:
+    async def run() -> None:
+        async with shared_limits(crawler) as shared:
+            for dollars in (0.06, 1.43, -1.43, 0.34, 1.1, -1.1, 0.55, 0.55):  # in floats, these sums are above 1.5
+                assert await shared.spend(DAY, Reads(posts=1, dollars=dollars), 1.5)
+            assert not await shared.spend(DAY, Reads(posts=1, dollars=0.005), 1.5)
+
+    asyncio.run(run())
+
+
 def test_without_a_budget_nothing_is_created_before_there_are_rows(tmp_path: Path) -> None:
     async def run() -> None:
         folder = tmp_path / "data"

@@ -77,7 +77,7 @@ RETURNING dollars
 
 
 ROUNDING = 1e-9
-"""Dollars by which sums of prices may differ from a budget that they use up exactly: as floats, 0.1 + 0.2 is above 0.3."""
+"""Dollars by which a sum may be above a budget that it uses up exactly: as floats, 0.1 + 0.2 is above 0.3."""
 
 
 @dataclass(slots=True)

@@ -34,6 +34,8 @@ def incomplete(stats: Mapping[str, Any], finished: bool) -> list[str]:
         reasons.append(f"{number('store/not_written'):,} rows were not written; the next run fetches them again")
     if number("spool/rows"):
         reasons.append(f"{number('spool/rows'):,} rows wait in CSV_FOLDER/spool for the database")
+    if number("sinks/failed"):
+        reasons.append(f"{number('sinks/failed'):,} sinks failed, and lack rows that are stored; see the log")
     if number("spider_exceptions/count"):
         reasons.append(f"{number('spider_exceptions/count'):,} answers met an error of chancrawl itself; see the log")
     if not finished:

@@ -151,8 +151,20 @@ class BatchingPipeline:
         self.sources.committed(batch)
         self.stats.inc_value("store/batches")
         self.stats.inc_value("store/rows", len(batch))
-        for sink in self.sinks:
-            await asyncio.to_thread(sink.write, batch)
+        await self._to_sinks(batch)
+
+    async def _to_sinks(self, batch: Sequence[Any]) -> None:
+        """A sink that fails costs itself alone: the store has the rows, and the sink can be rebuilt from them."""
+        for sink in list(self.sinks):
+            try:
+                await asyncio.to_thread(sink.write, batch)
+            except Exception as error:
+                self.sinks.remove(sink)
+                self.stats.inc_value("sinks/failed")
+                logger.error(
+                    "The sink %s is not written to any more (%s: %s). The store has all rows: rebuild it from there.",
+                    type(sink).__name__, type(error).__name__, error,
+                )  # fmt: skip
 
     def explain(self, error: Exception) -> UserError:
         """An error of `store` in words."""

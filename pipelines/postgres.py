@@ -189,6 +189,8 @@ class PostgresPipeline(BatchingPipeline):
                         self.stats.set_value("spool/rows", self.spool.rows)
                     elif items:
                         self.stats.inc_value("spool/earlier_rows", len(items))
+                        out = set(map(id, rejected))
+                        await self._to_sinks([item for item in items if id(item) not in out])
             async with self._appending:
                 if not self.spool.numbers:
                     self._all_written()

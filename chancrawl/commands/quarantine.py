@@ -11,14 +11,12 @@ from pathlib import Path
 from scrapy.exceptions import UsageError
 
 from chancrawl.command import StoreCommand
-from chancrawl.imageboards import fourchan
-from chancrawl.items import Item, Post, Tweet
+from chancrawl.items import Item
 from chancrawl.storage.base import Store
 from chancrawl.storage.factory import store_of
 from chancrawl.storage.kinds import Kinds
 from chancrawl.storage.quarantine import TAKING, KeptRow, begin_taking, end_taking, kept_rows, kind_of, report_of
 from chancrawl.text import counted, visible
-from chancrawl.x import tweet_columns
 
 AT_ONCE = 500
 
@@ -76,7 +74,7 @@ def take_in(store: Store, rows: list[KeptRow]) -> list[KeptRow]:
     for row in rows:
         item = row.item
         try:
-            describe(item)
+            store.kinds.of(item).describe(item)
         except Exception as error:  # it was set aside for that
             reasons[id(row)] = f"{type(error).__name__}: {error}"
             continue
@@ -84,13 +82,6 @@ def take_in(store: Store, rows: list[KeptRow]) -> list[KeptRow]:
         batch.append(item)
     reasons |= {id(items[id(item)]): reason for item, reason in store.take_in(batch)}
     return [replace(row, reason=reasons[id(row)]) for row in rows if id(row) in reasons]
-
-
-def describe(item: Item) -> None:
-    if isinstance(item, Post):
-        fourchan.describe(item)
-    elif isinstance(item, Tweet):
-        tweet_columns.describe(item)
 
 
 def show(folder: Path, kinds: Kinds, form: str) -> None:

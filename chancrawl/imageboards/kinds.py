@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC
 
 from chancrawl.imageboards.csv_files import placed
+from chancrawl.imageboards.fourchan import FOURCHAN
 from chancrawl.items import Board, Deletion, Poll, Post, Thread, Validator, columns
 from chancrawl.storage.kinds import CsvFile, EmbeddedTable, Key, Kind
 from chancrawl.storage.sqlite.upsert import upsert
@@ -51,6 +52,7 @@ CREATE INDEX IF NOT EXISTS posts_no ON posts (board, no);
             upsert("posts", LEDGER_POST, ("board", "thread_no", "no")),
         ),
         keeps_waiting=_thread_and_index,
+        describe=FOURCHAN.describe,
     ),
     Kind(
         Deletion,

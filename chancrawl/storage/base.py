@@ -99,7 +99,7 @@ class RowSink(Protocol):
     """Something that is given the rows that were committed, in their order, and can be rebuilt from the store.
 
     The setting ROW_SINKS names them. A crawl that is killed between a commit and `write` leaves its last rows out of a
-    sink; the store has them.
+    sink, and rows that `scrapy spool drain` and `scrapy quarantine take-in` store do not come to it; the store has all.
     """
 
     @classmethod

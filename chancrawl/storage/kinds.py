@@ -30,6 +30,10 @@ def no_keys(item: Any) -> list[Key]:
     return []
 
 
+def nothing_odd(item: Any) -> Sequence[str]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class CsvFile:
     """The CSV file of a kind.
@@ -88,11 +92,18 @@ class Kind:
     """Each reading costs money: see `HeldBack.missed`."""
     waits_as: Callable[[Any], list[Key]] = no_keys
     keeps_waiting: Callable[[Any], list[Key]] = no_keys
+    describe: Callable[[Any], Sequence[str]] = nothing_odd
+    """Fills the columns of an item that follow from what was sent; what was odd in that, in words."""
 
     @property
     def name(self) -> str:
         """Its name in stats, in the quarantine and in the spool: `post`."""
         return self.item.__name__.lower()
+
+    @property
+    def has_table(self) -> bool:
+        """Whether the ledger has a table for it: a deletion is a mark on a row of another kind."""
+        return self.embedded is None or bool(self.embedded.schema)
 
     @property
     def columns(self) -> list[str]:

@@ -30,9 +30,9 @@ from scrapy import signals
 from scrapy.crawler import Crawler
 
 from chancrawl.engine import PerCrawl
-from chancrawl.items import Deletion, Post, Trend, columns
+from chancrawl.items import Post
 from chancrawl.storage.item_json import decoded, encoded
-from chancrawl.storage.kinds import Kinds
+from chancrawl.storage.kinds import Kind, Kinds
 from chancrawl.text import visible
 
 logger = logging.getLogger(__name__)
@@ -74,11 +74,14 @@ class Quarantine(PerCrawl):
 
     def has_row(self, item: Any) -> bool:
         """Whether a row is kept already. Blocks."""
-        return self._thread.submit(lambda: version_of(item) in self._kept_rows()).result()
+        return self._thread.submit(lambda: self._version_of(item) in self._kept_rows()).result()
+
+    def _version_of(self, item: Any) -> str:
+        return version_of(self.kinds.of(item), item)
 
     def _keep_row(self, item: Any, reason: str) -> None:
-        if (version := version_of(item)) not in self._kept_rows():
-            if keep_row(self.folder, item, reason):
+        if (version := self._version_of(item)) not in self._kept_rows():
+            if keep_row(self.folder, self.kinds.of(item), item, reason):
                 self._kept_rows().add(version)
             else:
                 self.stats.inc_value("quarantine/not_kept")
@@ -87,7 +90,8 @@ class Quarantine(PerCrawl):
         if self._rows is None:
             self._rows = set()
             with contextlib.suppress(OSError):
-                self._rows |= {version_of(row.item) for _, rows in kept_rows(self.folder, self.kinds) for row in rows}
+                kept = kept_rows(self.folder, self.kinds)
+                self._rows |= {self._version_of(row.item) for _, rows in kept for row in rows}
         return self._rows
 
     def _keep(self, url: str, body: bytes, reason: str) -> None:
@@ -176,25 +180,19 @@ class KeptRow:
     item: Any
 
 
-def name_of_row(item: Any) -> str:
-    match item:
-        case Deletion():
-            key: tuple[object, ...] = (item.board, item.no)
-        case Trend():
-            key = (item.woeid, item.seen_at, item.rank)
-        case _:
-            key = tuple(getattr(item, name) for name in columns(type(item))[:2])
-    return f"{type(item).__name__.lower()} {'/'.join(map(str, key))}"
+def name_of_row(kind: Kind, item: Any) -> str:
+    """`post po/570368`: the kind of a row and its key."""
+    return f"{kind.name} {'/'.join(str(getattr(item, name)) for name in kind.key)}"
 
 
-def version_of(item: Any) -> str:
+def version_of(kind: Kind, item: Any) -> str:
     """The name of a row, and of a post the digest of what it says."""
-    return f"{name_of_row(item)} {item.digest}" if isinstance(item, Post) else name_of_row(item)
+    return f"{name_of_row(kind, item)} {item.digest}" if isinstance(item, Post) else name_of_row(kind, item)
 
 
-def keep_row(folder: Path, item: Any, reason: str) -> bool:
+def keep_row(folder: Path, kind: Kind, item: Any, reason: str) -> bool:
     """Put a row aside that cannot be stored; into the log if that cannot be (False). Blocks."""
-    what = name_of_row(item)
+    what = name_of_row(kind, item)
     now = datetime.now(UTC)
     line = repr(item)
     try:

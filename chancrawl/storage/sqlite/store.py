@@ -162,7 +162,8 @@ class CsvStore:
                 f"The ledger {self.folder / 'ledger.sqlite'} is of version {version}, and this chancrawl knows it up "
                 f"to version {LEDGER_VERSION}: update it, or name another CSV_FOLDER."
             )
-        if version == LEDGER_VERSION:
+        there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if version == LEDGER_VERSION and all(kind.table in there for kind in self.kinds if kind.has_table):
             return
         with transaction(connection):
             for statement in filter(str.strip, (OWN_SCHEMA + schema_of(self.kinds)).split(";")):

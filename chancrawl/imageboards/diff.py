@@ -131,7 +131,7 @@ class Changes:
 def compare(stored: StoredThread, page: Page, seen_in: Observation, even_if_older: bool = False) -> Changes:
     """New posts, changed posts (with the next revision number), posts missed, confirmed as missing, or returned.
 
-    An older copy is recognised by its Last-Modified; `believe` takes it for what there is now.
+    An older copy is recognised by its Last-Modified. `even_if_older` treats it as the current page.
     """
     if page.thread.last_modified is not None and page.thread.last_modified > seen_in.at + timedelta(days=1):
         page.thread.last_modified = None  # in the future: corrupt

@@ -18,7 +18,7 @@ from scrapy.utils.conf import arglist_to_dict
 from chancrawl.arguments import board_names, moment_of
 from chancrawl.command import StoreCommand
 from chancrawl.errors import UserError
-from chancrawl.imageboards.coverage import Coverage, HeldPost, Hour, Look, account, between, by_day
+from chancrawl.imageboards.coverage import BoardPoll, Coverage, HeldPost, Hour, account, between, by_day
 from chancrawl.items import Gap
 from chancrawl.storage.base import Store, moment
 from chancrawl.storage.factory import store_of
@@ -37,8 +37,8 @@ NEAR = (
 FIRST, LAST = NEAR.format("min", ">=", ""), NEAR.format("max", "<", "DESC")
 BEFORE = "SELECT max(no) FROM posts WHERE board = ? AND no < ?"
 NEXT = "SELECT min(no) FROM posts WHERE board = ? AND no > ?"
-FIRST_LOOK = "SELECT polled_at, newest_no, longest_gap FROM board_polls WHERE board = ? ORDER BY polled_at LIMIT 1"
-LOOKS = (
+FIRST_POLL = "SELECT polled_at, newest_no, longest_gap FROM board_polls WHERE board = ? ORDER BY polled_at LIMIT 1"
+POLLS = (
     "SELECT polled_at, newest_no, longest_gap FROM board_polls WHERE board = ? AND polled_at >= ? ORDER BY polled_at"
 )
 FEEDS = "SELECT feed, complete_since, visited_at, posts FROM feeds {} ORDER BY feed"
@@ -149,13 +149,13 @@ class Wanted:
 def coverage_of(store: Store, board: str, since: datetime | None = None, until: datetime | None = None) -> Coverage:
     """The account of a board; of the hours between two times at least."""
     first, after, last = 0, 0, 2**63 - 1
-    looks = store.stream(LOOKS, board, EPOCH.isoformat())
+    polls = store.stream(POLLS, board, EPOCH.isoformat())
     if since is not None:
         start = f"{since - HOUR:%Y-%m-%dT%H:%M:%SZ}"
         ((first_no,),) = store.stream(FIRST, board, start)
         first = first_no or last
         ((after,),) = store.stream(BEFORE, board, first)
-        looks = chain(store.stream(FIRST_LOOK, board), store.stream(LOOKS, board, start))
+        polls = chain(store.stream(FIRST_POLL, board), store.stream(POLLS, board, start))
     if until is not None:
         ((last_no,),) = store.stream(LAST, board, f"{until + HOUR:%Y-%m-%dT%H:%M:%SZ}")
         ((next_no,),) = store.stream(NEXT, board, last_no or 0)  # numbers before it are missing from its hour
@@ -165,7 +165,8 @@ def coverage_of(store: Store, board: str, since: datetime | None = None, until: 
         seen=store.sql_seconds.format("first_seen_at"),
     )
     rows = store.stream(sql, board, first, last)
-    return account(map(HeldPost._make, rows), (Look(_time(at), newest, gap) for at, newest, gap in looks), after or 0)
+    board_polls = (BoardPoll(_time(at), newest, gap) for at, newest, gap in polls)
+    return account(map(HeldPost._make, rows), board_polls, after or 0)
 
 
 def feeds_of(store: Store, wanted: Wanted) -> Iterator[FeedCoverage]:

@@ -22,7 +22,7 @@ def agenda_of(*paces: float, delay: float = 1.0, has_archive: bool = True) -> Fr
         board = BoardState(f"b{number}", has_archive=has_archive)
         board.pace.count(pace * 3600, 3600)
         frontier.add(board)
-    frontier.clock.heard(0.0, AT)
+    frontier.clock.synchronise(0.0, AT)
     return frontier
 
 
@@ -242,11 +242,11 @@ def crawl_of_lagging(frontier: Frontier, seconds: float) -> Iterator[tuple[float
 def test_the_servers_clock() -> None:
     clock = Clock()
     for now in range(0, 100, 7):
-        clock.heard(now, math.floor(AT + 10 * now))
+        clock.synchronise(now, math.floor(AT + 10 * now))
     assert clock.speed == pytest.approx(10, rel=0.02)
     assert clock.at(110) == pytest.approx(AT + 1100, abs=3)
-    clock.heard(111, AT + 5000)  # it was set
-    clock.heard(112, AT + 5010)
+    clock.synchronise(111, AT + 5000)  # it was set
+    clock.synchronise(112, AT + 5010)
     assert clock.speed == pytest.approx(10, rel=0.02) and clock.at(113) == pytest.approx(AT + 5020, abs=3)
 
 

@@ -71,8 +71,8 @@ def test_a_list_that_is_far_too_short_is_ignored_until_it_stays_so() -> None:
 def test_what_became_of_a_thread_that_left_the_archive(
     archived_at: dict[int, int | None], listed: list[int], fate_: str
 ) -> None:
-    held = {
+    stored = {
         no: Thread("po", no, archived_at=None if minute is None else START + timedelta(minutes=minute))
         for no, minute in archived_at.items()
     }
-    assert left_archive(held[5], listed, held) == fate_
+    assert left_archive(stored[5], listed, stored) == fate_

@@ -23,9 +23,9 @@ class Site:
 
     def __init__(self, has_archive: bool = True, threads: int = 150) -> None:
         self.frontier = Frontier(index_interval=5, thread_interval=10, delay=1)
-        self.held: defaultdict[int, StoredThread] = defaultdict(StoredThread)
+        self.stored: defaultdict[int, StoredThread] = defaultdict(StoredThread)
         board = Board("po", has_archive=has_archive, pages=threads // 5, per_page=5)
-        self.monitor = Monitor(FOURCHAN, board, self.frontier, lambda no: self.held[no])
+        self.monitor = Monitor(FOURCHAN, board, self.frontier, lambda no: self.stored[no])
         self.problems: list[str] = []
 
     def look(self, at: float, upto: float | None, is_own: bool = False) -> Observation:
@@ -37,17 +37,17 @@ class Site:
         items = found.items if isinstance(found, Found) else found
         for item in items:
             if isinstance(item, Post | Deletion):
-                self.held[item.thread_no].apply(item)
+                self.stored[item.thread_no].apply(item)
             elif isinstance(item, Thread):
-                self.held[item.no].apply(item)
+                self.stored[item.no].apply(item)
         return [item for item in items if isinstance(item, Post | Deletion | Thread)]
 
     def catalog(self, at: float, *threads: dict[str, Any], upto: float | None = None) -> list[Any]:
         ask = Fetch("po", "catalog")
         problems: list[str] = []
         entries = fourchan.parse_index([{"page": 1, "threads": list(threads)}], problems)
-        news = self.monitor.news(ask, entries)
-        found = self.monitor.index(ask, entries, news, self.look(at, upto), at, 1000, problems)
+        changed = self.monitor.changed_threads(ask, entries)
+        found = self.monitor.index(ask, entries, changed, self.look(at, upto), at, 1000, problems)
         self.problems = found.problems
         return self.apply(found)
 
@@ -101,7 +101,7 @@ def test_what_the_last_replies_account_for_is_not_asked_for() -> None:
     site.catalog(40, entry(1000, [1001, 1002, *range(1012, 1016), *range(1030, 1037)]))
     assert site.monitor.state.threads[1000].missing == 2
     site.page(50, 1000, [1001, 1002, *range(1012, 1016), *range(1030, 1037)])
-    assert not site.pending(1000) and len(site.held[1000].posts) == 14
+    assert not site.pending(1000) and len(site.stored[1000].posts) == 14
 
 
 def test_deletions_seen_in_an_index() -> None:
@@ -127,11 +127,11 @@ def test_an_older_copy_takes_nothing_back() -> None:
     site.catalog(21, entry(1000, [1001, 1010, 1020]))
     assert site.page(25, 1000, [1001, 1002], upto=3) == [site_post(site, 1002)], "it can bring what was not known"
     assert site.catalog(26, entry(1000, [1001, 1010]), upto=12) == []
-    assert {no for no, known in site.held[1000].posts.items() if known.deleted_at} == set()
+    assert {no for no, known in site.stored[1000].posts.items() if known.deleted_at} == set()
 
 
 def site_post(site: Site, no: int) -> Any:
-    known = site.held[1000].posts[no]
+    known = site.stored[1000].posts[no]
 
     class Same:
         def __eq__(self, other: object) -> bool:
@@ -172,7 +172,7 @@ def test_what_a_sticky_shed_is_no_deletion_when_it_is_unpinned() -> None:
 def test_posts_stored_before_a_crash_without_their_thread() -> None:
     site = Site()
     site.catalog(10, entry(1000, [1001, 1002, 1003, 1004, 1005]))
-    site.held[1000].thread = None
+    site.stored[1000].thread = None
     site.monitor.state.threads.clear()
     items = site.catalog(20, entry(1000, [1001, 1002, 1003, 1004, 1005, 1011]))
     assert kinds(items) == [("Post", 1011), ("Thread", 1000)] and not site.pending(1000)
@@ -251,8 +251,8 @@ def test_a_thread_in_the_archive_whose_page_has_not_changed() -> None:
     site = Site()
     site.catalog(10, entry(1000, [1001]), entry(2000, []))
     site.catalog(50, entry(2000, []))
-    held = {1000: site.held[1000].thread}
-    site.monitor.archive(Fetch("po", "archive"), [1000], held, site.look(55, None), 55, 100)  # type: ignore[arg-type]
+    stored = {1000: site.stored[1000].thread}
+    site.monitor.archive(Fetch("po", "archive"), [1000], stored, site.look(55, None), 55, 100)  # type: ignore[arg-type]
     assert [item.fate for item in site.answer(60, 1000, 304)] == ["archived"]
     assert 1000 not in site.monitor.state.threads
 

@@ -2,7 +2,7 @@
 
 *Flow:* `requests` asks `Frontier.next` for a `Fetch`; `_request` adds the validator → `answered` gets the answer:
 
-- an index file → `_index` → `Monitor.news` and `Monitor.index`, of archive.json `Monitor.archive`; 304 →
+- an index file → `_index` → `Monitor.changed_threads` and `Monitor.index`, of archive.json `Monitor.archive`; 304 →
   `Monitor.unchanged`; 404 → `Frontier.failed`
 - a thread → `_thread` → `Monitor.thread`; 304 → `Monitor.thread_unchanged`; 404 or `Stub` → `Monitor.thread_gone`
 

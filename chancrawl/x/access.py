@@ -74,7 +74,7 @@ class Access(PerCrawl):
         Session.of(self.crawler).before_closing += [self.budget.settle_open, self.shared.close]
 
     async def ensure_app_token(self) -> None:
-        """Have an app's bearer token, for endpoints that take no other: of the file, or for a consumer pair.
+        """Make sure that there is an app's bearer token: one of the file, or one that X gives for a consumer pair.
 
         https://docs.x.com/fundamentals/authentication/oauth-2-0/application-only. UserError if none is to be had.
         """
@@ -140,6 +140,7 @@ class Access(PerCrawl):
             await self.news.wait(choice)
 
     def _log_wait(self, endpoint: str, seconds: float, now: float) -> None:
+        """Log a wait for a window, once each."""
         if seconds == inf or seconds < 1 or now < self._logged_until.get(endpoint, 0.0):
             return
         self._logged_until[endpoint] = now + seconds
@@ -153,6 +154,7 @@ class Access(PerCrawl):
         )  # fmt: skip
 
     def _too_long(self, endpoint: str, seconds: float, now: float) -> UserError:
+        """The end of a crawl that would have to wait for longer than SOURCE_PATIENCE."""
         until = datetime.fromtimestamp(self.pool.clock.at(now) + seconds, UTC)
         return UserError(
             f"No call to {endpoint} is left until {until:%Y-%m-%d %H:%M:%S} UTC, and without follow the crawl does not "
@@ -161,6 +163,7 @@ class Access(PerCrawl):
         )
 
     def _exhausted(self, endpoint: str) -> UserError:
+        """The end of a crawl that has no credential for an endpoint."""
         reasons = sorted({
             standing.retired for (_, place), standing in self.pool.standings.items()
             if standing.retired and place in (endpoint, EVERYWHERE)
@@ -174,15 +177,15 @@ class Access(PerCrawl):
             detail.rstrip(".") for (key, place), detail in self.pool.details.items()
             if place in (endpoint, EVERYWHERE) and self.pool.standing(key, place).retired
         }  # fmt: skip
-        said = f" X says: {'; '.join(sorted(details)[:3])}." if details else ""
+        words = f" X says: {'; '.join(sorted(details)[:3])}." if details else ""
         return UserError(
-            f"No usable credential is left for {endpoint} ({', '.join(reasons)}).{said} What was read is stored; mend "
-            "X_CREDENTIALS or the app's plan and start again, and the crawl goes on where it stopped.",
+            f"No usable credential is left for {endpoint} ({', '.join(reasons)}).{words} What was read is stored; "
+            "mend X_CREDENTIALS or the app's plan and start again, and the crawl goes on where it stopped.",
             reason="credentials_exhausted",
         )
 
     async def answered(self, call: Call, request: Request, response: Response) -> str | None:
-        """Learn from the answer to a call. Says why it has to be asked for again with another credential, if so."""
+        """Learn from the answer to a call. Why the request is to be sent again, by another credential; None if not."""
         now = time.monotonic()
         expected = self.pool.clock.at(now)
         is_api = is_json(response) if response.status < 400 else is_of_the_api(response)
@@ -239,9 +242,11 @@ class Access(PerCrawl):
         return [other.key for other in self.pool.credentials.values() if app and str(other.consumer_key) == app]
 
     def _given_up(self) -> set[tuple[str, str, str]]:
+        """Credentials that are not used any more: key, endpoint or EVERYWHERE, reason."""
         return {(key, place, s.retired) for (key, place), s in self.pool.standings.items() if s.retired}
 
     async def _log_given_up(self, entries: set[tuple[str, str, str]]) -> None:
+        """Name credentials that have just been given up, and note them for other crawls."""
         for key, place, why in entries:
             where = "" if place == EVERYWHERE else f" for {place}"
             detail = self.pool.details.get((key, place), "")
@@ -255,6 +260,7 @@ class Access(PerCrawl):
 
 
 def _token_request(crawler: Crawler, held: Credential) -> Request:
+    """The request for an app's bearer token."""
     pair = f"{quote(str(held.consumer_key))}:{quote(str(held.consumer_secret))}"
     headers = {
         "Authorization": SecretBytes(b"Basic " + base64.b64encode(pair.encode())),

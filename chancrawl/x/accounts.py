@@ -61,7 +61,7 @@ class LookUps:
         """Have a name looked up, whether it was asked for before or not."""
         self.names.append(name)
         self._tries.setdefault(name.lower(), 0)
-        self.client.news.set()
+        self.client.progress.set()
 
     @property
     def is_full(self) -> bool:

@@ -18,7 +18,7 @@ from scrapy.statscollectors import StatsCollector
 from chancrawl.errors import UserError
 from chancrawl.x.shared_limits import Reads
 
-WORST_OF_A_POST = (3, 4)
+MOST_PER_POST = (3, 4)
 """Posts and users that one post can bring at most: comes with one that it answers and one that it quotes, and with
 the authors of the three and whom it answers. (Earlier versions of an edited post can come besides.)"""
 
@@ -75,7 +75,7 @@ class Budget:
         }
         self.limit = settings.getfloat("X_DAILY_BUDGET") if settings.get("X_DAILY_BUDGET") else inf
         self.with_includes = settings.getbool("X_BILL_INCLUDES")
-        self._billed: tuple[date | None, set[tuple[str, int]]] = (None, set())  # what came along today: once a day
+        self._billed: tuple[date | None, set[tuple[str, int]]] = (None, set())  # what `includes` had today
         self._open: dict[int, Reservation] = {}  # of requests that are under way, on the bill at their highest price
 
     async def reserve(self, kind: str, count: int, least: int = 1) -> tuple[Reservation, int]:
@@ -122,8 +122,8 @@ class Budget:
         for reservation in list(self._open.values()):
             await self.settle(reservation, Bill())
 
-    def came_along(self, posts: Iterable[int], users: Iterable[int]) -> tuple[int, int]:
-        """How many of the posts and users that came along with others are on the bill: each once a day, if at all."""
+    def bill_included(self, posts: Iterable[int], users: Iterable[int]) -> tuple[int, int]:
+        """How many of the posts and users in `includes` go on the bill: each once a day, if X bills them at all."""
         if not self.with_includes:
             return 0, 0
         today = datetime.now(UTC).date()
@@ -139,7 +139,7 @@ class Budget:
         """What so many reads can cost at most, with what comes along."""
         counts = {kind: count}
         if kind == "posts" and self.with_includes:
-            posts, users = WORST_OF_A_POST
+            posts, users = MOST_PER_POST
             counts = {"posts": posts * count, "users": users * count}
         return self._reads(counts)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
@@ -94,13 +94,17 @@ class Exchange:
     """A request to X until its bill is settled. It stands in `request.meta["x"]`, also of retries.
 
     `reads` is what it may bring at most, of what the endpoint bills; `least` how much less may be asked for where the
-    budget ends. `avoid` are credentials to which the target is closed.
+    budget ends. `avoid` are credentials to which the target is closed. See `XClient.request` for the rest.
     """
 
     endpoint: Endpoint
     reads: int
-    least: int = 1
-    avoid: frozenset[str] = frozenset()
+    least: int
+    avoid: frozenset[str]
+    parse: Callable[[Any, datetime], Any]
+    on_answer: Callable[[Answer[Any]], AsyncGenerator[Item, None]]
+    on_problem: Callable[[Problem], None]
+    bill: Callable[[Any], Bill] | None
     reservation: Reservation | None = None
     asked_at: float | None = None
     """When it was first to be sent, in monotonic seconds."""
@@ -108,10 +112,6 @@ class Exchange:
     """Under way now."""
     credential: str | None = None
     """The key of the one that got the last answer."""
-    parse: Callable[[Any, datetime], Any] = field(default=lambda payload, seen_at: payload)
-    on_answer: Callable[[Answer[Any]], AsyncGenerator[Item, None]] | None = None
-    on_problem: Callable[[Problem], None] = field(default=lambda problem: None)
-    bill: Callable[[Any], Bill] | None = None
 
     async def settle(self, budget: Budget, bill: Bill) -> None:
         """Settle the reservation, if that was not done before."""
@@ -131,8 +131,8 @@ class XClient:
         self.budget = Access.of(crawler).budget
         self.under_way = 0
         """Requests that were given away and have not ended."""
-        self.news = asyncio.Event()
-        """Set whenever a request has ended."""
+        self.progress = asyncio.Event()
+        """Set when a request has ended, or when a caller has more to ask for."""
 
     def request(
         self,
@@ -147,21 +147,13 @@ class XClient:
         argument: str = "",
         avoid: Collection[str] = (),
     ) -> Request:
-        """A request that is under way from now on. `parse` gets the payload and the time at which it was sent.
+        """A request that is under way from now on. `parse` is called with the payload and the server's time.
 
         `reads` is what it may bring at most, of what the endpoint bills; `avoid` are credentials to which the target is
         closed. Without `bill`, `on_answer` settles the answer.
         """
-        exchange = Exchange(
-            endpoint,
-            reads,
-            least=endpoint.smallest_page if endpoint.page_size_parameter else reads,
-            avoid=frozenset(avoid),
-            parse=parse,
-            on_answer=on_answer,
-            on_problem=on_problem,
-            bill=bill,
-        )
+        least = min(endpoint.smallest_page, reads) if endpoint.page_size_parameter else reads
+        exchange = Exchange(endpoint, reads, least, frozenset(avoid), parse, on_answer, on_problem, bill)
         self.under_way += 1
         return Request(
             f"{self.source}{endpoint.path.format(argument)}?{urlencode(parameters | dict(endpoint.fixed_parameters))}",
@@ -189,7 +181,6 @@ class XClient:
                 return
             if exchange.bill is not None:
                 await answer.settle(exchange.bill(answer.content))
-            assert exchange.on_answer is not None
             async with aclosing(exchange.on_answer(answer)) as items:
                 async for item in items:
                     yield item
@@ -214,7 +205,7 @@ class XClient:
             await exchange.settle(self.budget, Bill())  # it has read nothing, where nobody has said how much
         finally:
             self.under_way -= 1
-            self.news.set()
+            self.progress.set()
 
     def _read(self, response: Response, exchange: Exchange) -> Answer[Any]:
         """What an answer says. Malformed, and the answer set aside, if it is none; BadRequest for a 400."""

@@ -20,7 +20,7 @@ BEARER = "bearer_token"
 
 
 class Secret(str):
-    """A text that shows itself nowhere but where it is sent."""
+    """A text that its repr does not show."""
 
     __slots__ = ()
 
@@ -29,7 +29,7 @@ class Secret(str):
 
 
 class SecretBytes(bytes):
-    """The same, as a header takes it."""
+    """The same in bytes, as headers take it."""
 
     def __repr__(self) -> str:
         return "b'***'"
@@ -52,7 +52,7 @@ class Credential:
 
 
 def read(lines: Iterable[str], place: str) -> list[Credential]:
-    """The credentials of a CSV file; UserError, with the line, for what is none. `place` names the file.
+    """The credentials of a CSV file; UserError, with the line, if it is wrong. `place` names the file.
 
     A row is a user's four tokens, or an app's `bearer_token`, or both. Every app's bearer counts once: its limits are
     the app's.
@@ -121,7 +121,7 @@ def _of_row(row: dict[str, str], place: str, line: str) -> list[Credential]:
 
 
 def key_of(kind: str, token: str) -> str:
-    """What a credential is known by in the store: a fingerprint, from which no token can be had."""
+    """The key of a credential in the store: a fingerprint, from which the token cannot be found."""
     return f"{kind}:{blake2b(token.encode(), digest_size=9, person=b'chancrawl').hexdigest()}"
 
 

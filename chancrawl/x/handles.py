@@ -55,7 +55,7 @@ _PAGES = {"i", "home", "search", "hashtag", "explore", "intent", "settings", "no
 
 
 def handles_of(line: str) -> tuple[list[str], list[str]]:
-    """The handles of a line, without @, and what in it is none. `#` begins a comment.
+    """The handles of a line, without @, and the words that are not handles. `#` begins a comment.
 
     Numbers are written id:783214. Digits alone may be a number or a name: they are neither.
 
@@ -136,7 +136,7 @@ class Handles:
                 self.stats.inc_value("x/handles_invalid")
                 hint = f"write id:{word} for the account with this number, or @{word} for the one with this name" if (
                     word.isdigit()) else "letters, digits and _, at most 15"  # fmt: skip
-                # What stands in a file that is none of handles is nobody's business: it may be a secret.
+                # A word of a file that is not a handle may be a secret: the log does not show it.
                 shown = f"{word[:40]!r} is" if word.isdigit() or not self.is_file else "there is a word that is"
                 logger.warning(
                     "handles=%s, line %d: %s no handle (%s); passed over.", self.value[:200], number, shown, hint

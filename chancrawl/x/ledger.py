@@ -129,7 +129,7 @@ class XLedger(PerCrawl):
         return new, changed, read_today
 
     def _release(self, number: int) -> None:
-        """A post is no longer on its way to the store."""
+        """Note that a post is no longer on its way to the store."""
         if number in self._claims:
             self._claims[number] -= 1
             if not self._claims[number]:
@@ -152,7 +152,7 @@ class XLedger(PerCrawl):
     # --- items on their way to the store
 
     def accept(self, item: Any) -> str | None:
-        """Take note of an item that goes to the store: what it is counted as."""
+        """Note that an item goes to the store; what it is counted as."""
         if type(item) in KEYS:
             key = type(item), getattr(item, KEYS[type(item)])
             held = self._under_way.get(key)
@@ -163,7 +163,7 @@ class XLedger(PerCrawl):
         return type(item).__name__.lower()
 
     def committed(self, item: Any) -> None:
-        """An item is stored."""
+        """Note that an item is stored."""
         if isinstance(item, Tweet):
             self._release(item.id)
         elif type(item) in KEYS:
@@ -172,7 +172,7 @@ class XLedger(PerCrawl):
                 del self._under_way[key]
 
     def reject(self, item: Any) -> None:
-        """The inverse of `accept`: an item does not come to the store."""
+        """Note that an item will not be stored: the inverse of `accept`."""
         if isinstance(item, Tweet):
             self._release(item.id)
         elif type(item) in KEYS:
@@ -180,5 +180,5 @@ class XLedger(PerCrawl):
 
 
 def _value(value: Any) -> Any:
-    """A JSON column as either store gives it."""
+    """The value of a JSON column, which SQLite gives as a text."""
     return loads(value.encode()) if isinstance(value, str) else value

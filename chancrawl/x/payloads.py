@@ -21,7 +21,7 @@ from chancrawl.x.fields import LARGEST_ID, XFields, as_list, id_of
 
 @dataclass(slots=True)
 class Users:
-    """An answer to a look-up: accounts, and what became of the names that have none."""
+    """The answer to a look-up: accounts, and the status of every name."""
 
     accounts: list[Account]
     handles: list[Handle]
@@ -56,7 +56,7 @@ class Page:
 
 
 def parse_users(payload: Any, asked: Iterable[str], seen_at: datetime) -> Users:
-    """An answer to GET /2/users/by. `asked` are the names that were looked up."""
+    """The answer to a look-up of the names `asked`."""
     data, errors = _data_and_errors(payload)
     users = Users([], [])
     found: dict[str, Account] = {}
@@ -82,7 +82,7 @@ def parse_users(payload: Any, asked: Iterable[str], seen_at: datetime) -> Users:
 
 
 def account_of(raw: Any, seen_at: datetime) -> Account | None:
-    """An account; None for what has no number or no name."""
+    """An account from its object; None if that has no number or no name."""
     if not isinstance(raw, dict):
         return None
     fields = XFields(raw)
@@ -150,6 +150,7 @@ def parse_page(payload: Any, found_in: str, seen_at: datetime) -> Page:
 
 
 def parse_trends(payload: Any, woeid: int, seen_at: datetime) -> list[Trend]:
+    """The trends of a place; Malformed if there are none."""
     data, _ = _data_and_errors(payload)
     if not data:
         raise Malformed(said(payload) or "no trends")
@@ -269,7 +270,7 @@ def _tweet_of(raw: Any, sent: dict[str, dict[str, Raw]], found_in: str, seen_at:
 
 
 def _belonging(raw: Raw, sent: dict[str, dict[str, Raw]]) -> Raw:
-    """What of `includes` a post refers to: posts, their authors, whom it answers, media, polls, places."""
+    """The part of `includes` that a post refers to: posts, their authors, whom it answers, media, polls, places."""
     keys: dict[str, list[Any]] = {"tweets": [], "users": [], "media": [], "polls": [], "places": []}
     sources = [raw]
     for reference in references(raw):

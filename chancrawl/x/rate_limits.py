@@ -35,7 +35,7 @@ class ServerClock:
         self.is_known = False
 
     def tell(self, date: float | None, now: float) -> None:
-        """What an answer said; None for one that did not tell the time."""
+        """Take in the time that an answer tells; None if it tells none."""
         if date is not None:
             offset = date - now
             is_lower_bound = self.is_known and offset > self._offset - CLOCK_MAY_DIFFER
@@ -82,7 +82,7 @@ class Standing:
     doubted: str | None = None
     doubted_at: float = 0.0
     unmetered: bool = False
-    """It answers, and says nothing of limits."""
+    """Its answers say nothing of limits."""
 
     def wait(self, now: float, server_now: float) -> float:
         """Seconds until it may be called; 0 now, inf when an answer under way decides."""
@@ -96,7 +96,7 @@ class Standing:
         return inf if self.in_flight else 0.0
 
     def calls_left(self, server_now: float) -> float:
-        """For the choice: what is untried first, then who has most."""
+        """How many calls are left, to choose by: inf for a credential that was not tried yet."""
         if self.limit is None and not self.unmetered:
             return inf
         return self.remaining if self.reset is not None and server_now < self.reset else self.limit or 0
@@ -128,7 +128,7 @@ FIRST_PAUSE = 1.0
 """Seconds; it doubles with every refusal in a row."""
 LONGEST_PAUSE = 900.0
 PATIENCE = 30.0
-"""So many seconds of pauses in all are credentials tried again that were refused all at once."""
+"""Credentials that were all refused at once are tried again for so long, in seconds of pauses."""
 
 DEFINITE = ("out of credits", "over its cap", "not entitled, as X says")
 """Refusals that no outage explains."""
@@ -168,7 +168,7 @@ class Pool:
         return sum(standing.in_flight for standing in self.standings.values())
 
     def usable(self, endpoint: str, avoid: Collection[str] = ()) -> list[Credential]:
-        """Those that are not given up, here or everywhere; `avoid` leaves some out."""
+        """Credentials that are not given up, here or everywhere; `avoid` leaves some out."""
         return [
             credential
             for credential in self.credentials.values()
@@ -199,7 +199,7 @@ class Pool:
         return best or shortest
 
     def _try_again(self, refused: list[Credential], endpoint: str, now: float) -> Credential | float:
-        """In an outage, one call at a time."""
+        """The next of credentials that were all refused, one call at a time; or seconds until it may be tried."""
         if any(self.standing(credential.key, endpoint).in_flight for credential in refused):
             return inf
         if now < self.outage_until:
@@ -220,11 +220,11 @@ class Pool:
         return Call(key, endpoint, standing.sent, now)
 
     def failed(self, call: Call) -> None:
-        """No answer came, or none of the API: whether it was counted is not known."""
+        """Note that no answer came, or none of the API: whether the call was counted is not known."""
         self._answered(call, None)
 
     def succeeded(self, call: Call, window: Limit | None) -> None:
-        """A good answer. Credentials that were refused before it was sent are given up: this one works, they do not."""
+        """Note a good answer. Credentials that were refused before it was sent are given up: this one works."""
         standing = self._answered(call, window)
         standing.strikes = 0
         standing.unmetered = window is None and standing.limit is None
@@ -238,7 +238,7 @@ class Pool:
         self.outage_rounds = 0
 
     def limited(self, call: Call, window: Limit | None, now: float) -> float:
-        """A 429. Returns the seconds for which the credential is kept away, if its headers do not say."""
+        """Note a 429; the seconds for which the credential is kept away, 0 if the headers say until when."""
         standing = self._answered(call, window)
         if window is not None and window.remaining <= 0 and self.clock.at(now) < window.reset:
             standing.remaining = 0
@@ -251,7 +251,7 @@ class Pool:
     def refused(
         self, call: Call, why: str, everywhere: bool, now: float, window: Limit | None = None, detail: str = ""
     ) -> None:
-        """A 401, 402 or 403, or a 429 of a cap; `detail` are X's own words."""
+        """Note a 401, 402 or 403, or a 429 of a cap; `detail` are X's own words."""
         self._answered(call, window)
         place = EVERYWHERE if everywhere else call.endpoint
         doubtful = self.standing(call.key, place)
@@ -272,7 +272,7 @@ class Pool:
             self.outage_rounds += 1
 
     def _give_up(self, credentials: list[Credential], endpoint: str) -> None:
-        """For this crawl: the next one tries again, for it may have been an outage."""
+        """Retire credentials for this crawl. The next one tries them again, for it may have been an outage."""
         for credential in credentials:
             for place in (endpoint, EVERYWHERE):
                 standing = self.standing(credential.key, place)

@@ -55,8 +55,8 @@ class Visit:
     """It was begun by an earlier crawl: what has been posted since is still to be asked for."""
     time_tries: int = 0
     urgency: float = 0.0
-    done: Callable[[Visit], None] = field(default=lambda visit: None)
-    blocked: Callable[[Visit], None] = field(default=lambda visit: None)
+    on_done: Callable[[Visit], None] = field(default=lambda visit: None)
+    on_blocked: Callable[[Visit], None] = field(default=lambda visit: None)
     """No credential is shown the account, which is not protected as far as is known."""
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ class Reader:
     def add(self, visit: Visit) -> None:
         """Have a feed read. Its first page is asked for when its turn comes."""
         heapq.heappush(self._waiting, (-visit.urgency, next(self._number), visit))
-        self.client.news.set()
+        self.client.progress.set()
 
     @property
     def is_idle(self) -> bool:
@@ -110,8 +110,8 @@ class Reader:
 
     async def wait(self) -> None:
         """For the end of a request, or half a second: a feed may be due to be tried again."""
-        self.client.news.clear()
-        await wait_for(self.crawler, self.client.news, 0.5)
+        self.client.progress.clear()
+        await wait_for(self.crawler, self.client.progress, 0.5)
 
     async def requests(self) -> AsyncIterator[Request]:
         """Requests for pages until all feeds that were added are read."""
@@ -155,7 +155,7 @@ class Reader:
         """New posts and those that are to be noted again. Settles the bill: `returned` are the ids that X has sent."""
         page = answer.content
         new, changed, read_today = await self.ledger.sift(page.tweets)
-        posts, users = self.access.budget.came_along(page.included_posts, page.included_users)
+        posts, users = self.access.budget.bill_included(page.included_posts, page.included_users)
         own = len(set(returned) - read_today)
         await answer.settle(Bill(posts=own + posts, users=users))
         return new, changed
@@ -217,7 +217,7 @@ class Reader:
             self.add(visit)
         else:
             self.stats.inc_value("x/walks")
-            visit.done(visit)
+            visit.on_done(visit)
 
     def _log_gap(self, visit: Visit, gap: Gap) -> None:
         if gap.reason == "limit":
@@ -272,10 +272,10 @@ class Reader:
             if self.access.pool.usable(visit.pager.endpoint.name, visit.avoid):
                 self._again(visit, visit.pager.again(f"closed to one of the credentials ({why})"))
                 return []
-            visit.blocked(visit)  # or it is protected now
+            visit.on_blocked(visit)  # or it is protected now
             return []
         if visit.refused == why and (self.succeeded_at > visit.refused_at or self._is_alone(visit)):
-            visit.done(visit)
+            visit.on_done(visit)
             return self.ended_as(visit, why)
         if visit.refused is None:
             visit.refused, visit.refused_at = why, time.monotonic()
@@ -310,7 +310,7 @@ class Reader:
         self.stats.inc_value("x/walks_failed" if visit.account else "x/queries_failed")
         name = f"The timeline of @{visit.account.username}" if visit.account else f"The search {visit.query[:80]}"
         logger.warning("%s was not read to its end (%s); the next run goes on with it.", name, why)
-        visit.done(visit)
+        visit.on_done(visit)
 
 
 STATUS = {

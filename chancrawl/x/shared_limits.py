@@ -21,7 +21,7 @@ from chancrawl.x.rate_limits import LONGEST_WINDOW, Limit, Pool
 
 logger = logging.getLogger(__name__)
 
-# A refusal of so long ago is not believed any more: credits are bought, entitlements change.
+# After so long a refused credential is tried again: credits are bought, entitlements change.
 FORGIVEN_AFTER = {
     "over its cap": timedelta(hours=1),
     "not entitled, as X says": timedelta(days=1),
@@ -94,7 +94,7 @@ class SharedLimits:
         self.pool = pool
         self.store = session.store.another()
         self._shared: dict[tuple[str, str], tuple[int | None, float | None]] = {}  # calls left and reset, as last read
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sharing")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shared-limits")
         self._unwritten: dict[date, Reads] = {}  # while there is no ledger yet
         self._written_at = 0.0
         self._is_out_of_reach = False
@@ -122,7 +122,7 @@ class SharedLimits:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
     async def _rows(self, sql: str, *parameters: Any) -> list[Any] | None:
-        """The answer of the store; None while it is out of reach: then each crawl counts for itself."""
+        """The answer of the store; None while it is out of reach, when each crawl counts for itself."""
         if self.store is None:
             rows: list[Any] = await self.session.call(self.session.store.rows, sql, *parameters)
             return rows
@@ -157,7 +157,7 @@ class SharedLimits:
                 await self._rows(RETIRE, key, endpoint, None, None)
 
     async def take(self, key: str, endpoint: str, server_now: float) -> bool:
-        """Take one call from a shared window. False if other crawls have used it up; the pool knows then."""
+        """Take one call from a shared window. False if other crawls have used it up; the pool is told until when."""
         if self.store is None:
             return True
         ends = server_now, server_now + 2 * LONGEST_WINDOW  # a window that ends later was never one
@@ -204,7 +204,7 @@ class SharedLimits:
                 await self.retired(key, endpoint, standing.retired)
 
     async def retired(self, key: str, endpoint: str, why: str) -> None:
-        """Note a refusal; one that is noted already keeps its time, for it is to be forgiven some day."""
+        """Note a refusal. One that is noted already keeps its time, after which it is forgiven."""
         await self._rows(RETIRE, key, endpoint, why, datetime.now(UTC).isoformat())
 
     # --- spending

@@ -178,7 +178,7 @@ class TimelineRound:
         is_long = feed.newest_id is None or feed.next_token
         urgency = expected / TIMELINE.page_size if is_long else feed.posts_per_day or 0.0
         visit = Visit(FeedPager(feed, TIMELINE, self.wants), account=account, urgency=urgency)
-        visit.done, visit.blocked = self._done, self._look_up_blocked
+        visit.on_done, visit.on_blocked = self._done, self._look_up_blocked
         self.reader.add(visit)
 
     def _done(self, visit: Visit) -> None:

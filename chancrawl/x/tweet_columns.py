@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def describe(tweet: Tweet) -> Sequence[str]:
-    """Fill in the columns that follow from `raw` and `includes`; what was odd in them."""
+    """Fill in the columns that follow from `raw` and `includes`. Returns what is odd in them."""
     assert tweet.raw is not None
     fields = XFields(tweet.raw)
     tweet.text, entities = whole_text(fields)

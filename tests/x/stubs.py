@@ -17,6 +17,7 @@ from scrapy.statscollectors import MemoryStatsCollector
 
 from chancrawl.storage.session import Session
 from chancrawl.x.credentials import Credential, Secret
+from chancrawl.x.rate_limits import Limit, Pool
 from chancrawl.x.shared_limits import Reads
 
 
@@ -76,6 +77,27 @@ class Ledger:
 
     async def spent(self, day: date) -> float:
         return sum(self.entries)
+
+
+class NothingShared:
+    """What is shared with other crawls, where there are none; or one that has used up a window."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.noted: list[tuple[str, str, str]] = []
+        self.is_used_up = False
+
+    async def take(self, key: str, endpoint: str, server_now: float) -> bool:
+        if self.is_used_up:
+            standing = self.pool.standing(key, endpoint)
+            standing.limit, standing.remaining, standing.reset = 1, 0, server_now + 900
+        return not self.is_used_up
+
+    async def learned(self, key: str, endpoint: str, window: Limit) -> None:
+        pass
+
+    async def retired(self, key: str, endpoint: str, why: str) -> None:
+        self.noted.append((key, endpoint, why))
 
 
 def credential(number: int, app: str = "ck") -> Credential:

@@ -15,29 +15,8 @@ from scrapy.http import TextResponse
 
 from chancrawl.errors import UserError
 from chancrawl.x.access import Access
-from chancrawl.x.rate_limits import EVERYWHERE, Call, Limit, Pool, ServerClock
-from tests.x.stubs import answer, credential, stub_crawler
-
-
-class NothingShared:
-    """What is shared with other crawls, where there are none; or one that has used up a window."""
-
-    def __init__(self, pool: Pool) -> None:
-        self.pool = pool
-        self.noted: list[tuple[str, str, str]] = []
-        self.is_used_up = False
-
-    async def take(self, key: str, endpoint: str, server_now: float) -> bool:
-        if self.is_used_up:
-            standing = self.pool.standing(key, endpoint)
-            standing.limit, standing.remaining, standing.reset = 1, 0, server_now + 900
-        return not self.is_used_up
-
-    async def learned(self, key: str, endpoint: str, window: Limit) -> None:
-        pass
-
-    async def retired(self, key: str, endpoint: str, why: str) -> None:
-        self.noted.append((key, endpoint, why))
+from chancrawl.x.rate_limits import EVERYWHERE, Call, Pool, ServerClock
+from tests.x.stubs import NothingShared, answer, credential, stub_crawler
 
 
 def access_of(folder: Path, credentials: int = 2, is_clock_known: bool = True, **settings: Any) -> Access:

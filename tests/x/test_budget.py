@@ -101,9 +101,9 @@ def test_who_waits_for_money_hears_that_the_crawl_is_stopping(tmp_path: Path) ->
 
 def test_what_comes_along_is_billed_once_a_day_if_at_all(tmp_path: Path) -> None:
     budget, _ = budget_of(tmp_path, X_BILL_INCLUDES=True)
-    assert budget.came_along([1, 2], [1]) == (2, 1)
-    assert budget.came_along([2, 3], [1]) == (1, 0)
-    assert budget_of(tmp_path)[0].came_along([1, 2], [1]) == (0, 0)
+    assert budget.bill_included([1, 2], [1]) == (2, 1)
+    assert budget.bill_included([2, 3], [1]) == (1, 0)
+    assert budget_of(tmp_path)[0].bill_included([1, 2], [1]) == (0, 0)
 
 
 def test_without_a_budget_everything_is_affordable(tmp_path: Path) -> None:

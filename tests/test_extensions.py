@@ -30,7 +30,7 @@ async def test_items_have_lines_of_their_own_only_while_debugging(tmp_path: Path
 @in_loop
 async def test_stats_have_no_handler_for_items_and_keep_their_other_ones(tmp_path: Path) -> None:
     async with crawl(tmp_path, EXTENSIONS={"chancrawl.extensions.CoreStats": 0}) as crawler:
-        (stats,) = [each for each in crawler.extensions.middlewares if isinstance(each, CoreStats)]  # type: ignore[union-attr]
+        (stats,) = [each for each in crawler.extensions.middlewares if isinstance(each, CoreStats)]
         assert stats.stats is crawler.stats
         crawler.signals.send_catch_log(signals.item_scraped, item=post(6, "a"), response=ANSWER, spider=crawler.spider)
         assert "item_scraped_count" not in crawler.stats.get_stats()

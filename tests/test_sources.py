@@ -165,7 +165,8 @@ async def test_progress_names_what_waits_on_disk(tmp_path: Path, caplog: pytest.
 
 
 @pytest.mark.parametrize("number, words", [
-    (0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (999_999, "1,000.0 kB"), (2.5e9, "2.5 GB"), (5e12, "5,000.0 GB"),
+    (0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (999_999, "1,000.0 kB"), (2.5e9, "2.5 GB"),
+    (5e12, "5,000.0 GB"),
 ])  # fmt: skip
 def test_sizes(number: float, words: str) -> None:
     assert size(number) == words

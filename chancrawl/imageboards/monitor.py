@@ -1,7 +1,7 @@
 """Turns each answer about a followed board into items for the store and updates of the frontier. Sans I/O.
 
-*Flow:* of an index file: `changed_threads` names threads to look at → `index` gives each to `_observe` (`Site.glimpse` →
-`compare`), counts what the file gained, and marks the threads that it no longer lists (`_mark_gone`). Of a thread:
+*Flow:* of an index file: `changed_threads` names threads to look at → `index` gives each to `_observe` (`Site.glimpse`
+→ `compare`), counts what the file gained, and marks the threads that it no longer lists (`_mark_gone`). Of a thread:
 `thread` → `compare` → `TrackedThread.compared` → what is pending, at the frontier. `thread_gone` → `_fate` → `ended`.
 """
 

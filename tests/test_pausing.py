@@ -30,7 +30,7 @@ async def test_requests_wait_until_there_is_room_again(tmp_path: Path) -> None:
         await asyncio.sleep(1)
         assert not task.done()
         middleware.session.is_full = False
-        await asyncio.wait_for(task, 2)
+        await asyncio.wait_for(task, 60)
 
 
 @in_loop

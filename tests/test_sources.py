@@ -132,7 +132,7 @@ async def test_a_source_from_outside_is_reported_in_its_words(tmp_path: Path) ->
     ({"store/rows": 5, "failure": "x"}, "refused", "Ended early (refused).", []),
     ({"backoff/refusals": 4, "backoff/refusal": "429"}, "finished", "Done.", [
         "4 answers were refusals; the last one: 429"]),
-    ({"chan/threads_vanished": 2}, "finished", "Done.", ["2 threads were not there, or no more"]),
+    ({"chan/threads_vanished": 2}, "finished", "Done.", ["2 threads were gone before they could be read"]),
 ])  # fmt: skip
 @in_loop
 async def test_the_last_words_of_a_crawl(

@@ -204,7 +204,7 @@ def test_quarantine_shows_problems_by_their_kind_and_takes_rows_in(
         keep(folder, f"http://h/{no}", b"%d" % no, f"post {no}: sub is [{no}]")
     undescribed = replace(post(11, "a"), raw=[])  # type: ignore[arg-type]
     for item in (post(10, "a"), undescribed):
-        keep_row(folder, item, "mended meanwhile")
+        keep_row(folder, KINDS.of(item), item, "mended meanwhile")
     run(quarantine.Command, tmp_path, database_url, [], "--format", "json")
     found = json.loads(capsys.readouterr().out)
     assert [(each["problem"], each["kept"]) for each in found["payloads"]] == [("post #: sub is …", 2)]
@@ -292,11 +292,11 @@ def test_the_exit_code_says_whether_a_crawl_did_its_work(stats: dict[str, Any], 
 
 def test_the_log_has_to_be_a_file_in_a_folder(tmp_path: Path) -> None:
     command = crawl.Command()
-    command._check_log(None)
-    command._check_log(str(tmp_path / "chan.log"))
+    command._check_log(settings_of(tmp_path, LOG_FILE=None))
+    command._check_log(settings_of(tmp_path, LOG_FILE=str(tmp_path / "chan.log")))
     for wrong in (tmp_path, tmp_path / "none" / "chan.log"):
         with pytest.raises(UsageError):
-            command._check_log(str(wrong))
+            command._check_log(settings_of(tmp_path, LOG_FILE=str(wrong)))
 
 
 def test_the_sandbox_has_the_options_of_its_module() -> None:

@@ -163,7 +163,7 @@ async def test_each_proxy_has_pauses_of_its_own(tmp_path: Path) -> None:
         backoff = BackoffMiddleware(crawler)
         first, second = (CHAN.replace(meta={"download_slot": name}) for name in ("one", "two"))
         backoff.process_exception(first, DownloadTimeoutError("slow"))
-        await asyncio.wait_for(backoff.process_request(second), 1)
+        await asyncio.wait_for(backoff.process_request(second), 500)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(backoff.process_request(first), 5)
         stop(crawler)

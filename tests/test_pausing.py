@@ -18,7 +18,7 @@ REQUEST = Request("https://a.4cdn.org/po/threads.json")
 @in_loop
 async def test_requests_go_while_there_is_room(tmp_path: Path) -> None:
     async with crawl(tmp_path) as crawler:
-        await asyncio.wait_for(PauseMiddleware.from_crawler(crawler).process_request(REQUEST), 1)
+        await asyncio.wait_for(PauseMiddleware.from_crawler(crawler).process_request(REQUEST), 500)
 
 
 @in_loop
@@ -30,7 +30,7 @@ async def test_requests_wait_until_there_is_room_again(tmp_path: Path) -> None:
         await asyncio.sleep(1)
         assert not task.done()
         middleware.session.is_full = False
-        await asyncio.wait_for(task, 60)
+        await asyncio.wait_for(task, 500)
 
 
 @in_loop

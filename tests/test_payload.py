@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chancrawl.imageboards.fourchan import NO_VERSION_KEYS
 from chancrawl.payload import Fields, Malformed, digest, dumps, fingerprint, loads, mended
 
 JSON = st.recursive(
@@ -48,8 +47,9 @@ def test_what_is_no_json_is_not_mended(body: bytes) -> None:
 
 
 def test_what_changes_with_the_thread_makes_no_version() -> None:
-    raw = {"no": 5, "com": "a"}
-    assert digest(raw, NO_VERSION_KEYS) == digest(raw | dict.fromkeys(NO_VERSION_KEYS, 7), NO_VERSION_KEYS)
+    raw, keys = {"no": 5, "com": "a"}, frozenset(["replies", "images"])
+    assert digest(raw) == digest(raw | {"replies": 7, "images": 7}, keys) == digest({"com": "a", "no": 5})
+    assert digest(raw | {"replies": 7}) != digest(raw)
     assert digest(raw) != digest(raw | {"filedeleted": 1}) and -(2**63) <= digest(raw) < 2**63
 
 

@@ -98,8 +98,8 @@ class Store(Protocol):
 class RowSink(Protocol):
     """A place that gets the committed rows, in their order, and can be rebuilt from the store.
 
-    The setting ROW_SINKS lists them. If a crawl is killed between a commit and `write`, the sink lacks its last rows. It
-    also lacks rows that `scrapy spool drain` and `scrapy quarantine take-in` store. The store has all of them.
+    The setting ROW_SINKS lists them. If a crawl is killed between a commit and `write`, the sink lacks its last rows.
+    It also lacks rows that `scrapy spool drain` and `scrapy quarantine take-in` store. The store has all rows.
     """
 
     @classmethod

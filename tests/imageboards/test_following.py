@@ -42,7 +42,7 @@ async def items_of(follower: Follower, response: Response, fetch: Fetch) -> list
     follower.under_way += 1
     follower.frontier.next(0.0)
     found = [item async for item in follower.answered(response, fetch)]
-    assert follower.under_way == 0 and follower.news.is_set()
+    assert follower.under_way == 0 and follower.answer_came.is_set()
     return [item for item in found if follower.ledger.accept(item) is not None]
 
 
@@ -147,7 +147,7 @@ async def test_a_request_that_came_to_nothing_frees_its_place(tmp_path: Path) ->
         failure = Failure(DownloadTimeoutError("too slow"))  # type: ignore[no-untyped-call]
         failure.request = Request("https://a.4cdn.org/po/catalog.json", cb_kwargs={"fetch": CATALOG})  # type: ignore[attr-defined]
         follower.failed(failure)
-        assert follower.under_way == 0 and follower.news.is_set()
+        assert follower.under_way == 0 and follower.answer_came.is_set()
         assert follower.stats.get_value("chan/refused") == 1
         assert list(follower._failing) == ["https://a.4cdn.org/po/catalog.json"]
 

@@ -2,12 +2,12 @@
 
 *Flow:* `requests` asks `Frontier.next` for a `Fetch`; `_request` adds the validator → `answered` gets the answer:
 
-- an index file → `_index` → `Monitor.changed_threads` and `Monitor.index`, of archive.json `Monitor.archive`; 304 →
+- an index file → `_index` → `Monitor.changed_threads` and `Monitor.index`, for archive.json `Monitor.archive`; 304 →
   `Monitor.unchanged`; 404 → `Frontier.failed`
 - a thread → `_thread` → `Monitor.thread`; 304 → `Monitor.thread_unchanged`; 404 or `Stub` → `Monitor.thread_gone`
 
-→ their items are yielded, data before state. `failed` gets what has no answer → `Frontier.refused`. While the store is
-out of reach: `Frontier.put_off`.
+→ their items are yielded, data before state. `failed` gets requests without an answer → `Frontier.refused`. While the
+store is out of reach: `Frontier.put_off`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Turns each answer about a followed board into items for the store and updates of the frontier. Sans I/O.
 
-*Flow:* of an index file: `changed_threads` names threads to look at → `index` gives each to `_observe` (`Site.glimpse`
-→ `compare`), counts what the file gained, and marks the threads that it no longer lists (`_mark_gone`). Of a thread:
-`thread` → `compare` → `TrackedThread.compared` → what is pending, at the frontier. `thread_gone` → `_fate` → `ended`.
+*Flow:* index file: `changed_threads` → `index` calls `_observe` for each of them (`Site.glimpse` → `compare`), counts
+what the file gained, and marks the threads that it no longer lists (`_mark_gone`). Thread: `thread` → `compare` →
+`TrackedThread.compared`; what is still missing is pending in the frontier. 404: `thread_gone` → `_fate` → `ended`.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class Kind:
     waits_as: Callable[[Any], list[Key]] = no_keys
     keeps_waiting: Callable[[Any], list[Key]] = no_keys
     describe: Callable[[Any], Sequence[str]] = nothing_odd
-    """Fills the columns of an item that follow from what was sent; what was odd in that, in words."""
+    """Fills the columns of an item that are computed from `raw`. Returns texts about what could not be read."""
 
     @property
     def name(self) -> str:
@@ -102,7 +102,7 @@ class Kind:
 
     @property
     def has_table(self) -> bool:
-        """Whether the ledger has a table for it: a deletion is a mark on a row of another kind."""
+        """Whether the ledger has a table for it. Deletions have none, because they are marks on rows of posts."""
         return self.embedded is None or bool(self.embedded.schema)
 
     @property

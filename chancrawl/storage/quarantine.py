@@ -182,7 +182,7 @@ class KeptRow:
 
 
 def name_of_row(kind: Kind, item: Any) -> str:
-    """`post po/570368`: the kind of a row and its key."""
+    """The kind of a row and its key, for example `post po/570368`."""
     return f"{kind.name} {'/'.join(str(getattr(item, name)) for name in kind.key)}"
 
 

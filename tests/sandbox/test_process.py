@@ -73,11 +73,6 @@ def test_a_memory_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: py
     assert "could not be written" in caplog.text and not (tmp_path / "sandbox.new").exists()
 
 
-# Its standard output is closed with the process that read it.
-LEFT_OPEN = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@LEFT_OPEN
 @in_loop
 async def test_a_crawl_is_turned_to_its_sandbox_which_ends_with_it(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, SANDBOX_SPEED=0, SANDBOX_TRUTH=str(tmp_path / "truth"))
@@ -99,7 +94,6 @@ async def test_a_crawl_is_turned_to_its_sandbox_which_ends_with_it(tmp_path: Pat
     gc.collect()
 
 
-@LEFT_OPEN
 @in_loop
 async def test_settings_that_were_given_stay_in_the_sandbox(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, DOWNLOAD_DELAY=3)
@@ -137,3 +131,9 @@ def test_options_have_their_defaults() -> None:
     assert (found.port, found.speed, found.site, found.limit, found.window) == (8044, 1.0, "small", [], 900.0)
     with pytest.raises(SystemExit):
         options("--site", "none")
+
+
+def test_a_memory_below_a_file_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    process._remember(tmp_path / "file" / "sandbox.json", 1.0, 2.0)
+    assert "could not be written" in caplog.text

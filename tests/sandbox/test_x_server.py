@@ -20,9 +20,6 @@ from chancrawl.sandbox.x.server import XServer
 from chancrawl.sandbox.x.world import ACTIONS, SEARCH_SECONDS, XWorld
 from tests.support.engines import in_loop
 
-# The server keeps a credential in its request under a plain name, which aiohttp advises against.
-pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web_exceptions.NotAppKeyWarning")
-
 START = 1_795_000_000.0
 MEMBER = Member(1, "key", "secret", "token", "token secret")
 

@@ -1,4 +1,4 @@
-"""`scrapy quarantine`: what was set aside; `scrapy quarantine take-in` stores the rows once the cause is mended."""
+"""`scrapy quarantine`: shows what was set aside. `scrapy quarantine take-in` stores its rows."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Command(StoreCommand):
 
 
 def take_in(store: Store, rows: list[KeptRow]) -> list[KeptRow]:
-    """Store rows; those that are rejected again, with the reason of this time. What is stored already stays."""
+    """Store rows. Returns the rows that are rejected again, with new reasons. Rows that are stored do not change."""
     items: dict[int, KeptRow] = {}
     batch: list[Item] = []
     reasons: dict[int, str] = {}
@@ -75,7 +75,7 @@ def take_in(store: Store, rows: list[KeptRow]) -> list[KeptRow]:
         item = row.item
         try:
             store.kinds.of(item).describe(item)
-        except Exception as error:  # it was set aside for that
+        except Exception as error:  # the reason why it was set aside remains
             reasons[id(row)] = f"{type(error).__name__}: {error}"
             continue
         items[id(item)] = row

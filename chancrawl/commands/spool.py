@@ -1,4 +1,4 @@
-"""`scrapy spool`: what waits on disk for the database of DATABASE_URL; `scrapy spool drain` writes it."""
+"""`scrapy spool`: shows the batches that wait on disk for the database. `scrapy spool drain` writes them to it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Command(StoreCommand):
 
 
 def described(spool: Spool) -> str:
-    """A spool in a few lines."""
+    """The description of a spool, in a few lines."""
     heads = list(spool.heads())
     lines = [f"{spool.folder}"]
     if heads:

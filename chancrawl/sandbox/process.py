@@ -1,4 +1,4 @@
-"""`-s SANDBOX=1`: a sandbox of one crawl's own, in a process beside it."""
+"""`-s SANDBOX=1`: starts a sandbox for one crawl, in a separate process."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def start_for(crawler: Crawler, settings: BaseSettings) -> None:
 
 
 def _remember(file: Path, began: float, clock: float) -> None:
-    """Write sandbox.json, whole or not at all."""
+    """Write sandbox.json atomically."""
     new = file.with_suffix(".new")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -46,7 +46,7 @@ def test_a_new_thread_is_all_new_and_its_state_comes_last() -> None:
     assert all(item.first_seen_at == START and item.revision == 1 for item in items[:-1])
 
 
-def test_only_what_is_new_follows() -> None:
+def test_only_new_posts_are_returned() -> None:
     stored = StoredThread()
     read(stored, page({5: "a", 6: "b"}), 0)
     assert kinds(read(stored, page({5: "a", 6: "b", 8: "c"}), 1)) == [("Post", 8)]
@@ -62,7 +62,7 @@ def test_a_changed_post_is_a_revision() -> None:
         assert post.first_seen_at == START and post.last_seen_at == START + timedelta(minutes=revision)
 
 
-def test_missed_confirmed_and_taken_back() -> None:
+def test_a_deletion_is_seen_confirmed_and_taken_back() -> None:
     stored = StoredThread()
     read(stored, page({5: "a", 6: "b", 7: "c"}), 0)
     (missed, _) = read(stored, page({5: "a", 7: "c"}), 1)
@@ -84,7 +84,7 @@ def test_a_truncated_page_deletes_nothing() -> None:
     assert kinds(read(stored, page({5: "a"}, replies=2), 1)) == []
 
 
-def test_a_sticky_sheds_its_oldest_replies_and_loses_others() -> None:
+def test_oldest_replies_of_a_sticky_are_not_deleted_but_others_are() -> None:
     stored = StoredThread()
     everything = {5: "op"} | dict.fromkeys(range(6, 1010), "x")
     read(stored, page(everything, sticky=1), 0)
@@ -92,13 +92,13 @@ def test_a_sticky_sheds_its_oldest_replies_and_loses_others() -> None:
     assert kinds(read(stored, page(shed, sticky=1), 1)) == [("Deletion", 500)]
 
 
-def test_a_small_sticky_sheds_nothing() -> None:
+def test_replies_of_a_small_sticky_are_deleted() -> None:
     stored = StoredThread()
     read(stored, page({5: "a", 6: "b", 7: "c"}, sticky=1), 0)
     assert kinds(read(stored, page({5: "a", 7: "c"}, sticky=1), 1)) == [("Deletion", 6)]
 
 
-def test_a_deleted_thread_takes_its_posts_with_it() -> None:
+def test_posts_of_a_deleted_thread_are_deleted() -> None:
     stored = StoredThread()
     read(stored, page({5: "a", 6: "b", 7: "c"}), 0)
     read(stored, page({5: "a", 7: "c"}), 1)
@@ -111,7 +111,7 @@ def test_a_deleted_thread_takes_its_posts_with_it() -> None:
 
 
 @given(st.lists(st.dictionaries(st.integers(6, 14), st.sampled_from("abc")), min_size=1, max_size=8))
-def test_what_is_held_follows_any_history(history: list[dict[int, str]]) -> None:
+def test_the_stored_state_matches_any_history(history: list[dict[int, str]]) -> None:
     """Held posts are all that were ever seen; those without deleted_at are those on the last page."""
     stored, seen, versions = StoredThread(), {5}, {(5, "op")}
     for minute, replies in enumerate(history):

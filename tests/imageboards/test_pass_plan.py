@@ -27,7 +27,7 @@ def entry(no: int = 5, last_modified: int = AT, replies: int | None = 3, positio
     return IndexEntry(no, last_modified, replies, position)
 
 
-def test_what_the_index_shows_as_changed() -> None:
+def test_threads_that_the_index_shows_as_changed() -> None:
     assert pass_plan.changed(entry(), None)
     assert not pass_plan.changed(entry(), stored())
     assert pass_plan.changed(entry(last_modified=AT + 1), stored())
@@ -39,18 +39,18 @@ def test_what_the_index_shows_as_changed() -> None:
     assert pass_plan.changed(entry(), stored(fate="archived")), "it has come back"
 
 
-def test_the_end_of_the_board_comes_first() -> None:
+def test_the_last_threads_of_the_board_are_first() -> None:
     index = {no: entry(no, position=place) for place, no in enumerate((9, 8, 7, 6))}
     due = pass_plan.live_threads_due(index, {8: stored(8)})
     assert [e.no for e in due] == [6, 7, 9]
 
 
-def test_the_newest_of_the_archive_comes_first() -> None:
+def test_the_newest_threads_of_the_archive_are_first() -> None:
     threads = {3: stored(3, fate="archived"), 4: stored(4)}
     assert pass_plan.archived_threads_due([2, 3, 4, 9], threads) == [9, 4, 2]
 
 
-def test_what_is_missing_is_asked_for_itself() -> None:
+def test_threads_in_neither_list_are_missing() -> None:
     threads = {3: stored(3, fate="archived"), 4: stored(4), 5: stored(5), 6: stored(6)}
     assert pass_plan.missing_threads([4], [5, 9], threads) == [6]
 
@@ -68,12 +68,12 @@ def test_if_modified_since() -> None:
 
 
 @given(st.integers(0, 2**34))
-def test_dates_come_back(seconds: int) -> None:
+def test_http_dates_round_trip(seconds: int) -> None:
     time = http.http_time(http.http_date(seconds))
     assert time is not None and time.timestamp() == seconds
 
 
-def test_no_date() -> None:
+def test_an_unreadable_date_is_none() -> None:
     assert http.http_time(None) is None
     assert http.http_time("yesterday") is None
     assert http.http_time("Mon, 20 Nov 99999999999 00:00:00 GMT") is None

@@ -43,7 +43,7 @@ def test_a_few_examples_of_each_kind_are_kept_a_day(tmp_path: Path) -> None:
     assert len(list((tmp_path / "quarantine").glob("*.body"))) == 2 * EXAMPLES
 
 
-def test_the_folder_has_a_bound(tmp_path: Path) -> None:
+def test_the_folder_has_a_size_limit(tmp_path: Path) -> None:
     quarantine = opened(tmp_path, QUARANTINE_MB=0.001)
     for number in range(4):
         quarantine.set_aside(f"/{number}", b"x" * 400, f"{'abcd'[number]} is odd")
@@ -60,7 +60,7 @@ def test_the_folder_has_a_bound(tmp_path: Path) -> None:
         ("not JSON: line 1 column 1 (char 0)", "not JSON: line 9 column 2 (char 7)", True),
     ],
 )  # fmt: skip
-def test_kinds(one: str, other: str, same: bool) -> None:
+def test_kinds_of_problems(one: str, other: str, same: bool) -> None:
     assert (kind_of(one) == kind_of(other)) is same
 
 

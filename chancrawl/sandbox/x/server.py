@@ -341,7 +341,7 @@ class XServer:
                  "media": list(media.values()), "polls": polls, "places": list(places.values())}  # fmt: skip
         return {kind: values for kind, values in kinds.items() if values}
 
-    # --- what only a sandbox tells
+    # --- addresses that only a sandbox has
 
     async def truth(self, request: web.Request) -> web.Response:
         self.world.advance(self.clock.now())

@@ -25,7 +25,7 @@ class DedupePipeline:
     def process_item(self, item: Any) -> Any:
         if self.held_back.waits(item):
             self.stats.inc_value("store/held_back")
-            raise DropItem("a row that it speaks of is not stored")
+            raise DropItem("a row that it describes is not stored")
         name = self.sources.of_item(item).accept(item)
         if name is None:
             self.stats.inc_value(f"items/{type(item).__name__.lower()}/unchanged")

@@ -185,7 +185,7 @@ class Follower:
         request: Request = failure.request  # type: ignore[attr-defined]
         fetch: Fetch = request.cb_kwargs["fetch"]
         if not stopping(self.crawler):
-            logger.debug("%s came to nothing: %s", request.url, reason_of(failure))
+            logger.debug("%s has failed: %s", request.url, reason_of(failure))
             self.stats.inc_value("chan/refused")
         self.frontier.refused(fetch, time.monotonic())
         if not fetch.is_thread:

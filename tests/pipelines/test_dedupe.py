@@ -18,7 +18,7 @@ async def test_state_that_waits_is_dropped_before_its_source_takes_note_of_it(tm
     async with crawl(tmp_path) as crawler:
         pipeline = DedupePipeline.from_crawler(crawler)
         pipeline.held_back.missed(post(6, "a"))
-        with pytest.raises(DropItem, match="a row that it speaks of is not stored"):
+        with pytest.raises(DropItem, match="a row that it describes is not stored"):
             pipeline.process_item(thread(1))
         assert "items/thread" not in crawler.stats.get_stats()
         pipeline.held_back.arrived([post(6, "a")])

@@ -1,9 +1,9 @@
 -- chancrawl's PostgreSQL schema: the data dictionary.
 -- Version: 4
 --
--- Idempotent: `scrapy initdb` applies it, and a crawl's first write where the tables are not there. Tables of an earlier
--- version are brought up to this one when a crawl starts (chancrawl/storage/postgres/migrations.py). All times are UTC. Columns are those
--- of the items in chancrawl/items.py, in their order; the CSV files use the same names.
+-- It is idempotent. `scrapy initdb` applies it, and so does the first write of a crawl if the tables do not exist. When
+-- a crawl starts, it migrates tables of an earlier version (chancrawl/storage/postgres/migrations.py). All times are
+-- UTC. The columns are the fields of the items in chancrawl/items.py, in the same order; CSV files use the same names.
 
 CREATE TABLE IF NOT EXISTS boards (
     board       text PRIMARY KEY,
@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS boards (
     gone_at     timestamptz,
     raw         json NOT NULL
 );
-COMMENT ON TABLE boards IS 'The boards of the site, as boards.json described them last.';
+COMMENT ON TABLE boards IS 'The boards of the site, from the last boards.json.';
 COMMENT ON COLUMN boards.board IS 'Directory of the board: po for /po/.';
 COMMENT ON COLUMN boards.title IS 'Title at the top of the board.';
 COMMENT ON COLUMN boards.worksafe IS 'Whether the site calls the board worksafe.';
@@ -28,7 +28,7 @@ COMMENT ON COLUMN boards.per_page IS 'Threads on one index page.';
 COMMENT ON COLUMN boards.bump_limit IS 'Replies after which a thread is no longer bumped.';
 COMMENT ON COLUMN boards.image_limit IS 'Image replies after which a thread takes no more images.';
 COMMENT ON COLUMN boards.seen_at IS 'When this description was read.';
-COMMENT ON COLUMN boards.gone_at IS 'When the site was first seen without it; null while it is there.';
+COMMENT ON COLUMN boards.gone_at IS 'When it was first seen that the board no longer exists; null while it exists.';
 COMMENT ON COLUMN boards.raw IS 'The description, as it was sent.';
 
 CREATE TABLE IF NOT EXISTS threads (
@@ -55,27 +55,27 @@ CREATE TABLE IF NOT EXISTS threads (
     PRIMARY KEY (board, no)
 );
 CREATE INDEX IF NOT EXISTS threads_live ON threads (board) WHERE fate = 'live';
-COMMENT ON TABLE threads IS 'Every thread seen, with its state when it was last seen whole, and what became of it.';
+COMMENT ON TABLE threads IS 'Every thread seen, with its state when it was last completely known, and its fate.';
 COMMENT ON COLUMN threads.board IS 'Board of the thread.';
 COMMENT ON COLUMN threads.no IS 'Number of the thread: that of its opening post.';
 COMMENT ON COLUMN threads.subject IS 'Subject of the opening post.';
 COMMENT ON COLUMN threads.semantic_url IS 'The readable part of the thread''s address.';
 COMMENT ON COLUMN threads.replies IS 'Number of replies, as the site counts them; null while not all of them were seen.';
 COMMENT ON COLUMN threads.images IS 'Number of replies with an image, as the site counts them.';
-COMMENT ON COLUMN threads.unique_ips IS 'Number of posters, where the site tells it.';
+COMMENT ON COLUMN threads.unique_ips IS 'Number of posters, if the site shows it.';
 COMMENT ON COLUMN threads.sticky IS 'Whether the thread is pinned to the top of its board.';
 COMMENT ON COLUMN threads.closed IS 'Whether the thread takes no more replies.';
 COMMENT ON COLUMN threads.bump_limit_reached IS 'Whether replies no longer bump the thread.';
 COMMENT ON COLUMN threads.image_limit_reached IS 'Whether the thread takes no more images.';
 COMMENT ON COLUMN threads.archived_at IS 'When the site archived the thread.';
-COMMENT ON COLUMN threads.tail_size IS 'Posts in the thread''s short form (thread/N-tail.json), where there is one.';
+COMMENT ON COLUMN threads.tail_size IS 'Number of posts in the thread''s short form (thread/N-tail.json), if there is one.';
 COMMENT ON COLUMN threads.position IS 'Place in the bump order when the thread was read, from 0 at the top.';
-COMMENT ON COLUMN threads.last_modified IS 'Time of the last change, according to the index (a page of the board tells only the time of the newest reply).';
-COMMENT ON COLUMN threads.http_last_modified IS 'Last-Modified header of the last reading of its own page, to the letter: the next request repeats it. Null if an index file showed all of it.';
+COMMENT ON COLUMN threads.last_modified IS 'Time of the last change, according to the index (a page of the board has only the time of the newest reply).';
+COMMENT ON COLUMN threads.http_last_modified IS 'Last-Modified header of its own page when it was last read, unchanged, because the next request sends it. Null if an index file showed all of the thread.';
 COMMENT ON COLUMN threads.fate IS 'live; archived; pruned (fell off the end of the board, left the archive when its time was over, or went with its board); deleted.';
 COMMENT ON COLUMN threads.first_seen_at IS 'When the thread was first read.';
-COMMENT ON COLUMN threads.last_seen_at IS 'When a change in the thread was last seen, or its own page was last read: until then every post without deleted_at was there.';
-COMMENT ON COLUMN threads.gone_at IS 'When the thread was found to be gone from the board and from its archive.';
+COMMENT ON COLUMN threads.last_seen_at IS 'When a change in the thread was last seen, or its own page was last read. Every post without deleted_at existed until then.';
+COMMENT ON COLUMN threads.gone_at IS 'When it was seen that the thread is gone from the board and from its archive.';
 
 CREATE TABLE IF NOT EXISTS posts (
     board                 text NOT NULL,
@@ -155,17 +155,17 @@ COMMENT ON COLUMN posts.file_width IS 'Width of the image in pixels.';
 COMMENT ON COLUMN posts.file_height IS 'Height of the image in pixels.';
 COMMENT ON COLUMN posts.thumbnail_width IS 'Width of the thumbnail in pixels.';
 COMMENT ON COLUMN posts.thumbnail_height IS 'Height of the thumbnail in pixels.';
-COMMENT ON COLUMN posts.file_deleted IS 'Whether the file was deleted and the post left.';
+COMMENT ON COLUMN posts.file_deleted IS 'Whether the file was deleted and the post was kept.';
 COMMENT ON COLUMN posts.file_spoiler IS 'Whether the image is hidden as a spoiler.';
 COMMENT ON COLUMN posts.custom_spoiler IS 'Number of the board''s own spoiler image.';
 COMMENT ON COLUMN posts.has_mobile_image IS 'Whether a smaller image for mobile devices exists.';
 COMMENT ON COLUMN posts.revision IS 'Version of the post, from 1; earlier versions are in post_revisions.';
 COMMENT ON COLUMN posts.first_seen_at IS 'When the post was first seen.';
-COMMENT ON COLUMN posts.last_seen_at IS 'When this version was first seen; for a deleted post, when it was last seen. threads.last_seen_at tells how long a post without deleted_at has been there.';
-COMMENT ON COLUMN posts.deleted_at IS 'When the post was first missed while its thread was there, or its thread found deleted.';
-COMMENT ON COLUMN posts.deletion_confirmed_at IS 'When it was missed again, in a later version of the thread.';
-COMMENT ON COLUMN posts.raw IS 'The post as it was sent when this version was first seen. json, not jsonb: it keeps escapes of NUL and of lone surrogates, on which ->> fails.';
-COMMENT ON COLUMN posts.digest IS '64-bit hash of what makes a version: of raw without the keys that change with the thread.';
+COMMENT ON COLUMN posts.last_seen_at IS 'When this version was first seen; for a deleted post, when it was last seen. A post without deleted_at existed at least until threads.last_seen_at.';
+COMMENT ON COLUMN posts.deleted_at IS 'When the post was first missing from its thread, or its thread was seen to be deleted.';
+COMMENT ON COLUMN posts.deletion_confirmed_at IS 'When it was missing again, in a later version of the thread.';
+COMMENT ON COLUMN posts.raw IS 'The post as it was sent when this version was first seen. The type is json and not jsonb, to keep escapes of NUL and of lone surrogates; ->> fails on them.';
+COMMENT ON COLUMN posts.digest IS '64-bit hash of a version: of raw without the keys that change with the thread.';
 
 CREATE TABLE IF NOT EXISTS post_revisions (
     LIKE posts INCLUDING COMMENTS,
@@ -181,7 +181,7 @@ CREATE TABLE IF NOT EXISTS validators (
 );
 COMMENT ON TABLE validators IS 'Index files whose content is stored in full, for conditional requests.';
 COMMENT ON COLUMN validators.path IS 'Path of the file: /po/threads.json.';
-COMMENT ON COLUMN validators.last_modified IS 'Its Last-Modified header, to the letter.';
+COMMENT ON COLUMN validators.last_modified IS 'Its Last-Modified header, unchanged.';
 
 CREATE TABLE IF NOT EXISTS board_polls (
     board       text NOT NULL,
@@ -192,13 +192,13 @@ CREATE TABLE IF NOT EXISTS board_polls (
     longest_gap double precision,
     PRIMARY KEY (board, polled_at)
 );
-COMMENT ON TABLE board_polls IS 'When boards were watched: a row about every ten seconds of a crawl with follow=1. `scrapy coverage` reads it.';
+COMMENT ON TABLE board_polls IS 'When boards were watched: about one row in ten seconds of a crawl with follow=1. `scrapy coverage` reads it.';
 COMMENT ON COLUMN board_polls.board IS 'Board that was watched.';
-COMMENT ON COLUMN board_polls.polled_at IS 'Time of the last look that the row speaks of, by the server''s clock.';
-COMMENT ON COLUMN board_polls.newest_no IS 'Highest post number seen so far: so many numbers had been given.';
+COMMENT ON COLUMN board_polls.polled_at IS 'Time of the last look that the row counts, by the server''s clock.';
+COMMENT ON COLUMN board_polls.newest_no IS 'Highest post number seen so far.';
 COMMENT ON COLUMN board_polls.threads IS 'Number of live threads.';
-COMMENT ON COLUMN board_polls.looks IS 'How often an index file of the board was read since the row before.';
-COMMENT ON COLUMN board_polls.longest_gap IS 'Longest time between two of these looks, in seconds; null for the first look of a crawl: before it nobody watched.';
+COMMENT ON COLUMN board_polls.looks IS 'Number of looks: how often an index file of the board was read since the row before.';
+COMMENT ON COLUMN board_polls.longest_gap IS 'Longest time between two of these looks, in seconds; null for the first look of a crawl, because the time before it is unknown.';
 
 CREATE TABLE IF NOT EXISTS accounts (
     id                bigint PRIMARY KEY,
@@ -221,11 +221,11 @@ CREATE TABLE IF NOT EXISTS accounts (
     raw               json NOT NULL
 );
 CREATE INDEX IF NOT EXISTS accounts_username ON accounts (lower(username));
-COMMENT ON TABLE accounts IS 'Accounts of X that were collected. The number is the identity: names change.';
+COMMENT ON TABLE accounts IS 'Accounts of X that were collected. The number identifies an account, because names change.';
 COMMENT ON COLUMN accounts.id IS 'Number of the account.';
 COMMENT ON COLUMN accounts.username IS 'Its name (handle), without @, as it was seen last.';
 COMMENT ON COLUMN accounts.name IS 'Its display name.';
-COMMENT ON COLUMN accounts.status IS 'active; protected (only followers may read it); suspended; missing (deleted, or not there for another reason).';
+COMMENT ON COLUMN accounts.status IS 'active; protected (only followers may read it); suspended; missing (deleted, or not there for another reason); blocked (it has blocked the users whose tokens are used).';
 COMMENT ON COLUMN accounts.created_at IS 'When the account was made.';
 COMMENT ON COLUMN accounts.description IS 'Its description of itself.';
 COMMENT ON COLUMN accounts.location IS 'The place it gives.';
@@ -238,7 +238,7 @@ COMMENT ON COLUMN accounts.metrics IS 'Its counts when it was seen last: followe
 COMMENT ON COLUMN accounts.first_metrics IS 'Its counts when it was seen first.';
 COMMENT ON COLUMN accounts.former_usernames IS 'Names that it had before, oldest first.';
 COMMENT ON COLUMN accounts.first_seen_at IS 'When it was first looked up.';
-COMMENT ON COLUMN accounts.last_seen_at IS 'When something about it was last seen to be new.';
+COMMENT ON COLUMN accounts.last_seen_at IS 'When a change in it was last seen.';
 COMMENT ON COLUMN accounts.raw IS 'The account as it was sent when it was looked up last.';
 
 CREATE TABLE IF NOT EXISTS handles (
@@ -247,10 +247,10 @@ CREATE TABLE IF NOT EXISTS handles (
     status     text NOT NULL CHECK (status IN ('active', 'protected', 'suspended', 'missing', 'blocked')),
     checked_at timestamptz NOT NULL
 );
-COMMENT ON TABLE handles IS 'Names that were looked up. Those without an account are asked about again after X_RECHECK_DAYS.';
+COMMENT ON TABLE handles IS 'Names that were looked up. Names without an account are looked up again after X_RECHECK_DAYS.';
 COMMENT ON COLUMN handles.handle IS 'The name, in lower case, without @.';
 COMMENT ON COLUMN handles.account_id IS 'The account that had it; null for suspended and missing ones.';
-COMMENT ON COLUMN handles.status IS 'What the look-up said: active, protected, suspended, missing, blocked (it has blocked the users whose tokens are used).';
+COMMENT ON COLUMN handles.status IS 'The result of the look-up: active, protected, suspended, missing, blocked (it has blocked the users whose tokens are used).';
 COMMENT ON COLUMN handles.checked_at IS 'When it was looked up last.';
 
 CREATE TABLE IF NOT EXISTS feeds (
@@ -274,21 +274,21 @@ CREATE TABLE IF NOT EXISTS feeds (
 );
 COMMENT ON TABLE feeds IS 'How far each timeline and each search has been read.';
 COMMENT ON COLUMN feeds.feed IS 'timeline:ACCOUNT_ID, search:QUERY or trend:QUERY.';
-COMMENT ON COLUMN feeds.newest_id IS 'Everything from oldest_id up to this id is stored, but for the intervals in gaps: since_id of the next visit. Packed searches do not move it: they do not show everything.';
-COMMENT ON COLUMN feeds.seen_id IS 'At the last visit it had shown nothing else up to this id.';
+COMMENT ON COLUMN feeds.newest_id IS 'Everything from oldest_id up to this id is stored, except the intervals in gaps. It is the since_id of the next visit. Batched searches do not change it, because they do not show everything.';
+COMMENT ON COLUMN feeds.seen_id IS 'The last visit showed no other post up to this id.';
 COMMENT ON COLUMN feeds.oldest_id IS 'Lowest id that was read.';
-COMMENT ON COLUMN feeds.complete_since IS 'The feed is complete back to this time; 1970 where the feed was read to its first post. Where not all could be read, the end of what could not: the oldest of the last 3,200 posts, the last seven days of a search, the end of the last interval in gaps. Null until a reading is complete.';
+COMMENT ON COLUMN feeds.complete_since IS 'The feed is complete since this time; 1970 if it was read to its first post. If X did not show everything, the time since which it did: the oldest of the last 3,200 posts, the last seven days of a search, the end of the last interval in gaps. Null until a reading is complete.';
 COMMENT ON COLUMN feeds.posts IS 'Number of posts that it has shown.';
-COMMENT ON COLUMN feeds.pages IS 'Number of pages of it that were read: of two states, the one with more is the later one.';
-COMMENT ON COLUMN feeds.posts_per_day IS 'Its pace, on which the next visit depends.';
-COMMENT ON COLUMN feeds.visited_at IS 'When it was last read to the end of what was new.';
+COMMENT ON COLUMN feeds.pages IS 'Number of pages of it that were read. Of two states, the one with more pages is the later one.';
+COMMENT ON COLUMN feeds.posts_per_day IS 'Its pace, which determines the time of the next visit.';
+COMMENT ON COLUMN feeds.visited_at IS 'When all its new posts were last read.';
 COMMENT ON COLUMN feeds.timeline_at IS 'When an account was last read by its own timeline, and not by a search with plan=search.';
 COMMENT ON COLUMN feeds.bottom_at IS 'When X showed nothing older than oldest_id.';
-COMMENT ON COLUMN feeds.next_token IS 'Page at which an interrupted reading goes on; null if none is under way.';
+COMMENT ON COLUMN feeds.next_token IS 'Page with which an interrupted reading continues; null if there is none.';
 COMMENT ON COLUMN feeds.walk_since_id IS 'The reading under way asks for posts newer than this.';
 COMMENT ON COLUMN feeds.walk_until_id IS 'The reading under way asks for posts older than this.';
 COMMENT ON COLUMN feeds.walk_newest_id IS 'Becomes newest_id when the reading is complete.';
-COMMENT ON COLUMN feeds.walk_oldest_id IS 'Lowest id that the reading under way has come to.';
+COMMENT ON COLUMN feeds.walk_oldest_id IS 'Lowest id that the reading under way has reached.';
 COMMENT ON COLUMN feeds.walk_posts IS 'Number of posts that the reading under way has shown.';
 
 CREATE TABLE IF NOT EXISTS gaps (
@@ -305,9 +305,9 @@ COMMENT ON TABLE gaps IS 'Intervals of feeds that were not read and cannot be re
 COMMENT ON COLUMN gaps.feed IS 'The feed: timeline:ACCOUNT_ID, search:QUERY or trend:QUERY.';
 COMMENT ON COLUMN gaps.before_id IS 'End of the interval: the oldest post that was read after it.';
 COMMENT ON COLUMN gaps.after_id IS 'Start of the interval: the newest post that had been read before it.';
-COMMENT ON COLUMN gaps.starts_at IS 'Time of after_id; null where the id does not tell a time.';
-COMMENT ON COLUMN gaps.ends_at IS 'Time of before_id; null where the id does not tell a time.';
-COMMENT ON COLUMN gaps.reason IS 'Why: reach (a timeline shows the latest 3,200 posts, a search seven days) or limit (a bound of the crawl).';
+COMMENT ON COLUMN gaps.starts_at IS 'Time of after_id; null if the id has no time.';
+COMMENT ON COLUMN gaps.ends_at IS 'Time of before_id; null if the id has no time.';
+COMMENT ON COLUMN gaps.reason IS 'reach (a timeline shows the latest 3,200 posts, a search seven days) or limit (left out because of an argument of the crawl).';
 COMMENT ON COLUMN gaps.found_at IS 'When it was found.';
 
 CREATE TABLE IF NOT EXISTS tweets (
@@ -364,8 +364,8 @@ COMMENT ON COLUMN tweets.text IS 'Its whole text, also of a long post; &, < and 
 COMMENT ON COLUMN tweets.lang IS 'Its language, as X guesses it (BCP 47).';
 COMMENT ON COLUMN tweets.hashtags IS 'Its hashtags, without #; of a retweet, those of the retweeted post, whose text is not cut.';
 COMMENT ON COLUMN tweets.cashtags IS 'Its cashtags, without $.';
-COMMENT ON COLUMN tweets.urls IS 'Its links, t.co resolved, without those that stand for its own media; of a retweet, those of the retweeted post.';
-COMMENT ON COLUMN tweets.mention_ids IS 'Accounts that it mentions; of a retweet, also those of the retweeted post. An element is null where X does not tell the number.';
+COMMENT ON COLUMN tweets.urls IS 'Its links, t.co resolved, without the links to its own media; of a retweet, those of the retweeted post.';
+COMMENT ON COLUMN tweets.mention_ids IS 'Accounts that it mentions; of a retweet, also those of the retweeted post. An element is null if X does not send the number.';
 COMMENT ON COLUMN tweets.mention_usernames IS 'Their names, in the same order.';
 COMMENT ON COLUMN tweets.media_urls IS 'Its pictures, and still pictures of its videos; null if it has none.';
 COMMENT ON COLUMN tweets.source IS 'The app it was written with; sent until 2022.';
@@ -384,19 +384,19 @@ COMMENT ON COLUMN tweets.possibly_sensitive IS 'Whether X marks a link in it as 
 COMMENT ON COLUMN tweets.reply_settings IS 'Who may answer: everyone, mentionedUsers, following, …';
 COMMENT ON COLUMN tweets.place_id IS 'Place that it is tagged with.';
 COMMENT ON COLUMN tweets.place_name IS 'Full name of that place.';
-COMMENT ON COLUMN tweets.longitude IS 'Longitude, where the exact place is given.';
-COMMENT ON COLUMN tweets.latitude IS 'Latitude, where the exact place is given.';
+COMMENT ON COLUMN tweets.longitude IS 'Longitude, if the post has an exact place.';
+COMMENT ON COLUMN tweets.latitude IS 'Latitude, if the post has an exact place.';
 COMMENT ON COLUMN tweets.community_id IS 'Community that it was posted in.';
-COMMENT ON COLUMN tweets.article_title IS 'Title of the article that it is.';
+COMMENT ON COLUMN tweets.article_title IS 'Title, if the post is an article.';
 COMMENT ON COLUMN tweets.article_text IS 'Text of that article, or its beginning, as X sends it.';
 COMMENT ON COLUMN tweets.metrics IS 'Its public counts when it was seen last: like_count, retweet_count, reply_count, quote_count, bookmark_count, impression_count.';
 COMMENT ON COLUMN tweets.first_metrics IS 'Its public counts when it was seen first.';
 COMMENT ON COLUMN tweets.sentiment IS 'Polarity of an English text, from -1 to 1, with SENTIMENT=1.';
-COMMENT ON COLUMN tweets.found_in IS 'Feeds that showed it, the first one in front: timeline:ACCOUNT_ID, search:QUERY, trend:QUERY.';
+COMMENT ON COLUMN tweets.found_in IS 'Feeds that showed it, the first one first: timeline:ACCOUNT_ID, search:QUERY, trend:QUERY.';
 COMMENT ON COLUMN tweets.first_seen_at IS 'When it was first read; null for rows taken over from the older crawler.';
-COMMENT ON COLUMN tweets.last_seen_at IS 'When its counts were last seen to have changed.';
+COMMENT ON COLUMN tweets.last_seen_at IS 'When a change of its counts was last seen.';
 COMMENT ON COLUMN tweets.raw IS 'The post as it was sent. Of a row taken over from the older crawler: that row.';
-COMMENT ON COLUMN tweets.includes IS 'What was sent along with it: posts that it refers to, their authors, media, polls, places.';
+COMMENT ON COLUMN tweets.includes IS 'What X sent with it: posts that it refers to, their authors, media, polls, places.';
 
 CREATE OR REPLACE VIEW post_links AS
 SELECT
@@ -415,7 +415,7 @@ COMMENT ON COLUMN post_links.post_url IS 'Address of the post in its thread.';
 COMMENT ON COLUMN post_links.file_url IS 'Address of its file; null if it has none.';
 COMMENT ON COLUMN post_links.thumbnail_url IS 'Address of the thumbnail of its file; null if it has none.';
 
--- The older crawler's table, as its users' queries know it.
+-- The older crawler's table, so that queries written for it still work.
 CREATE OR REPLACE VIEW tweet_articles_tweepy AS
 SELECT
     id,
@@ -477,7 +477,7 @@ COMMENT ON COLUMN trends.woeid IS 'Where On Earth ID of the place: 1 is the worl
 COMMENT ON COLUMN trends.seen_at IS 'When the list was read.';
 COMMENT ON COLUMN trends.rank IS 'Place in the list, from 1.';
 COMMENT ON COLUMN trends.name IS 'The topic, with # if it is a hashtag.';
-COMMENT ON COLUMN trends.tweet_count IS 'Posts about it in the last 24 hours, where X tells.';
+COMMENT ON COLUMN trends.tweet_count IS 'Posts about it in the last 24 hours; null if X does not send the number.';
 
 CREATE TABLE IF NOT EXISTS credential_limits (
     credential text NOT NULL,
@@ -489,14 +489,14 @@ CREATE TABLE IF NOT EXISTS credential_limits (
     retired_at timestamptz,
     PRIMARY KEY (credential, endpoint)
 );
-COMMENT ON TABLE credential_limits IS 'How the credentials stand, shared by all crawls that use them.';
-COMMENT ON COLUMN credential_limits.credential IS 'Fingerprint of the credential; no token can be had from it.';
+COMMENT ON TABLE credential_limits IS 'Rate limits and refusals of the credentials, shared by all crawls that use them.';
+COMMENT ON COLUMN credential_limits.credential IS 'Fingerprint of the credential. The token cannot be computed from it.';
 COMMENT ON COLUMN credential_limits.endpoint IS 'users, timeline, search, trends; * for all of them.';
 COMMENT ON COLUMN credential_limits.call_limit IS 'Calls in a window.';
 COMMENT ON COLUMN credential_limits.remaining IS 'Calls left in this window.';
 COMMENT ON COLUMN credential_limits.reset_at IS 'End of this window, in seconds since 1970 by the server''s clock.';
 COMMENT ON COLUMN credential_limits.retired IS 'Why the credential is not used there any more.';
-COMMENT ON COLUMN credential_limits.retired_at IS 'Since when.';
+COMMENT ON COLUMN credential_limits.retired_at IS 'When X refused it.';
 
 CREATE TABLE IF NOT EXISTS spending (
     day     date PRIMARY KEY,
@@ -505,7 +505,7 @@ CREATE TABLE IF NOT EXISTS spending (
     trends  bigint NOT NULL,
     dollars numeric NOT NULL
 );
-COMMENT ON TABLE spending IS 'What was read and billed on each UTC day, by all crawls into this database. Requests under way count in full.';
+COMMENT ON TABLE spending IS 'What all crawls into this database read and were billed on each UTC day. A request under way counts with its highest possible cost.';
 COMMENT ON COLUMN spending.day IS 'The UTC day.';
 COMMENT ON COLUMN spending.posts IS 'Posts read, each once a day.';
 COMMENT ON COLUMN spending.users IS 'Users looked up, each once a day.';
@@ -528,13 +528,13 @@ CREATE TABLE IF NOT EXISTS runs (
     boards        text,
     alive_at      timestamptz
 );
-COMMENT ON TABLE runs IS 'Every crawl that wrote here. `scrapy status` reads it.';
+COMMENT ON TABLE runs IS 'Every crawl that wrote to this database. `scrapy status` reads it.';
 COMMENT ON COLUMN runs.run_id IS 'Number of the run.';
 COMMENT ON COLUMN runs.spider IS 'Name of the spider: chan, timeline, trending, search; initdb for rows taken over from the older crawler.';
 COMMENT ON COLUMN runs.arguments IS 'The spider''s arguments.';
 COMMENT ON COLUMN runs.source IS 'Address of the API that was read.';
 COMMENT ON COLUMN runs.started_at IS 'When the crawl started, by this machine''s clock.';
-COMMENT ON COLUMN runs.finished_at IS 'When it ended; null while it runs, and for ever if it was killed.';
+COMMENT ON COLUMN runs.finished_at IS 'When it ended; null while it runs, and if it was killed.';
 COMMENT ON COLUMN runs.finish_reason IS 'finished, incomplete (it ended by itself, and something could not be read or stored), shutdown (stopped by a person), or what went wrong.';
 COMMENT ON COLUMN runs.stats IS 'Scrapy''s statistics of the run; while it runs, those of alive_at.';
 COMMENT ON COLUMN runs.dollars IS 'What it spent at X, in US dollars.';
@@ -542,7 +542,7 @@ COMMENT ON COLUMN runs.host IS 'Name of the machine on which it runs.';
 COMMENT ON COLUMN runs.pid IS 'Number of its process there.';
 COMMENT ON COLUMN runs.folder IS 'Its CSV_FOLDER there.';
 COMMENT ON COLUMN runs.boards IS 'The boards that it follows, between commas; null for a crawl that follows none, and for one that waits until another crawl ends.';
-COMMENT ON COLUMN runs.alive_at IS 'When it last gave a sign of life, which it does twice a minute, by the clock of the database.';
+COMMENT ON COLUMN runs.alive_at IS 'Its last sign of life, by the clock of the database. A crawl writes one every 30 seconds.';
 
 CREATE TABLE IF NOT EXISTS spools (
     spool      text PRIMARY KEY,
@@ -551,8 +551,8 @@ CREATE TABLE IF NOT EXISTS spools (
 );
 COMMENT ON TABLE spools IS 'Batches that waited on a crawl''s disk while this database was out of reach (scrapy spool).';
 COMMENT ON COLUMN spools.spool IS 'Name of the folder in which they waited.';
-COMMENT ON COLUMN spools.applied IS 'Number of the last batch of it that is stored here; committed with that batch, so that none is stored twice.';
-COMMENT ON COLUMN spools.applied_at IS 'When that was.';
+COMMENT ON COLUMN spools.applied IS 'Number of the last batch of the folder that is stored here. It is committed with that batch, so that no batch is stored twice.';
+COMMENT ON COLUMN spools.applied_at IS 'When that batch was stored.';
 
 CREATE TABLE IF NOT EXISTS schema_version (
     version     integer PRIMARY KEY,
@@ -562,5 +562,5 @@ CREATE TABLE IF NOT EXISTS schema_version (
 INSERT INTO schema_version (version) SELECT 4 WHERE NOT EXISTS (SELECT FROM schema_version);
 COMMENT ON TABLE schema_version IS 'The version of these tables: one row.';
 COMMENT ON COLUMN schema_version.version IS 'Version of schema.sql.';
-COMMENT ON COLUMN schema_version.database_id IS 'By which a spool knows the database that its batches are for.';
-COMMENT ON COLUMN schema_version.applied_at IS 'Since when the tables have been of this version.';
+COMMENT ON COLUMN schema_version.database_id IS 'Identifies this database for spools, whose batches belong to one database.';
+COMMENT ON COLUMN schema_version.applied_at IS 'When the tables were created in this version, or migrated to it.';

@@ -1,16 +1,17 @@
-"""How much of what was posted is captured, and at what cost: this crawler beside two simple ones.
+"""Compares how many posts this crawler and two simple ones capture, and how many requests they need.
 
     python benchmarks/capture.py                              # a fast board, 20 virtual minutes at 20 times the speed
     python benchmarks/capture.py --site four --minutes 60 --speed 10
 
-Each collector gets a sandbox of its own with the same boards (same seed: what happens there does not depend on who
-looks), one request a virtual second, an empty store, and the same time. What it stored is compared with the truth.
+Each collector gets a separate sandbox with the same boards (the same seed, so that events do not depend on the
+requests), one request per virtual second, an empty store, and the same time. The stored posts are compared with the
+sandbox's list of all posts.
 
     chancrawl   scrapy crawl chan -a follow=1, into CSV files
     vanished    reads the catalog every five minutes, and the threads that have vanished from it
     modified    reads threads.json every minute, and every modified thread in the order of the index
-    best        knows the truth beforehand: with the same number of requests, each of which shows it a whole board, it
-                asks at the last moment for what is about to go (earliest deadline first). Nobody can do better.
+    best        knows all events in advance. With the same number of requests, each of which shows a whole board, it
+                requests each post just before it disappears (earliest deadline first). It is the upper bound.
 
 The last line is one JSON object.
 """

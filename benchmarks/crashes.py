@@ -1,12 +1,12 @@
-"""Crawls that are killed, and databases that stop: afterwards the store has to equal the truth, row for row.
+"""Kills crawls and stops databases. Afterwards each row of the store has to equal the sandbox's data.
 
     python benchmarks/crashes.py kill       # 50 runs of kill -9, both stores, follow and one pass, 4chan and X
     python benchmarks/crashes.py kill --runs 200 --seed 9
     python benchmarks/crashes.py outage     # a database that is stopped for 60 seconds, with and without a kill
 
-Each run has a sandbox and an empty store of its own. In `kill` a crawl is started and killed at a random instant, two
-or three times, while posts are made and deleted; then one goes to its end, and what is stored is compared with what the
-sandbox shows. The instants depend on the seed, and on how fast the machine is. The last line is one JSON object.
+Each run has a separate sandbox and an empty store. In `kill`, a crawl is started and killed at a random instant, two or
+three times, while posts are made and deleted. Then a crawl runs to its end, and the store is compared with the sandbox.
+The instants depend on the seed and on the speed of the machine. The last line is one JSON object.
 """
 
 from __future__ import annotations

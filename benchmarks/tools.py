@@ -1,4 +1,4 @@
-"""What the benchmarks share: servers of their own, and what a process takes."""
+"""Functions of several benchmarks: starting servers, and measuring processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state of Scrapy's engine: whether a crawl is stopping, and ending it with a sentence."""
+"""Waiting, stopping and ending a crawl, by the state of Scrapy's engine."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from chancrawl.errors import UserError
 
 
 class PerCrawl:
-    """Base of components of which each crawl has one; it is made when it is asked for first."""
+    """Base of components of which each crawl has one instance. `of` creates it at the first call."""
 
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
 
     @classmethod
     def of(cls, crawler: Crawler) -> Self:
-        """That of a crawl."""
+        """The instance of a crawl."""
         made: dict[type[PerCrawl], PerCrawl] = vars(crawler).setdefault("_chancrawl", {})
         if cls not in made:
             made[cls] = cls(crawler)
@@ -31,7 +31,7 @@ class PerCrawl:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """As Scrapy makes an extension."""
+        """Used by Scrapy if the component is an extension."""
         return cls.of(crawler)
 
 
@@ -39,26 +39,26 @@ _closing: set[asyncio.Task[None]] = set()
 
 
 def stopping(crawler: Crawler) -> bool:
-    """Whether the crawl is coming to its end, by a signal or for a reason of its own. Scrapy tells it nowhere else."""
+    """Whether the crawl is ending, by a signal or by itself. Scrapy has no public way to ask for it."""
     slot = crawler.engine._slot
     return not crawler.crawling or slot is None or slot.closing is not None
 
 
 def stays(crawler: Crawler) -> bool:
-    """Whether the crawl runs until somebody stops it (`follow`): then it waits for a source without a bound."""
+    """Whether the crawl runs until somebody stops it (`follow`). Such a crawl waits for a source without a limit."""
     return bool(getattr(crawler.spider, "follow", None))
 
 
 async def sleep(crawler: Crawler, seconds: float) -> None:
-    """Until then, or until the crawl is stopping."""
+    """Sleep for `seconds`, or until the crawl is stopping."""
     end = time.monotonic() + seconds
-    # In short steps, so that Ctrl-C is heard: Scrapy has no event for it.
+    # In short steps, to react to Ctrl-C: Scrapy has no event for it.
     while (left := end - time.monotonic()) > 0 and not stopping(crawler):  # noqa: ASYNC110
         await asyncio.sleep(min(left, 0.5))
 
 
 async def wait_for(crawler: Crawler, event: asyncio.Event, seconds: float) -> bool:
-    """Wait until an event is set, the time is over, or the crawl is stopping; whether the event is set."""
+    """Wait until an event is set, `seconds` are over, or the crawl is stopping. Returns whether the event is set."""
     end = time.monotonic() + seconds
     while not event.is_set() and (left := end - time.monotonic()) > 0 and not stopping(crawler):
         with contextlib.suppress(TimeoutError):
@@ -67,7 +67,7 @@ async def wait_for(crawler: Crawler, event: asyncio.Event, seconds: float) -> bo
 
 
 def let_close(crawler: Crawler) -> None:
-    """Let a crawl close: Scrapy 2.19 looks whether it can when a response is done, not when an item of `start` is."""
+    """Let a stopping crawl close. Scrapy 2.19 checks this only after a response, and not after an item of `start`."""
     slot = crawler.engine.scraper.slot
     if slot is not None and slot.closing is not None and not slot.closing.called and slot.is_idle():
         assert crawler.spider is not None
@@ -75,16 +75,16 @@ def let_close(crawler: Crawler) -> None:
 
 
 async def pause(crawler: Crawler, seconds: float) -> None:
-    """Hold a request back until then. IgnoreRequest if the crawl is stopping."""
+    """Delay a request by `seconds`. IgnoreRequest if the crawl is stopping."""
     await sleep(crawler, seconds)
     if stopping(crawler):
         raise IgnoreRequest("the crawl is stopping")
 
 
 def end(crawler: Crawler, error: UserError, unless_stopping: bool = True) -> None:
-    """Say the sentence of `error`, unless another one was said, and end the crawl in good order.
+    """Log the sentence of `error`, unless another one was logged, and close the crawl.
 
-    `unless_stopping`: nothing is said of a crawl that is stopping already.
+    `unless_stopping`: do nothing if the crawl is stopping already.
     """
     if "failure" in crawler.stats.get_stats() or (unless_stopping and stopping(crawler)):
         return

@@ -1,4 +1,4 @@
-"""The mistakes that are the user's to mend, and words for what users are told."""
+"""The errors that a user can fix, and the sentences for some of them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ logger = logging.getLogger(__name__)
 
 
 class UserError(CloseSpider):
-    """Something that a person has to mend before the crawl can go on. Its text is one sentence that says what.
+    """An error that a person has to fix before the crawl can continue. Its text is one sentence with the remedy.
 
-    Raised by spiders, pipelines and extensions. As a CloseSpider it ends the crawl in good order; the `crawl` command
-    then exits with 1, without a traceback. `reason` is a Scrapy finish reason.
+    Spiders, pipelines and extensions raise it. It is a CloseSpider, so the crawl closes normally; then the `crawl`
+    command exits with 1, without a traceback. `reason` is a Scrapy finish reason.
     """
 
     def __init__(self, sentence: str, reason: str = "refused") -> None:
@@ -27,28 +27,28 @@ class UserError(CloseSpider):
         return self.sentence
 
     def tell(self, crawler: Crawler) -> Self:
-        """Say the sentence in the log, and note it in the stats. Returns the error, to be raised."""
+        """Log the sentence, and put it into the stats as `failure`. Returns the error, so that it can be raised."""
         logger.error("%s", self.sentence)
         crawler.stats.set_value("failure", self.sentence)
         return self
 
 
 class StoreAway(Exception):
-    """The store is out of reach for now. Its text says why."""
+    """The store is out of reach at the moment. The text is the reason."""
 
 
 UNREACHABLE = (CannotResolveHostError, DownloadConnectionRefusedError)
-"""A source that does not even take a connection: its address is mistyped, or somebody is not online."""
+"""The errors of a source that does not accept a connection: its address is wrong, or the computer is offline."""
 
 
 def unreachable(source: str, setting: str, error: Exception, request: Request) -> UserError:
-    """The end of a crawl whose first request met one of UNREACHABLE; `setting` is where the address comes from."""
+    """The error of a crawl whose first request failed with one of UNREACHABLE. `setting` has the address."""
     proxy = ", the proxies" if request.meta.get("proxy") else ""
     return UserError(f"{source} cannot be reached ({error}): check the network{proxy} and {setting}.", "unreachable")
 
 
 def store_failed(place: str, why: str) -> UserError:
-    """The end of a crawl whose store, in words `place`, takes or gives no rows any more."""
+    """The error of a crawl whose store can no longer be read or written. `place` is its name for messages."""
     return UserError(
         f"The crawl stops because {place} cannot be used ({why}). What was stored before is whole; mend the cause and "
         "start again, and the rest is fetched.",

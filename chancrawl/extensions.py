@@ -1,4 +1,4 @@
-"""What a person is told while a crawl runs and when it ends."""
+"""The messages of a crawl: progress, and the summary at the end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class QuietItems(LogFormatter):
-    """A line for every item only where somebody reads it: to make them takes as long as to store the items."""
+    """Logs a line for each item only at level DEBUG, because these lines take as long as storing the items."""
 
     def scraped(  # type: ignore[override]  # Scrapy takes None from it too
         self, item: Any, response: Response | Failure | None, spider: Spider
@@ -40,9 +40,9 @@ def _is_debugging(spider: Spider) -> bool:
 
 
 class CoreStats(corestats.CoreStats):
-    """Scrapy's own, without a signal handler for every item: to call it takes longer than to write the item.
+    """Scrapy's extension without its signal handler for each item, because that takes longer than writing the item.
 
-    `item_scraped_count` is kept by the pipelines that store.
+    The store pipelines count `item_scraped_count`.
     """
 
     @classmethod
@@ -53,7 +53,7 @@ class CoreStats(corestats.CoreStats):
 
 
 class Report:
-    """A line of progress every LOGSTATS_INTERVAL seconds; at the end, in plain words, what was collected and where."""
+    """Logs a line of progress every LOGSTATS_INTERVAL seconds, and at the end a summary of what was collected."""
 
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
@@ -84,7 +84,7 @@ class Report:
             self.task.stop()
         kept = ("store/rows", "store/not_written", "spool/rows")
         if "failure" in self.stats.get_stats() and not any(map(self.number, kept)):
-            return  # nothing was done, and why has been said
+            return  # nothing was done, and the reason was logged
         is_stored = not self.number("store/not_written") and not self.number("spool/rows")
         stopped = "Stopped; what was fetched is stored" if is_stored else "Stopped"
         missing = incomplete(self.stats.get_stats(), reason == "finished")
@@ -101,7 +101,7 @@ class Report:
         logger.info("\n".join(lines))
 
     def collected(self) -> str:
-        """`1 board, 150 threads, 4,312 posts, 3 revisions, 2 deletions`: what was new or changed."""
+        """What was new or changed: `1 board, 150 threads, 4,312 posts, 3 revisions, 2 deletions`."""
         counts = self.source.counts(self.spider) if self.source else {"item_scraped_count": "row"}
         return ", ".join(counted(self.number(stat), noun) for stat, noun in counts.items())
 
@@ -113,7 +113,7 @@ class Report:
         return f"{requests} ({self.number('downloader/response_status_count/304'):,} answered 304), {received} received"
 
     def attention(self) -> list[str]:
-        """What a person should look at; nothing is lost silently."""
+        """Lines about everything that was not read or needs a person."""
         notes = {
             "backoff/refusals": f"answers were refusals; the last one: {self.stats.get_value('backoff/refusal')}",
             "clock/not_believed": "answers with an implausible time",

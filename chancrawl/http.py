@@ -1,4 +1,4 @@
-"""What the status, the headers and the form of an answer say: refusals, times, words. Knows no source's payloads."""
+"""Reads the status, headers and form of answers: refusals, times, error texts. It does not read payloads of sources."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def is_local(url: str) -> bool:
 
 
 def is_same_site(url: str, other: str) -> bool:
-    """Whether two addresses of an API are the same, whatever their scheme and a slash at their end.
+    """Whether two addresses of an API are the same, apart from the scheme and a slash at the end.
 
     >>> is_same_site("http://a.4cdn.org/", "https://a.4cdn.org"), is_same_site("https://a.4cdn.org", "https://8kun.top")
     (True, False)
@@ -68,10 +68,11 @@ def http_date(seconds: float) -> str:
 
 
 class Dates:
-    """The times in a source's headers, as far as they are plausible.
+    """The times in a source's headers, if they are plausible.
 
-    A Date that differs from our clock by more than CLOCK_TOLERANCE is replaced by our clock, and a Last-Modified that
-    lies further than that in the future is ignored. Neither is stored: one absurd header must not freeze what is held.
+    If Date differs from the local clock by more than CLOCK_TOLERANCE, the local clock is used. A Last-Modified that is
+    further in the future is ignored. Implausible times are not stored, because one in the future would make all later
+    answers look like older copies.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -80,7 +81,7 @@ class Dates:
         self._is_logged = False
 
     def told(self, response: Response) -> datetime | None:
-        """The server's time at an answer; None if the answer does not tell, or not plausibly."""
+        """The Date of an answer; None if it is missing or implausible."""
         time = http_time(header(response, "Date"))
         if time is not None and abs(time - datetime.now(UTC)) > self.tolerance:
             self._report(response, "Date", time)
@@ -88,11 +89,11 @@ class Dates:
         return time
 
     def now(self, response: Response) -> datetime:
-        """The server's time at an answer, else ours. Payloads speak of the server's clock."""
+        """The server's time of an answer, which payloads use too; without it, the local time."""
         return self.told(response) or datetime.now(UTC)
 
     def last_modified(self, response: Response) -> str | None:
-        """The Last-Modified of an answer, to the letter; None if there is none, or if it lies in the future."""
+        """The Last-Modified header of an answer, unchanged; None if it is missing or in the future."""
         value = header(response, "Last-Modified")
         time = http_time(value)
         if time is not None and time > self.now(response) + min(self.tolerance, timedelta(days=1)):
@@ -130,20 +131,20 @@ def problem_of(response: Response) -> dict[str, object]:
 
 
 def is_of_the_api(response: Response) -> bool:
-    """Whether an error is X's own, and not that of the CDN in front of it.
+    """Whether an error comes from X itself, and not from the CDN in front of it.
 
-    Since March 2026 the CDN answers its refusals as JSON to whoever accepts JSON: `{"title": "Error 1010: …",
+    Since March 2026 the CDN sends its refusals as JSON to clients that accept JSON: `{"title": "Error 1010: …",
     "status": 403, "cloudflare_error": true, …}`.
     """
     return is_json(response) and not problem_of(response).get("cloudflare_error")
 
 
 def refusal_of(request: Request, response: Response) -> str | None:
-    """Why an answer is a refusal of the address that asked, in words; None if it is an answer.
+    """Why a response is a refusal, as a text; None if it is an answer.
 
-    The sources answer 200, 304 and 404. `request.meta["own_statuses"]` are others with which the API itself answers, in
-    JSON: about a wrong request, or about a credential. Everything else keeps us away, whatever its status, type or
-    form: 3xx leads to a captcha, and an HTML page with status 200 is one.
+    The sources answer 200, 304 and 404. `request.meta["own_statuses"]` are further statuses that the API itself sends,
+    with JSON, about a wrong request or a credential. Everything else is a refusal, with any status, type or form: a
+    redirection leads to a captcha, and an HTML page with status 200 is a captcha.
     """
     status = response.status
     if status == 304:
@@ -165,17 +166,17 @@ def _is_page(response: Response) -> bool:
 
 
 def _words(response: Response) -> str:
-    """What an error says of itself, in brackets."""
+    """The title and detail of an error, in brackets; empty if it has none."""
     problem = problem_of(response)
     texts = [text for key in ("title", "detail") if isinstance(text := problem.get(key), str)]
     if not texts and (title := re.search(rb"<title[^>]*>([^<]{1,200})", response.body[:5000], re.IGNORECASE)):
         texts = [html.unescape(title[1].decode("utf-8", "replace"))]
-    said = visible(": ".join(dict.fromkeys(texts)))[:200]
-    return f" ({said})" if said else ""
+    text = visible(": ".join(dict.fromkeys(texts)))[:200]
+    return f" ({text})" if text else ""
 
 
 def reason_of(failure: Failure) -> str:
-    """Why a request came to nothing, in words."""
+    """Why a request has failed, as a text."""
     response = getattr(failure.value, "response", None)
     if response is not None:
         request: Request = failure.request  # type: ignore[attr-defined]

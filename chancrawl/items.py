@@ -1,11 +1,11 @@
-"""What the spiders yield: typed items, one dataclass each.
+"""The items that the spiders yield, one dataclass for each kind.
 
-An item is a row: its fields are the columns of the table of schema.sql (and of the CSV file) that keeps it, in that
-order. Times are aware and in UTC. A field is None where the source said nothing.
+An item is a row. Its fields are the columns of its table in schema.sql and of its CSV file, in the same order. Times
+are aware and in UTC. A field is None if the source did not send it.
 
-`Board`, `Thread`, `Validator`, `Poll`, `Account`, `Handle` and `Feed` are state: what the crawl knows about the source.
-They travel behind the posts they speak of, through the same pipelines, and are committed with them, so that state is
-never ahead of the data.
+`Board`, `Thread`, `Validator`, `Poll`, `Account`, `Handle` and `Feed` are state: they describe what has been read. They
+follow the posts that they describe through the same pipelines and are committed with them, so that state is never ahead
+of the data.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Raw = dict[str, Any]
 
 
 class Quote(TypedDict):
-    """A post that a comment points to.
+    """A post that a comment quotes.
 
-    `thread_no` is None where the link does not say (a dead link, a link across boards); `dead` means that the site
+    `thread_no` is None if the link does not have it (a dead link, a link across boards). `dead` means that the site
     itself shows the quoted post as gone.
     """
 
@@ -54,11 +54,11 @@ class Board:
 
 @dataclass(slots=True)
 class Thread:
-    """The state of a thread: what its index and its own page said last, and what became of it.
+    """The state of a thread, from the last reading of its index and its own page, and its fate.
 
-    `last_modified` is the index's value when the posts were read; `http_last_modified` is the header of the thread's
-    own page, to the letter, because the server compares If-Modified-Since for equality. `position` counts from 0 at
-    the top of the bump order. `fate` is live, archived, pruned (fell off the end, or went with its board) or deleted.
+    `last_modified` is the index's value when the posts were read. `http_last_modified` is the header of the thread's
+    own page, unchanged, because the server compares If-Modified-Since for equality. `position` counts from 0 at the
+    top of the bump order. `fate` is live, archived, pruned (fell off the end, or went with its board) or deleted.
     """
 
     board: str
@@ -87,9 +87,9 @@ class Thread:
 class Post:
     """One version of one post.
 
-    `raw` is the payload's own object; every other column can be derived from it. `revision` counts the versions seen,
-    from 1. `deleted_at` is the first time the post was missed while its thread lived, `deletion_confirmed_at` the
-    second, in a different body; a post that returns loses both.
+    `raw` is the object in the payload; columns before `revision` can be computed from it. `revision` counts the
+    versions seen, from 1. `deleted_at` is when the post was first missing from its thread, `deletion_confirmed_at` when
+    it was missing again in a different body. If a post returns, both are set to None.
     """
 
     board: str
@@ -132,12 +132,12 @@ class Post:
     deletion_confirmed_at: datetime | None = None
     raw: Raw = field(default_factory=dict, repr=False)
     digest: int = field(default=0, repr=False)
-    """A 64-bit hash of what makes a version: of `raw` without the keys that change with the thread."""
+    """A 64-bit hash of a version: of `raw` without the keys that change with the thread."""
 
 
 @dataclass(slots=True)
 class Deletion:
-    """A change in what is known of a post's deletion: missed, confirmed, or (with both times None) taken back."""
+    """A change of a post's deletion: the post was missing, missing again (confirmed), or is back (both times None)."""
 
     board: str
     thread_no: int
@@ -149,7 +149,7 @@ class Deletion:
 
 @dataclass(slots=True)
 class Validator:
-    """The Last-Modified of an index file whose content is stored in full (a validator, in the words of RFC 9110)."""
+    """The Last-Modified of an index file whose content is stored in full (a validator in the sense of RFC 9110)."""
 
     path: str
     last_modified: str
@@ -157,10 +157,10 @@ class Validator:
 
 @dataclass(slots=True)
 class Poll:
-    """What was seen of a board in its index files since the poll before, some seconds ago.
+    """Some seconds of following a board: what its index files showed since the poll before.
 
-    `looks` is how often one was read; `longest_gap` the longest time between two of them, in seconds; None for the
-    first look of a crawl.
+    `looks` is how often an index file was read. `longest_gap` is the longest time between two readings, in seconds;
+    None for the first reading of a crawl.
     """
 
     board: str
@@ -177,10 +177,10 @@ Metrics = dict[str, int]
 
 @dataclass(slots=True)
 class Account:
-    """An account of X (https://docs.x.com/x-api/users/lookup/introduction): its number is its identity, not its name.
+    """An account of X (https://docs.x.com/x-api/users/lookup/introduction). Its number identifies it, not its name.
 
-    `status` is active, protected, suspended or missing. `former_usernames` are the names that it had before, oldest
-    first. `metrics` are the counts as they were seen last, `first_metrics` as they were seen first.
+    `status` is active, protected, suspended, missing or blocked. `former_usernames` are its earlier names, oldest
+    first. `metrics` are the counts of the last reading, `first_metrics` those of the first.
     """
 
     id: int
@@ -205,7 +205,7 @@ class Account:
 
 @dataclass(slots=True)
 class Handle:
-    """A name that was looked up, in lower case, and what became of it: active, protected, suspended or missing."""
+    """A name that was looked up, in lower case, and the result: active, protected, suspended, missing or blocked."""
 
     handle: str
     account_id: int | None
@@ -215,16 +215,16 @@ class Handle:
 
 @dataclass(slots=True)
 class Feed:
-    """How far a timeline (`timeline:ACCOUNT_ID`), a search (`search:QUERY`) or a trend's (`trend:QUERY`) has been read.
+    """How far a feed has been read: a timeline (`timeline:ACCOUNT_ID`), a search (`search:QUERY`) or `trend:QUERY`.
 
-    A feed is read from its newest post backwards, page by page: a walk. Everything up to `newest_id` is stored, down
-    to `oldest_id`, and is complete back to `complete_since`; what is missing between is in `Gap`s. At the last visit
-    there was nothing else up to `seen_id`, the highest id that any feed had shown by then. `timeline_at` is when an
-    account was last read by its own timeline: a packed search moves `seen_id` alone, because it does not show
-    everything. `bottom_at` is when nothing older than `oldest_id` could be had. `pages` counts all pages read: of two
-    states of a feed, the one with more is the later one. The other fields speak of a walk that is under way:
-    `next_token` is the page at which it goes on, `walk_since_id` and `walk_until_id` its bounds (both exclusive),
-    `walk_newest_id` becomes `newest_id` when it is whole, `walk_oldest_id` is as far as it came.
+    A feed is read from its newest post backwards, page by page: a walk. Everything from `oldest_id` to `newest_id` is
+    stored, except the intervals in `Gap`s, and the feed is complete since `complete_since`. The last visit showed
+    nothing else up to `seen_id`, the highest id that any feed had shown by then. `timeline_at` is when an account was
+    last read by its own timeline: a batched search changes only `seen_id`, because it does not show everything.
+    `bottom_at` is when X showed nothing older than `oldest_id`. `pages` counts all pages read: of two states of a feed,
+    the one with more is the later one. The other fields describe a walk that is not finished: `next_token` is the page
+    with which it continues, `walk_since_id` and `walk_until_id` are its bounds (both exclusive), `walk_newest_id`
+    becomes `newest_id` at the end, and `walk_oldest_id` is the lowest id so far.
     """
 
     feed: str
@@ -250,8 +250,8 @@ class Feed:
 class Gap:
     """An interval of a feed, between two ids that were read, that was not read and cannot be read any more.
 
-    `reason` is reach (a timeline shows the latest 3,200 posts, a search the last seven days) or limit (a bound that the
-    crawl was given).
+    `reason` is reach (a timeline shows the latest 3,200 posts, a search the last seven days) or limit (left out because
+    of an argument).
     """
 
     feed: str
@@ -265,12 +265,12 @@ class Gap:
 
 @dataclass(slots=True)
 class Tweet:
-    """A post of X, as the API described it (https://docs.x.com/x-api/fundamentals/data-dictionary).
+    """A post of X, from the API's description (https://docs.x.com/x-api/fundamentals/data-dictionary).
 
-    `text` is the whole text, that of `note_tweet` where the post is a long one. `hashtags`, `urls` and the mentions
-    belong to it; `media_urls` are the images, or the still images of videos. The `retweeted_*` fields describe the post
-    that this one repeats. `raw` is the post as it was sent, `includes` what was sent along with it: the posts that it
-    refers to and their authors, media, polls, places. `found_in` are the feeds that showed it, the first one in front.
+    `text` is the whole text; for a long post it is that of `note_tweet`. `hashtags`, `urls` and the mentions belong to
+    it. `media_urls` are the images, or the still images of videos. The `retweeted_*` fields describe the retweeted
+    post. `raw` is the post as it was sent, `includes` what was sent with it: the posts that it refers to and their
+    authors, media, polls, places. `found_in` are the feeds that showed it, the first one first.
     """
 
     id: int
@@ -317,13 +317,13 @@ class Tweet:
 
     @property
     def is_seen_again(self) -> bool:
-        """Whether it was seen before, and brings new counts or the name of another feed."""
+        """Whether it was seen before, and has new counts or was found in another feed."""
         return self.metrics != self.first_metrics or self.first_seen_at != self.last_seen_at
 
 
 @dataclass(slots=True)
 class Trend:
-    """A topic that trends at a place, by its Where On Earth ID; `rank` from 1; posts of the last 24 h, where told."""
+    """A topic that trends at a place (its Where On Earth ID). `rank` is from 1; `tweet_count` is of 24 hours."""
 
     woeid: int
     seen_at: datetime
@@ -337,7 +337,7 @@ Item = Any
 
 
 def columns(item_class: type[Any]) -> list[str]:
-    """The names of an item's fields, in order: the columns of its table and of its CSV file.
+    """The names of an item's fields, in order. They are the columns of its table and of its CSV file.
 
     >>> columns(Validator)
     ['path', 'last_modified']
@@ -346,7 +346,7 @@ def columns(item_class: type[Any]) -> list[str]:
 
 
 class Form(Enum):
-    """How the values of a column are kept as text: as they are, as ISO 8601 times, as flags, or as JSON."""
+    """How the values of a column are converted to text: not at all, to ISO 8601 times, to flags, or to JSON."""
 
     PLAIN = "plain"
     TIME = "time"
@@ -381,5 +381,5 @@ T = TypeVar("T")
 
 
 def latest(items: Sequence[T], *key: str) -> list[T]:
-    """The last item for each key: one statement cannot replace a row twice."""
+    """The last item for each key. One SQL statement cannot replace a row twice."""
     return list({tuple(getattr(item, name) for name in key): item for item in items}.values())

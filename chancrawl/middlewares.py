@@ -1,4 +1,4 @@
-"""Between the engine and the network: backing off, and proxies where one address is not enough."""
+"""Downloader middlewares: backing off, unpacking, and proxies."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Egress:
-    """How one address (ours, or a proxy's) stands with the site. Times are monotonic seconds."""
+    """The pauses of one address, this machine's or a proxy's. Times are monotonic seconds."""
 
     strikes: int = 0
     closed_until: float = 0.0
     probing: bool = False
-    """After a pause one request goes ahead alone, to see whether the address is welcome again."""
+    """After a pause, one request is sent alone, to check whether the site still refuses the address."""
 
     def wait(self, now: float) -> float:
-        """How long the next request has to wait, at least; 0 if it may go, which it then does."""
+        """The seconds that the next request has to wait at least; 0 if it is sent now."""
         if now < self.closed_until:
             return self.closed_until - now
         if self.probing:
@@ -44,9 +44,9 @@ class Egress:
         return 0.0
 
     def strike(self, now: float, delay: float, longest: float, retry_after: float = 0.0) -> float:
-        """After a ban: the pause in seconds, doubling from `delay` with every ban in a row.
+        """Record a refusal. Returns the pause in seconds, which doubles from `delay` with each successive refusal.
 
-        Answers to requests that were under way when a pause began are not held against the address again.
+        Refusals of requests that were sent before a pause began do not count as further strikes.
         """
         self.probing = False
         if now >= self.closed_until:
@@ -56,18 +56,18 @@ class Egress:
         return pause
 
     def welcome(self, now: float) -> None:
-        """After a good answer."""
+        """Record an answer that is no refusal."""
         self.probing = False
         if now >= self.closed_until:
             self.strikes = 0
 
 
 class BackoffMiddleware:
-    """Keeps an address quiet for a while when the site refuses it or does not answer.
+    """Sends no requests from an address for some time, if the site refuses it or does not answer.
 
-    The pause begins at twice DOWNLOAD_DELAY and doubles with every refusal in a row, up to BACKOFF_MAX; Retry-After is
-    kept where it asks for more. What was refused is retried by Scrapy's own RetryMiddleware. A crawl without `follow`
-    that has got no answer for SOURCE_PATIENCE ends.
+    The pause begins at twice DOWNLOAD_DELAY and doubles with each successive refusal, up to BACKOFF_MAX. A longer
+    Retry-After is respected. Scrapy's RetryMiddleware retries the refused requests. A crawl without `follow` ends after
+    SOURCE_PATIENCE seconds without an answer.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -102,11 +102,11 @@ class BackoffMiddleware:
             self.stats.set_value("backoff/refusal", refusal)
             self._strike(request, f"refused with {refusal}", _retry_after(response))
             if response.status in (200, 304):
-                return response.replace(status=502)  # no answer: RetryMiddleware and the spiders take it for none
+                return response.replace(status=502)  # so that RetryMiddleware and the spiders treat it as a failure
         return response
 
     def welcome(self, request: Request) -> None:
-        """The site has answered, and has not refused."""
+        """The site has sent an answer that is no refusal."""
         self._egress(request).welcome(time.monotonic())
         self.struck_since = None
 
@@ -138,9 +138,9 @@ class BackoffMiddleware:
 
 
 class Unpacking(HttpCompressionMiddleware):
-    """Scrapy's own, before the middlewares that read an answer's words. What cannot be unpacked has no body.
+    """Scrapy's middleware, placed before those that read the body. An answer that cannot be unpacked gets no body.
 
-    JSON is in UTF-8 (RFC 8259, section 8.1); where the site does not say so, Scrapy guesses, at length.
+    JSON is in UTF-8 (RFC 8259, section 8.1). If the header lacks the charset, Scrapy would detect it, which is slow.
     """
 
     def process_response(self, request: Request, response: Response) -> Response:  # type: ignore[override]
@@ -157,7 +157,7 @@ class Unpacking(HttpCompressionMiddleware):
 
 
 def _retry_after(response: Response) -> float:
-    """Seconds; a date or nonsense counts as none."""
+    """The seconds of Retry-After, at most one hour; 0 for a date, and for an unreadable or missing value."""
     value = (response.headers.get(b"Retry-After") or b"").strip()
     return min(float(value), 3600.0) if value.isdigit() else 0.0
 
@@ -166,8 +166,8 @@ def _retry_after(response: Response) -> float:
 
 
 class HttpProxy(HttpProxyMiddleware):
-    """Scrapy's own; but this machine is not asked by the environment's proxy (http_proxy), whose own network is another
-    one."""
+    """Scrapy's middleware, but requests to this machine do not use the proxy of the environment (http_proxy), because
+    127.0.0.1 would be the proxy's machine."""
 
     def process_request(self, request: Request) -> None:  # type: ignore[override]
         if "proxy" in request.meta or not is_local(request.url):
@@ -175,9 +175,9 @@ class HttpProxy(HttpProxyMiddleware):
 
 
 class RotatingProxies(RotatingProxyMiddleware):  # type: ignore[misc]
-    """A random living proxy for each request. The delay holds for each proxy host, which is taken for one address.
+    """Chooses a random working proxy for each request. DOWNLOAD_DELAY applies to each proxy host separately.
 
-    A proxy that does not let us in (407) is not used any more: no waiting changes its password.
+    A proxy that answers 407 (wrong user or password) is not used any more, because waiting would not help.
     """
 
     def __init__(self, *arguments: Any, crawler: Crawler, **more: Any) -> None:
@@ -186,7 +186,7 @@ class RotatingProxies(RotatingProxyMiddleware):  # type: ignore[misc]
 
     def process_request(self, request: Request, spider: Spider | None = None) -> None:
         super().process_request(request, spider)
-        request.meta["chosen_proxy"] = request.meta.get("proxy")  # with its user, which is taken out on the way
+        request.meta["chosen_proxy"] = request.meta.get("proxy")  # with its user, which Scrapy removes later
 
     def process_response(
         self, request: Request, response: Response, spider: Spider | None = None
@@ -205,7 +205,7 @@ class RotatingProxies(RotatingProxyMiddleware):  # type: ignore[misc]
         return result
 
     def _retire(self, request: Request) -> bool:
-        """Take the proxy of a request out for good; whether another one is left."""
+        """Remove the proxy of a request for the rest of the crawl. Returns whether another one is left."""
         proxy = request.meta.get("chosen_proxy")
         if proxy in self.proxies.proxies:
             address = urlsplit(str(proxy))
@@ -214,7 +214,7 @@ class RotatingProxies(RotatingProxyMiddleware):  # type: ignore[misc]
             self.proxies.proxies.pop(proxy)
             for listed in (self.proxies.unchecked, self.proxies.good, self.proxies.dead):
                 listed.discard(proxy)
-            # Others on its host and port, which differ in their users, stay.
+            # Proxies with the same host and port but another user stay.
             self.proxies.proxies_by_hostport = {extract_proxy_hostport(url): url for url in self.proxies.proxies}
             self.stats.inc_value("proxies/refused")
             logger.warning(
@@ -229,7 +229,7 @@ class RotatingProxies(RotatingProxyMiddleware):  # type: ignore[misc]
 
 
 class BanDetection(BanDetectionMiddleware):  # type: ignore[misc]
-    """Tells RotatingProxies which answers are bans."""
+    """Marks answers that are bans, for RotatingProxies."""
 
     def process_response(self, request: Request, response: Response, spider: Spider | None = None) -> Response:
         result: Response = super().process_response(request, response, spider)
@@ -240,7 +240,7 @@ class BanDetection(BanDetectionMiddleware):  # type: ignore[misc]
 
 
 class BanPolicy:
-    """ROTATING_PROXY_BAN_POLICY: what counts as a ban."""
+    """ROTATING_PROXY_BAN_POLICY: decides which answers and errors are bans."""
 
     def response_is_ban(self, request: Request, response: Response) -> bool:
         return refusal_of(request, response) is not None

@@ -1,12 +1,13 @@
-"""Whether a crawl has done its work. Sans I/O.
+"""Decides whether a crawl has done its work. Sans I/O.
 
-Four rules, which the parsers, walks and stores of this project keep:
+The parsers, readers and stores of this project follow four rules:
 
-- Nothing is the end, gone or complete unless an answer says so itself. An answer that is odd, empty or an error is none
-  of these: what was to be read stays to be read, with a bound and a word (walking.py, one_pass.py, watch.py).
-- A refusal is a refusal in any dress: status, content type, body or redirection (http.py, access.py).
-- State is never ahead of the data, whatever the reason that a row did not arrive (held_back.py).
-- A run that could not do its work does not end like one that did: here.
+- Nothing counts as finished, gone or complete unless an answer shows it. After an answer that is unreadable, empty or
+  an error, the data is still to be read: it is tried again a limited number of times, and a failure is logged
+  (x/reader.py, imageboards/one_pass.py, imageboards/monitor.py).
+- A refusal can have any status, content type, body or redirection (http.py, x/access.py).
+- State is never ahead of the data, for whatever reason a row was not stored (storage/held_back.py).
+- A run that could not do its work has another finish reason and exit code than one that could (this module).
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from collections.abc import Mapping
 from typing import Any
 
 TOLERABLE = 0.1
-"""So many of a crawl's threads or accounts may fail; the next run asks for them again."""
+"""The share of a crawl's threads or accounts that may fail. The next run requests them again."""
 
 
 def incomplete(stats: Mapping[str, Any], finished: bool) -> list[str]:
-    """Why a crawl has not done its work, in words; empty if it has. `finished`: it ended by itself."""
+    """The reasons why a crawl has not done its work, as texts; empty if it has. `finished`: it ended by itself."""
 
     def number(name: str) -> int:
         return int(stats.get(name) or 0)
@@ -34,6 +35,8 @@ def incomplete(stats: Mapping[str, Any], finished: bool) -> list[str]:
         reasons.append(f"{number('store/not_written'):,} rows were not written; the next run fetches them again")
     if number("spool/rows"):
         reasons.append(f"{number('spool/rows'):,} rows wait in CSV_FOLDER/spool for the database")
+    if number("sinks/failed"):
+        reasons.append(f"{number('sinks/failed'):,} sinks failed, and lack rows that are stored; see the log")
     if number("spider_exceptions/count"):
         reasons.append(f"{number('spider_exceptions/count'):,} answers met an error of chancrawl itself; see the log")
     if not finished:

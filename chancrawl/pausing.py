@@ -1,4 +1,4 @@
-"""Not asking while nothing can be kept."""
+"""The middleware that sends no requests while nothing can be stored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chancrawl.storage.session import Session
 
 
 class PauseMiddleware:
-    """Holds requests back while the store is full."""
+    """Delays requests while the store is full."""
 
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler

@@ -1,4 +1,4 @@
-"""Untrusted JSON: read, written, compared, and typed values taken out of it. Sans I/O."""
+"""Reads, writes and compares untrusted JSON, and gets typed values from it. Sans I/O."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _DIGITS = bytes(ord("0") if chr(byte).isdigit() else ord(" ") for byte in range(
 
 
 class Malformed(ValueError):
-    """A payload is not what its address promises. Raised by the parsers here; the text says what is wrong."""
+    """A payload does not have the expected form. Parsers raise it; the text is the reason."""
 
 
 def loads(body: bytes) -> Any:
-    """JSON, with the lone surrogates that a strict parser refuses and the long numbers that it would round.
+    """Parse JSON. It keeps lone surrogates, which a strict parser refuses, and long numbers, which it would round.
 
     >>> loads(b'["\\\\ud83d"]')
     ['\\ud83d']
@@ -43,10 +43,10 @@ def loads(body: bytes) -> Any:
 
 
 def mended(body: bytes) -> tuple[Any, list[str]]:
-    """JSON of a source, and what had to be mended in it: one wrong byte must not cost a whole thread.
+    """Parse JSON with small defects, so that one wrong byte does not make a whole thread unreadable.
 
-    A byte that is no UTF-8 becomes U+FFFD, a raw control character in a text stays, and a number that is none or out
-    of range becomes null. Malformed if the rest is no JSON either.
+    Returns the value and the defects. A byte that is not UTF-8 becomes U+FFFD, a raw control character in a text stays,
+    and a number that is invalid or out of range becomes null. Malformed if it is not JSON even then.
 
     >>> mended(b'{"a": "x\\xff", "b": 1e999}')
     ({'a': 'x\ufffd', 'b': None}, ['bytes that are no UTF-8', '1e999 is no number'])
@@ -65,7 +65,7 @@ def mended(body: bytes) -> tuple[Any, list[str]]:
 
 
 def _parsed(text: str | bytes, problems: list[str]) -> Any:
-    """JSON with raw control characters in texts, and null for what is no number, which is named."""
+    """Parse JSON that can have raw control characters in texts. Invalid numbers become null, and are named."""
 
     def no_number(digits: str) -> None:
         problems.append(f"{digits[:40]} is no number")
@@ -82,7 +82,7 @@ def _parsed(text: str | bytes, problems: list[str]) -> Any:
 
 
 def dumps(value: Any) -> str:
-    """Compact JSON that reads back to the same value, lone surrogates included (they are escaped)."""
+    """Compact JSON. `loads` returns the same value, also for lone surrogates, which are escaped."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:
@@ -90,7 +90,7 @@ def dumps(value: Any) -> str:
 
 
 def fingerprint(value: Any) -> int:
-    """A number that changes with a value, to be compared within one process."""
+    """A hash of a value. It differs between processes."""
     try:
         return hash(orjson.dumps(value))
     except TypeError:
@@ -100,7 +100,7 @@ def fingerprint(value: Any) -> int:
 
 
 def digest(raw: Raw, without: frozenset[str] = frozenset()) -> int:
-    """64 bits that differ when a post has changed, and not when only its thread has."""
+    """A 64-bit hash of a post without the keys `without`, so that it does not change if only the thread changes."""
     version = {key: value for key, value in raw.items() if key not in without}
     try:
         text = orjson.dumps(version, option=orjson.OPT_SORT_KEYS)
@@ -118,7 +118,7 @@ def _is_deep(value: Any, levels: int = 100) -> bool:
 
 
 class Fields:
-    """Reads typed values out of an untrusted object, and remembers what was of another type."""
+    """Gets typed values from an untrusted object. Keys with a value of another type are recorded in `problems`."""
 
     __slots__ = ("problems", "raw")
 
@@ -164,7 +164,7 @@ class Fields:
 
 
 def _hex_of(packed: Any) -> str | None:
-    """The md5 as it is sent, 16 bytes in base64, as 32 hexadecimal digits.
+    """The 32 hexadecimal digits of an MD5 hash, which is sent as 16 bytes in base64; None if it is not one.
 
     >>> _hex_of("uZUeZeB14FVR+Mc2ScHvVA==")
     'b9951e65e075e05551f8c73649c1ef54'

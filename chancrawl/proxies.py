@@ -1,4 +1,4 @@
-"""Which proxies a crawl goes through: of its settings, else of the environment. middlewares.py uses them."""
+"""Reads and checks the proxies of the settings and of the environment. middlewares.py uses them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROJECT = SETTINGS_PRIORITIES["project"]
 
 
 def listed(settings: BaseSettings) -> list[str]:
-    """The proxies of ROTATING_PROXY_LIST_PATH or ROTATING_PROXY_LIST; UserError for one that is none."""
+    """The proxies of ROTATING_PROXY_LIST_PATH or ROTATING_PROXY_LIST. UserError for an unusable one."""
     path = settings.get("ROTATING_PROXY_LIST_PATH")
     if path and not Path(path).is_file():
         raise UserError(f"ROTATING_PROXY_LIST_PATH is {path}, but there is no such file; it holds one proxy a line.")
@@ -39,7 +39,7 @@ def _given(settings: BaseSettings) -> list[str]:
 
 
 def _check_proxy(which: str, proxy: str, is_port_needed: bool = True) -> None:
-    """UserError for a proxy that Scrapy cannot use. Never with its address: it may hold a password."""
+    """UserError for a proxy that Scrapy cannot use. The error does not show the address, which may have a password."""
     try:
         address = urlsplit(add_http_if_no_scheme(proxy))
         scheme, port = address.scheme, address.port
@@ -57,7 +57,7 @@ def _check_proxy(which: str, proxy: str, is_port_needed: bool = True) -> None:
 
 
 def check_environment(url: str) -> None:
-    """UserError for a proxy of the environment (https_proxy, …) that would be used for an address and cannot be."""
+    """UserError if the environment (https_proxy, …) has a proxy for the address `url` that cannot be used."""
     scheme = urlsplit(url).scheme
     proxy = getproxies().get(scheme)
     if proxy and proxy.strip() and not is_local(url) and not proxy_bypass(urlsplit(url).hostname or ""):
@@ -65,13 +65,13 @@ def check_environment(url: str) -> None:
 
 
 def switch_on(settings: BaseSettings, found: list[str]) -> None:
-    """Put scrapy-rotating-proxies to work with these proxies."""
+    """Configure scrapy-rotating-proxies with the proxies `found`."""
     settings.set("ROTATING_PROXY_LIST", found, priority="cmdline")
     settings.set("ROTATING_PROXY_LIST_PATH", None, priority="cmdline")
     middlewares: dict[Any, Any] = settings.getdict("DOWNLOADER_MIDDLEWARES")
     middlewares["chancrawl.middlewares.RotatingProxies"] = 610
     middlewares["chancrawl.middlewares.BanDetection"] = 620
     settings.set("DOWNLOADER_MIDDLEWARES", middlewares, priority="cmdline")
-    # Two requests for each address: one under way, one waiting for its turn.
+    # Two requests for each address: one under way and one waiting.
     if (settings.getpriority("CONCURRENT_REQUESTS") or 0) <= PROJECT:
         settings.set("CONCURRENT_REQUESTS", 2 * len(found), priority="project")

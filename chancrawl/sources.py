@@ -1,7 +1,7 @@
-"""Sources: what a site, or several sites with one API, bring to a crawl.
+"""The protocol of sources: a source is a site, or several sites with one API.
 
-A source is a folder with its kinds of rows and a spider. SOURCES names those of a project; `Sources` finds the source
-of an item.
+A source is a folder with its kinds of rows and a spider. The setting SOURCES lists the sources of a project; `Sources`
+finds the source of an item.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from chancrawl.storage.session import Session
 
 
 class Source(Protocol):
-    """What a source is. An object is made for each crawl.
+    """The methods of a source. Each crawl has one object of it.
 
-    `schema` creates its tables in PostgreSQL where schema.sql does not have them (CREATE TABLE IF NOT EXISTS …).
+    `schema` creates its tables in PostgreSQL if schema.sql does not have them (CREATE TABLE IF NOT EXISTS …).
     """
 
     name: ClassVar[str]
@@ -29,7 +29,7 @@ class Source(Protocol):
     """The names of the spiders that read it."""
 
     kinds: ClassVar[Sequence[Kind]]
-    """Its kinds of rows, in the order in which a batch is written: data before the state that speaks of it."""
+    """Its kinds of rows, in the order of writing: data before the state that describes it."""
 
     schema: ClassVar[str]
 
@@ -39,32 +39,32 @@ class Source(Protocol):
     # --- items on their way to the store
 
     def accept(self, item: Any) -> str | None:
-        """Take note of an item that goes to the store: what it is counted as (`items/NAME`); None if it says nothing
-        that is not stored already."""
+        """Record an item that goes to the store. Returns the name under which it is counted (`items/NAME`), or None if
+        it changes nothing."""
 
     def committed(self, item: Any) -> None:
-        """An item is stored."""
+        """An item was stored."""
 
     def reject(self, item: Any) -> None:
-        """The inverse of `accept`: an item does not come to the store."""
+        """The inverse of `accept`: an item could not be stored."""
 
     def describe(self, item: Any) -> None:
-        """Fill in the columns that follow from what was sent. Whatever it raises costs this item alone."""
+        """Fill the columns that are computed from `raw`. An exception affects only this item."""
 
-    # --- what users are told
+    # --- messages for users
 
     def counts(self, spider: str) -> Mapping[str, str]:
-        """What a crawl has collected: stats, and the noun for what each counts, `{"items/post": "post"}`."""
+        """The stats of what a crawl has collected, with the noun for what each counts: `{"items/post": "post"}`."""
 
     def cost(self) -> str:
-        """What a crawl has cost besides requests and bytes, in words; empty for nothing."""
+        """The cost of a crawl besides requests and bytes, as a text; empty for none."""
 
     attention: ClassVar[Mapping[str, str]]
-    """Stats that a person should look at, with what each counts."""
+    """Stats for the lines "attention" of the summary, with what each counts."""
 
 
 class BaseSource:
-    """A source that knows nothing of what is stored: every item is new."""
+    """A source that does not record what is stored, so that each item counts as new."""
 
     spiders: ClassVar[Sequence[str]] = ()
     kinds: ClassVar[Sequence[Kind]] = ()
@@ -95,7 +95,7 @@ class BaseSource:
 
 
 class Sources(PerCrawl):
-    """The extension that knows the sources of a crawl."""
+    """The extension that has the sources of a crawl."""
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
@@ -112,11 +112,11 @@ class Sources(PerCrawl):
         return next((source for source in self.all if spider in source.spiders), None)
 
     def committed(self, batch: Sequence[Any]) -> None:
-        """The items of a batch are stored."""
+        """The items of a batch were stored."""
         for item in batch:
             self.of_item(item).committed(item)
 
     def reject(self, item: Any) -> None:
-        """An item does not come to the store. State that waits for it is held back; see `held_back`."""
+        """An item could not be stored. State that waits for it is held back; see storage/held_back.py."""
         self.session.held_back.missed(item)
         self.of_item(item).reject(item)

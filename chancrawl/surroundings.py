@@ -1,4 +1,4 @@
-"""What a process takes from where it runs: file permissions, terminal, signals; and a log that nobody can forge."""
+"""Sets up a process: file permissions, standard streams, signals, and log records without control characters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chancrawl.text import visible
 
 
 def keep_private(umask: str) -> None:
-    """Create files and folders for their owner alone, or as the setting UMASK says."""
+    """Set the umask so that only the owner can read new files and folders, or to the setting UMASK."""
     before = os.umask(0o077)
     os.umask(int(umask, 8) if umask else before | 0o077)
 
@@ -28,7 +28,7 @@ PLAIN = {"…": "...", "–": "-", "—": "-", "’": "'", "‘": "'", "“": '"
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
-    """Signs that a terminal does not have, by plain ones that mean the same, or by their escapes."""
+    """An error handler for encoding: it replaces characters that a terminal lacks by similar ones or by escapes."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     signs = error.object[error.start : error.end]
@@ -37,7 +37,7 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 
 
 def plain_streams() -> None:
-    """Let standard output and standard error take every text, whatever the locale is."""
+    """Make standard output and standard error accept every text, in any locale."""
     codecs.register_error("plain", _plain)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -45,7 +45,7 @@ def plain_streams() -> None:
 
 
 def text_of(value: str) -> str:
-    """A text from the environment or the command line; in a locale that knows ASCII alone, its bytes are UTF-8.
+    """A text from the environment or the command line. In an ASCII locale, its bytes are decoded as UTF-8.
 
     >>> text_of("caf\\udcc3\\udca9")
     'café'
@@ -60,7 +60,7 @@ def text_of(value: str) -> str:
 
 
 def stop_quietly() -> None:
-    """Let Ctrl-C before the start of a crawl end it with a line and not with a traceback."""
+    """Make Ctrl-C before the start of a crawl print a line instead of a traceback."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         os.write(2, b"\nStopped before the start; nothing was fetched.\n")
@@ -71,7 +71,7 @@ def stop_quietly() -> None:
 
 
 def stop_when_hung_up() -> None:
-    """Take SIGHUP (a terminal that is closed) for SIGTERM, once; unless it is ignored, as nohup has it."""
+    """Treat the first SIGHUP (a terminal that is closed) as SIGTERM, unless it is ignored, as by nohup."""
     if not hasattr(signal, "SIGHUP") or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         return
 
@@ -85,14 +85,14 @@ def stop_when_hung_up() -> None:
 # --- the log
 
 OURS = ("chancrawl", "spiders", "pipelines")
-_USERINFO = re.compile(r"(?<=://)(?!user:password@)\S*@")  # but not where it is the form of an address
+_USERINFO = re.compile(r"(?<=://)(?!user:password@)\S*@")  # but not in an explanation of the form
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 class CleanRecord(logging.LogRecord):
-    """A log record without passwords in addresses, and without control characters from elsewhere.
+    """A log record without passwords in addresses, and without control characters from foreign texts.
 
-    A name, a title or an address comes from somebody else: what is formatted into a message of ours stays on its line.
+    Names, titles and addresses come from other people. In messages of this project they cannot begin a new line.
     """
 
     def getMessage(self) -> str:

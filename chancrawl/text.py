@@ -1,4 +1,4 @@
-"""Texts: what every store accepts, lists and values as texts, and words for the sentences that users read."""
+"""Functions for texts: text that all stores accept, lists as text, and parts of messages."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 LARGEST_NO = 2**63 - 1
-"""The largest number that both stores can hold."""
+"""The largest number that both stores accept."""
 
 # --- what stores accept
 
 
 def clean(text: str) -> str:
-    """Text that every store accepts: U+FFFD in place of NUL and of lone surrogates. `raw` keeps the original.
+    """Text that every store accepts: NUL and lone surrogates are replaced by U+FFFD. `raw` keeps the original.
 
     >>> clean("a\\x00b\\ud83d")
     'a\ufffdb\ufffd'
@@ -36,7 +36,7 @@ _PLAIN = re.compile(r'[^ \t\n\r\v\f{}",\\]+')
 
 
 def list_text(values: Iterable[Any] | None) -> str | None:
-    """A list as PostgreSQL prints an array.
+    """A list in the text format of PostgreSQL's arrays.
 
     >>> list_text(["a", "b c", 'say "hi"', "null", ""])
     '{a,"b c","say \\\\"hi\\\\"","null",""}'
@@ -57,7 +57,7 @@ def _element(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """A source's text on one line, its control and direction signs escaped.
+    """A foreign text on one line, with control and direction characters escaped.
 
     >>> visible("a\\nb\\x1b[31m")
     'a\\\\nb\\\\x1b[31m'
@@ -66,7 +66,7 @@ def visible(text: str) -> str:
 
 
 def capitalized(place: str) -> str:
-    """A place in words at the start of a sentence.
+    """A text with a capital first letter, for the start of a sentence. Other letters do not change.
 
     >>> capitalized("the database Archive")
     'The database Archive'
@@ -75,7 +75,7 @@ def capitalized(place: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without the hints and positions on its further lines."""
+    """The first line of an error's text, without a full stop. Further lines have hints and positions."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 

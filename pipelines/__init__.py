@@ -1,1 +1,1 @@
-"""What becomes of an item: dedupe, normalize, then one of the stores, csv or postgres."""
+"""The item pipelines, in this order: dedupe, normalize, then one of the stores, csv or postgres."""

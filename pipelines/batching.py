@@ -1,4 +1,4 @@
-"""Anys gathered into batches, written off the reactor's thread: what the two stores have in common."""
+"""Collects items in batches and writes them outside the reactor's thread. Base of the two store pipelines."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ logger = logging.getLogger(__name__)
 
 
 class BatchingPipeline:
-    """Base of the store pipelines. A store gives `prepare` and `store`; `store` commits a whole batch or nothing of it.
+    """Base of the store pipelines. A subclass defines `prepare` and `store`; `store` commits a batch as a whole.
 
     A batch is written when it has BATCH_SIZE items, when its oldest item has waited BATCH_SECONDS, and at the end of
-    the crawl. Batches are written one at a time and in order. While one is being written the next one is prepared and
-    another one fills; when that is full the crawl waits.
+    the crawl. Batches are written one at a time and in order. While one is written, the next one is prepared and
+    another one is filled. When that one is full, the crawl waits.
     """
 
     def __init__(self, crawler: Crawler, session: Session) -> None:
@@ -52,14 +52,14 @@ class BatchingPipeline:
     def from_crawler(cls, crawler: Crawler) -> Self:
         return cls(crawler, Session.of(crawler))
 
-    # --- what a store gives
+    # --- what a subclass defines
 
     def prepare(self, batch: Sequence[Any]) -> Any:
-        """What `store` is given with the batch. In a thread of its own."""
+        """Convert a batch for `store`, which gets the result. Called in a separate thread."""
         return None
 
     async def store(self, batch: Sequence[Any], prepared: Any) -> None:
-        """Commit a batch and call `stored`, or raise and leave the store as it was."""
+        """Commit a batch and call `stored`, or raise an error and leave the store unchanged."""
         raise NotImplementedError
 
     # --- what Scrapy calls
@@ -102,9 +102,9 @@ class BatchingPipeline:
         task.add_done_callback(self._tasks.discard)
 
     async def _hand_over(self, least: int = 1) -> None:
-        """Begin to write what has gathered, if that is so much, as soon as there is a place for it."""
+        """Start to write the collected batch, if it has `least` items, as soon as fewer than two are being written."""
         await self._places.acquire()
-        if len(self.batch) < least:  # another item has taken it along
+        if len(self.batch) < least:  # another call has handed the batch over
             self._places.release()
             return
         if self._timer is not None:
@@ -117,7 +117,7 @@ class BatchingPipeline:
         try:
             async with self._preparing:
                 prepared = await asyncio.to_thread(self.prepare, batch)
-                await self._writing.acquire()  # before the next one may: batches stay in order
+                await self._writing.acquire()  # still under _preparing, so that batches stay in order
             try:
                 if self.failure is None:
                     await self.store(batch, prepared)
@@ -131,7 +131,7 @@ class BatchingPipeline:
             self._places.release()
 
     def _fail(self, batch: list[Any], error: Exception) -> None:
-        # State must never be ahead of the data: after one lost batch nothing more is written.
+        # State must never be ahead of the data, so nothing is written after a lost batch.
         self.stats.inc_value("store/not_written", len(batch))
         if self.failure is not None:
             return
@@ -139,7 +139,7 @@ class BatchingPipeline:
         end(self.crawler, self.failure, unless_stopping=False)
 
     async def stored(self, batch: Sequence[Any], rejected: Sequence[Any] = ()) -> None:
-        """A batch is in the store, all of it but the rows `rejected` and the state that waits for them."""
+        """A batch was stored, except `rejected` and the state that waits for these rows. Informs sources and sinks."""
         if rejected or self.session.held_back:
             out = {id(item) for item in rejected}
             waiting = [item for item in batch if id(item) not in out and self.session.held_back.waits(item)]
@@ -151,11 +151,23 @@ class BatchingPipeline:
         self.sources.committed(batch)
         self.stats.inc_value("store/batches")
         self.stats.inc_value("store/rows", len(batch))
-        for sink in self.sinks:
-            await asyncio.to_thread(sink.write, batch)
+        await self._to_sinks(batch)
+
+    async def _to_sinks(self, batch: Sequence[Any]) -> None:
+        """Write rows to all sinks. A sink that fails is left out from then on; it can be rebuilt from the store."""
+        for sink in list(self.sinks):
+            try:
+                await asyncio.to_thread(sink.write, batch)
+            except Exception as error:
+                self.sinks.remove(sink)
+                self.stats.inc_value("sinks/failed")
+                logger.error(
+                    "The sink %s is not written to any more (%s: %s). The store has all rows: rebuild it from there.",
+                    type(sink).__name__, type(error).__name__, error,
+                )  # fmt: skip
 
     def explain(self, error: Exception) -> UserError:
-        """An error of `store` in words."""
+        """The UserError for an error of `store`."""
         if isinstance(error, UserError):
             return error
         if isinstance(error, OSError) and error.strerror:

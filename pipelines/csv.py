@@ -1,6 +1,6 @@
 """Writes a folder of CSV files: chan/BOARD/posts-YYYY-MM-DD.csv, …, twitter/HANDLE.csv, twitter/trends.csv.
 
-What a row looks like is in storage/csv/rows.py, how files and their ledger stay together in storage/csv/files.py.
+storage/csv/rows.py has the form of the rows, storage/csv/files.py the commit of files together with their ledger.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class CsvPipeline(BatchingPipeline):
-    """The store of a crawl without DATABASE_URL."""
+    """Writes the store of a crawl without DATABASE_URL."""
 
     def __init__(self, crawler: Crawler, session: Session) -> None:
         super().__init__(crawler, session)
@@ -78,7 +78,7 @@ class CsvPipeline(BatchingPipeline):
         await self.stored(batch, [item for item, _ in prepared.rejected])
 
     def _write(self, lines: Sequence[Line]) -> None:
-        """All of it or nothing; DiskFull if there is no space for it. Blocks."""
+        """Write all lines or none. DiskFull if there is no space for them. Blocks."""
         try:
             self.session.prepare()
             self.csv_store.append(lines)

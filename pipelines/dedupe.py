@@ -1,4 +1,4 @@
-"""Drops what the store already has."""
+"""Drops items that are already stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chancrawl.sources import Sources
 
 
 class DedupePipeline:
-    """Passes on new and changed items only: a changed post goes on as a revision, an unchanged one stops here."""
+    """Passes on only new and changed items. A changed post is passed on as a revision, an unchanged one is dropped."""
 
     def __init__(self, sources: Sources, crawler: Crawler) -> None:
         self.sources = sources
@@ -25,7 +25,7 @@ class DedupePipeline:
     def process_item(self, item: Any) -> Any:
         if self.held_back.waits(item):
             self.stats.inc_value("store/held_back")
-            raise DropItem("a row that it speaks of is not stored")
+            raise DropItem("a row that it describes is not stored")
         name = self.sources.of_item(item).accept(item)
         if name is None:
             self.stats.inc_value(f"items/{type(item).__name__.lower()}/unchanged")

@@ -1,4 +1,4 @@
-"""Fills the columns that follow from what was sent; how, the item's source knows."""
+"""Fills the columns of an item that its source computes from `raw`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chancrawl.storage.quarantine import Quarantine
 
 
 class NormalizePipeline:
-    """An item that cannot be described is set aside and not stored, and what is known of its thread or feed waits."""
+    """Calls `Source.describe`. If it fails, the item is set aside and the state of its thread or feed is held back."""
 
     def __init__(self, sources: Sources, quarantine: Quarantine) -> None:
         self.sources = sources
@@ -25,7 +25,7 @@ class NormalizePipeline:
     def process_item(self, item: Any) -> Any:
         try:
             self.sources.of_item(item).describe(item)
-        except Exception as error:  # whatever nobody has thought of must cost this item alone
+        except Exception as error:  # an unforeseen error must affect only this item
             self.sources.reject(item)
             self.quarantine.keep_row(item, f"{type(error).__name__}: {error}")
             raise DropItem("it cannot be described") from None

@@ -1,11 +1,11 @@
 """Writes to the database of DATABASE_URL, and to a spool on disk while it is out of reach.
 
-*Flow:* `process_item` (batching.py) fills a batch → `prepare` makes COPY's text of it, in a thread → `store`:
+*Flow:* `process_item` (batching.py) fills a batch → `prepare` converts it to COPY's text, in a thread → `store`:
 
-- the database is in reach → `_write`, in the store's thread → `BatchWriter.write`, one transaction → `stored` tells the
-  sources and the sinks
-- it is away → `_spool` → `Spool.append`; `Session._return` connects again and calls `drain` → `_apply` for each batch
-  that waits, in order → `stored` → `Session.came_back`
+- the database is in reach → `_write`, in the store's thread → `BatchWriter.write`, one transaction → `stored` informs
+  the sources and the sinks
+- it is out of reach → `_spool` → `Spool.append`; `Session._return` connects again and calls `drain` → `_apply` for each
+  waiting batch, in order → `stored` → `Session.came_back`
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ logger = logging.getLogger(__name__)
 
 
 class PostgresPipeline(BatchingPipeline):
-    """One transaction a batch: posts, deletions and state together.
+    """Writes each batch in one transaction: posts, deletions and state together.
 
-    While the database is out of reach, batches go to the end of the spool, and the crawl goes on. When it is back they
-    are written in their order, before anything else is. When the spool is full the crawl waits.
+    While the database is out of reach, batches are appended to the spool, and the crawl continues. When it is back,
+    they are written in order before any other batch. When the spool is full, the crawl waits.
     """
 
     def __init__(self, crawler: Crawler, session: Session) -> None:
@@ -47,9 +47,9 @@ class PostgresPipeline(BatchingPipeline):
         self.folder = Path(crawler.settings["CSV_FOLDER"]) / "spool"
         self.limit = int(crawler.settings.getfloat("SPOOL_MB") * 1_000_000)
         self.spool = Spool.new(self.folder, session.kinds, self.limit)
-        self.earlier: list[Spool] = []  # of crawls that ended before they could write them
+        self.earlier: list[Spool] = []  # spools of crawls that ended before they could write them
         self.writer = BatchWriter(session.kinds, session.held_back, self.quarantine.has_row)
-        self._drained = 0  # rows that waited and are written
+        self._drained = 0  # rows written from spools during this outage
         self._appending = asyncio.Lock()
         session.on_return = self.drain
 
@@ -99,7 +99,7 @@ class PostgresPipeline(BatchingPipeline):
         except Exception as error:
             if not upsert.is_rejection(error):
                 raise
-            return None  # `merging.write` finds the row
+            return None  # `BatchWriter.write` finds the row
 
     async def store(self, batch: Sequence[Any], prepared: upsert.Prepared | None) -> None:
         while True:
@@ -107,11 +107,11 @@ class PostgresPipeline(BatchingPipeline):
                 try:
                     rejected = await self.session.attempt(self._write, batch, prepared)
                 except StoreAway:
-                    pass  # perhaps it was committed after all: then it changes nothing the second time
+                    pass  # it may have been committed; then writing it again changes nothing
                 else:
                     await self.stored(batch, rejected)
                     return
-            if self.database.database_id is None:  # it went before it had tables
+            if self.database.database_id is None:  # it went out of reach before it had tables
                 await self.session.wait_for_store()
             elif await self._spool(batch):
                 return
@@ -123,7 +123,7 @@ class PostgresPipeline(BatchingPipeline):
 
     @contextlib.contextmanager
     def _one_reason(self) -> Iterator[None]:
-        """Many rows that are rejected for one reason are the database's fault: the crawl ends, nothing is set aside."""
+        """If all rows are rejected for one reason, the database is the cause: end the crawl and set nothing aside."""
         try:
             yield
         except upsert.RejectsAll as error:
@@ -134,8 +134,8 @@ class PostgresPipeline(BatchingPipeline):
             ) from None
 
     async def _spool(self, batch: Sequence[Any]) -> bool:
-        """Put a batch at the end of the spool, as soon as there is room. False if the database is back before."""
-        told = ""
+        """Append a batch to the spool, as soon as there is room. Returns False if the database is back before."""
+        logged = ""
         while True:
             async with self._appending:
                 if not self.session.is_away:
@@ -153,12 +153,12 @@ class PostgresPipeline(BatchingPipeline):
                 else:
                     self.stats.inc_value("spool/batches")
                     self.stats.set_value("spool/rows", self.spool.rows)
-                    if told:
+                    if logged:
                         logger.info("There is room in the spool again; the crawl goes on.")
                     self.session.is_full = False
                     return True
-            if problem != told:
-                told = problem
+            if problem != logged:
+                logged = problem
                 self.session.is_full = True
                 logger.error(
                     "The crawl pauses: %s is out of reach, and the spool %s takes no more (%s). It goes on when the "
@@ -176,7 +176,7 @@ class PostgresPipeline(BatchingPipeline):
     # --- when the database is back
 
     async def drain(self) -> None:
-        """Write what waits, in its order. StoreAway if the database goes away meanwhile."""
+        """Write the batches that wait, in order. StoreAway if the database goes out of reach again."""
         while True:
             for spool in (*self.earlier, self.spool):
                 while spool.numbers:
@@ -189,6 +189,8 @@ class PostgresPipeline(BatchingPipeline):
                         self.stats.set_value("spool/rows", self.spool.rows)
                     elif items:
                         self.stats.inc_value("spool/earlier_rows", len(items))
+                        out = set(map(id, rejected))
+                        await self._to_sinks([item for item in items if id(item) not in out])
             async with self._appending:
                 if not self.spool.numbers:
                     self._all_written()

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 STAND_BY = 10.0
-"""Seconds between two looks at whether another crawl still follows a board."""
+"""Seconds between two checks whether another crawl still follows a board."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,13 @@ class ChanSpider(scrapy.Spider):
         stats = self.crawler.stats
         try:
             await self.session.refuse_mixed_sources(self.source, Imageboards.spiders)
-            held = await self.ledger.boards()
+            stored = await self.ledger.boards()
             reading = await self._read_boards()
-            if not held:
-                self._chosen(held, reading)  # a mistake writes nothing
-            async for item in self._what_became_of(held, reading):
+            if not stored:
+                self._chosen(stored, reading)  # before the first row, so that a wrong argument writes nothing
+            async for item in self._board_changes(stored, reading):
                 yield item
-            boards = self._chosen(held, reading)
+            boards = self._chosen(stored, reading)
             one_pass = OnePass(self.client, self.given.archive, self.only_threads, self.given.sample)
             if self.follow and not self.only_threads:
                 stats.inc_value("chan/boards", len(boards))
@@ -106,14 +106,14 @@ class ChanSpider(scrapy.Spider):
                 return
             for board in boards:
                 stats.inc_value("chan/boards")
-                passing = one_pass.until_they_end(board) if self.follow else one_pass.over(board)
-                async for request_or_item in passing:
+                work = one_pass.until_they_end(board) if self.follow else one_pass.over(board)
+                async for request_or_item in work:
                     yield request_or_item
         except UserError as error:
             raise error.tell(self.crawler) from None
 
     async def _stand_by(self, boards: list[str]) -> None:
-        """Wait while another crawl follows one of the boards into this store; then they are this crawl's."""
+        """Wait while another crawl follows one of the boards into this store. Then claim the boards for this crawl."""
         is_logged = False
         while (others := await self.session.follow(boards)) and not stopping(self.crawler):
             if not is_logged:
@@ -147,17 +147,17 @@ class ChanSpider(scrapy.Spider):
             reason="unreachable",
         )
 
-    async def _what_became_of(self, held: dict[str, Board], reading: Reading) -> AsyncIterator[Item]:
-        """What is new about all boards. One that is listed no longer and has no index is gone with its threads."""
+    async def _board_changes(self, stored: dict[str, Board], reading: Reading) -> AsyncIterator[Item]:
+        """Items for new, changed and gone boards. A board without entry and index is gone together with its threads."""
         if reading.content is None:
             return
         found = {board.board: replace(board, seen_at=reading.at) for board in reading.content}
         for board in found.values():
-            before = held.get(board.board)
+            before = stored.get(board.board)
             if before is None or before.raw != board.raw or before.gone_at is not None:
                 yield board
-        missing = [board for board in held.values() if board.board not in found and board.gone_at is None]
-        is_sure = not reading.problems and is_plausible(len(found), len(held))
+        missing = [board for board in stored.values() if board.board not in found and board.gone_at is None]
+        is_sure = not reading.problems and is_plausible(len(found), len(stored))
         for board in missing if is_sure else ():
             try:
                 await self.client.read(FOURCHAN.index_path(board.board, "threads"), FOURCHAN.parse_index, tries=1)
@@ -169,7 +169,7 @@ class ChanSpider(scrapy.Spider):
                 is_sure = False
                 continue
             else:
-                continue  # it is only not listed
+                continue  # not listed, but it still exists
             logger.info("/%s/ is gone: boards.json does not list it any more.", board.board)
             for thread in (await self.ledger.threads(board.board)).values():
                 yield replace(thread, fate="pruned", gone_at=reading.at)
@@ -178,9 +178,9 @@ class ChanSpider(scrapy.Spider):
             assert reading.validator is not None
             yield Validator(FOURCHAN.boards_path, reading.validator)
 
-    def _chosen(self, held: dict[str, Board], reading: Reading) -> list[Board]:
-        """The boards to read; UserError for one that there is not."""
-        there = {name: board for name, board in held.items() if board.gone_at is None}
+    def _chosen(self, stored: dict[str, Board], reading: Reading) -> list[Board]:
+        """The boards to read. UserError for a board that does not exist."""
+        there = {name: board for name, board in stored.items() if board.gone_at is None}
         if reading.content is not None:
             there = {board.board: replace(board, seen_at=reading.at) for board in reading.content}
         for name in self.given.exclude:
@@ -190,14 +190,14 @@ class ChanSpider(scrapy.Spider):
             return [board for name, board in there.items() if name not in self.given.exclude]
         for name in self.board_names:
             if name not in there:
-                gone = held[name].gone_at if name in held else None
+                gone = stored[name].gone_at if name in stored else None
                 when = f" any more (since {gone:%Y-%m-%d})" if gone else ""
                 raise UserError(f"There is no board /{name}/ on {self.source}{when}; there are {board_list(there)}.")
         return [there[name] for name in self.board_names]
 
 
 def board_list(boards: Iterable[str], most: int = 12) -> str:
-    """A few names of boards, for a message.
+    """The names of at most `most` boards, for a message.
 
     >>> board_list(["po", "g"])
     '/g/, /po/'

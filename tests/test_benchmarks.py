@@ -12,6 +12,8 @@ import pytest
 from tests.support import ROOT
 from tests.support.crawls import environment
 
+pytestmark = pytest.mark.soak
+
 
 def result_of(benchmark: str, *arguments: str) -> Any:
     command = [sys.executable, f"benchmarks/{benchmark}.py", *arguments]
@@ -20,7 +22,6 @@ def result_of(benchmark: str, *arguments: str) -> Any:
     return json.loads(run.stdout.splitlines()[-1])
 
 
-@pytest.mark.soak
 def test_ingest() -> None:
     result = result_of("ingest", "--posts", "2000")
     assert {"raw_copy", "pipeline", "reingest_unchanged", "row_by_row", "executemany"} <= result[
@@ -45,7 +46,6 @@ def test_timeline_quota() -> None:
     assert result["later, plan=search"]["captured_without_retweets"] == 1  # a search shows none
 
 
-@pytest.mark.soak
 def test_capture() -> None:
     result = result_of("capture", "--site", "small", "--minutes", "2", "--speed", "30")
     assert set(result["collectors"]) == {"chancrawl", "vanished", "modified", "best"}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.support.crawls import Crawler
 from tests.support.databases import Database
+from tests.support.sandboxes import Sandbox
 
 OUTSIDE = '''
 import json
@@ -70,7 +72,8 @@ class Lines:
             stream.write("closed\\n")
 '''
 
-SOURCES = {"outside.Notes": 300}
+GIVEN = ("-s", 'SOURCES={"outside.Notes": 300}', "-s", 'ROW_SINKS={"outside.Lines": 1}',
+         "-s", "SPIDER_MODULES=spiders,outside", "-s", "BATCH_SIZE=1000")  # fmt: skip
 
 
 @pytest.fixture(params=["csv", "postgres"])
@@ -89,13 +92,25 @@ def notes(crawler: Crawler) -> list[tuple[str, int, str, list[str]]]:
 
 
 def test_rows_of_a_source_from_outside_are_stored_exactly_once(crawler: Crawler) -> None:
-    given = ("-s", f"SOURCES={json.dumps(SOURCES)}", "-s", 'ROW_SINKS={"outside.Lines": 1}',
-             "-s", "SPIDER_MODULES=spiders,outside", "-s", "BATCH_SIZE=1000")  # fmt: skip
-    run = crawler(*given, spider="notes", cwd=crawler.folder.parent).ok()
+    run = crawler(*GIVEN, spider="notes", cwd=crawler.folder.parent).ok()
     assert "collected  2,500 notes" in run.output
     assert notes(crawler) == [("here", no, f"note {no}, ☃", ["a", "b c"]) for no in range(1, 2501)]
     lines = (crawler.folder.parent / "lines.jsonl").read_text().splitlines()
     assert lines == [*(json.dumps(["Note", no]) for no in range(1, 2501)), "closed"]
     if crawler.database_url:  # a second crawl of the same rows changes nothing
-        crawler(*given, spider="notes", cwd=crawler.folder.parent).ok()
+        crawler(*GIVEN, spider="notes", cwd=crawler.folder.parent).ok()
         assert len(notes(crawler)) == 2500
+
+
+def test_a_sink_that_fails_costs_itself_alone(crawler: Crawler) -> None:
+    (crawler.folder.parent / "lines.jsonl").mkdir()  # it cannot be written to
+    run = crawler(*GIVEN, spider="notes", cwd=crawler.folder.parent)
+    assert run.code == 1 and "The sink Lines is not written to any more" in run.output
+    assert "1 sinks failed" in run.output and "Traceback" not in run.output
+    assert len(notes(crawler)) == 2500
+
+
+def test_a_store_that_is_there_already_gets_the_new_table(crawler: Crawler, sandbox: Sandbox) -> None:
+    replace(crawler, url=sandbox.url)("-aboard=wsr", "-asample=1").ok()
+    crawler(*GIVEN, spider="notes", cwd=crawler.folder.parent).ok()
+    assert len(notes(crawler)) == 2500

@@ -54,7 +54,7 @@ def test_the_sandbox_is_never_asked_by_proxy(tmp_path: Path) -> None:
     run = sandbox_run(tmp_path, http_proxy=dead, https_proxy=dead, HTTP_PROXY=dead, all_proxy=dead).ok()
     assert "Done." in run.output
     run = sandbox_run(tmp_path, "-s", f"ROTATING_PROXY_LIST={dead}").ok()
-    assert "ROTATING_PROXY_LIST is not used" in run.output
+    assert "ROTATING_PROXY_LIST is ignored" in run.output
 
 
 def test_this_machine_is_not_asked_by_the_environments_proxy(crawler: Crawler, monkeypatch: Any) -> None:

@@ -1,4 +1,4 @@
-"""`scrapy coverage`: what is held of what was posted, hour by hour, and what is missing; how far X was read."""
+"""`scrapy coverage`: how many posts of each hour are stored and missing, and how far feeds of X were read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scrapy.utils.conf import arglist_to_dict
 from chancrawl.arguments import board_names, moment_of
 from chancrawl.command import StoreCommand
 from chancrawl.errors import UserError
-from chancrawl.imageboards.coverage import Coverage, HeldPost, Hour, Look, account, between, by_day
+from chancrawl.imageboards.coverage import BoardPoll, Coverage, HeldPost, Hour, account, between, by_day
 from chancrawl.items import Gap
 from chancrawl.storage.base import Store, moment
 from chancrawl.storage.factory import store_of
@@ -30,21 +30,21 @@ POSTS = """
 SELECT no, {posted}, {seen}, CASE WHEN deleted_at IS NULL THEN 0 ELSE 1 END FROM posts
 WHERE board = ? AND no >= ? AND no <= ? ORDER BY no
 """
-# Numbers rise with time, but for posts of about the same second: the lowest and highest of a few.
+# Numbers rise with time, except within about a second: so the lowest or highest number of 100 posts is used.
 NEAR = (
     "SELECT {}(no) FROM (SELECT no FROM posts WHERE board = ? AND posted_at {} ? ORDER BY posted_at {} LIMIT 100) near"
 )
 FIRST, LAST = NEAR.format("min", ">=", ""), NEAR.format("max", "<", "DESC")
 BEFORE = "SELECT max(no) FROM posts WHERE board = ? AND no < ?"
 NEXT = "SELECT min(no) FROM posts WHERE board = ? AND no > ?"
-FIRST_LOOK = "SELECT polled_at, newest_no, longest_gap FROM board_polls WHERE board = ? ORDER BY polled_at LIMIT 1"
-LOOKS = (
+FIRST_POLL = "SELECT polled_at, newest_no, longest_gap FROM board_polls WHERE board = ? ORDER BY polled_at LIMIT 1"
+POLLS = (
     "SELECT polled_at, newest_no, longest_gap FROM board_polls WHERE board = ? AND polled_at >= ? ORDER BY polled_at"
 )
 FEEDS = "SELECT feed, complete_since, visited_at, posts FROM feeds {} ORDER BY feed"
 GAPS = "SELECT before_id, after_id, starts_at, ends_at, reason, found_at FROM gaps WHERE feed = ? ORDER BY before_id"
 TABLES = ("threads", "posts", "board_polls", "feeds", "gaps", "accounts", "handles")
-"""Those that are read."""
+"""The tables that this command reads."""
 
 HOUR = timedelta(hours=1)
 COLUMNS = "board hour issued held deleted missing intervals median_seconds p95_seconds unwatched_seconds".split()
@@ -53,7 +53,7 @@ FEED_COLUMNS = "feed account complete_since read_at posts gaps".split()
 
 @dataclass(slots=True)
 class FeedCoverage:
-    """How far a feed was read: whole from `complete_since` to `read_at`. What could not be read before is in `gaps`."""
+    """How far a feed was read. It is complete from `complete_since` to `read_at`, except the intervals in `gaps`."""
 
     feed: str
     account: str
@@ -104,7 +104,7 @@ class Command(StoreCommand):
 
 @dataclass(slots=True)
 class Wanted:
-    """What is asked for. `boards` and `handles` are None for none, and empty for all."""
+    """The options of the command. `boards` and `handles` are None for none, and empty for all."""
 
     boards: list[str] | None
     handles: list[str] | None
@@ -135,11 +135,11 @@ class Wanted:
         )
 
     def boards_in(self, store: Store) -> list[str]:
-        held = [board for (board,) in store.stream("SELECT DISTINCT board FROM threads ORDER BY board")]
+        stored = [board for (board,) in store.stream("SELECT DISTINCT board FROM threads ORDER BY board")]
         for board in self.boards or ():
-            if board not in held:
+            if board not in stored:
                 raise UserError(f"{capitalized(store.place)} holds nothing of /{board}/.")
-        return self.boards or held
+        return self.boards or stored
 
     def coverage_of(self, store: Store, board: str) -> Coverage:
         found = between(coverage_of(store, board, self.since, self.until), self.since, self.until)
@@ -147,25 +147,26 @@ class Wanted:
 
 
 def coverage_of(store: Store, board: str, since: datetime | None = None, until: datetime | None = None) -> Coverage:
-    """The account of a board; of the hours between two times at least."""
+    """The coverage of a board, at least for the hours between two times."""
     first, after, last = 0, 0, 2**63 - 1
-    looks = store.stream(LOOKS, board, EPOCH.isoformat())
+    polls = store.stream(POLLS, board, EPOCH.isoformat())
     if since is not None:
         start = f"{since - HOUR:%Y-%m-%dT%H:%M:%SZ}"
         ((first_no,),) = store.stream(FIRST, board, start)
         first = first_no or last
         ((after,),) = store.stream(BEFORE, board, first)
-        looks = chain(store.stream(FIRST_LOOK, board), store.stream(LOOKS, board, start))
+        polls = chain(store.stream(FIRST_POLL, board), store.stream(POLLS, board, start))
     if until is not None:
         ((last_no,),) = store.stream(LAST, board, f"{until + HOUR:%Y-%m-%dT%H:%M:%SZ}")
-        ((next_no,),) = store.stream(NEXT, board, last_no or 0)  # numbers before it are missing from its hour
+        ((next_no,),) = store.stream(NEXT, board, last_no or 0)  # missing numbers before it count for its hour
         last = next_no or last
     sql = POSTS.format(
         posted=store.sql_seconds.format("coalesce(posted_at, first_seen_at)"),
         seen=store.sql_seconds.format("first_seen_at"),
     )
     rows = store.stream(sql, board, first, last)
-    return account(map(HeldPost._make, rows), (Look(_time(at), newest, gap) for at, newest, gap in looks), after or 0)
+    board_polls = (BoardPoll(_time(at), newest, gap) for at, newest, gap in polls)
+    return account(map(HeldPost._make, rows), board_polls, after or 0)
 
 
 def feeds_of(store: Store, wanted: Wanted) -> Iterator[FeedCoverage]:
@@ -210,7 +211,7 @@ def _time(value: Any) -> datetime:
     return time
 
 
-# --- three ways to say it
+# --- the three formats
 
 Boards = Iterable[tuple[str, Coverage]]
 
@@ -246,7 +247,7 @@ def print_text(boards: Boards, feeds: Iterable[FeedCoverage]) -> None:
 
 
 def print_csv(boards: Boards, feeds: Iterable[FeedCoverage]) -> None:
-    """Boards; or feeds, where no boards are asked for: a file has rows of one kind."""
+    """Print boards, or feeds if no boards are selected. All rows of a file have the same columns."""
     writer = csv.writer(sys.stdout)
     rows = iter(boards)
     first = next(rows, None)

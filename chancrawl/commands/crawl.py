@@ -1,4 +1,4 @@
-"""`scrapy crawl`, but that a mistake of the user ends in one sentence and exit code 1, not in a traceback."""
+"""`scrapy crawl`, in which a mistake of the user causes one sentence and exit code 1, and no traceback."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ from chancrawl.surroundings import stop_when_hung_up
 logger = logging.getLogger(__name__)
 
 USED_UP = ("budget_spent", "credentials_exhausted")
-"""Ends with exit code 3: to start again at once comes to the same end."""
+"""The finish reasons with exit code 3. To start again at once would have the same result."""
 
 GOOD_ENDS = ("finished", "shutdown", "closespider_")
 
-# Scrapy's accounts of its own start-up; they come back with `-L DEBUG`.
+# Loggers of Scrapy's start-up. `-L DEBUG` shows them.
 TALKATIVE = ("scrapy.addons", "scrapy.middleware", "scrapy.utils.log")
 
 
 def be_quick() -> None:
-    """What suits a crawl better than Python's defaults."""
-    # Payloads are trees of small objects without cycles: looking for some after every 700 of them finds nothing.
+    """Set Python's garbage collector and thread switching for a crawl."""
+    # Payloads are trees of small objects without cycles. To search for cycles after every 700 objects finds nothing.
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-    # After every answer of the database the store's thread waits for the reactor's: not 5 ms, a batch has many answers.
+    # After each answer of the database, the store's thread waits for the reactor's thread, by default up to 5 ms. A
+    # batch has many answers.
     sys.setswitchinterval(0.0005)
 
 
@@ -55,7 +56,7 @@ class Command(crawl.Command):
         begin(self.settings, opts.set, has_log=True)
 
     def _check_log(self, settings: Settings) -> None:
-        """UsageError for a log that cannot be opened; every other mistake is said in the log."""
+        """UsageError for a log that cannot be opened. All other mistakes are logged."""
         try:
             for name in ("LOG_LEVEL", "LOG_FILE"):
                 read(settings, SETTINGS[name])

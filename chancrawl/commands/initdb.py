@@ -1,4 +1,4 @@
-"""`scrapy initdb`: apply schema.sql to the database of DATABASE_URL, and take over the older crawler's table."""
+"""`scrapy initdb`: applies schema.sql to the database of DATABASE_URL, and imports the older crawler's table."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Command(StoreCommand):
             store.close()
 
 
-# The posts are the real site's: a crawl of the sandbox does not belong beside them.
+# The posts are from the real site, so that later crawls of the sandbox into this database are refused.
 NOTE_SOURCE = """
 INSERT INTO runs (spider, arguments, source, started_at, finished_at, finish_reason)
 VALUES ('initdb', '{"import_legacy": true}', 'https://api.x.com', now(), now(), 'finished')
@@ -61,9 +61,9 @@ TAKE_OVER = f"INSERT INTO tweets ({NAMES}) SELECT {NAMES} FROM staged_tweets ORD
 
 
 def import_legacy(store: PostgresStore) -> str:
-    """Rename the older table, create ours and the view in its place, and take its rows over: all of it, or nothing.
+    """Rename the older table, create the tables and a view with its name, and copy its rows, in one transaction.
 
-    Posts that `tweets` holds already stay as they are. The older table is kept. Returns a sentence for the user.
+    Posts that are already in `tweets` do not change. The older table is kept. Returns a sentence for the user.
     """
     with store.transaction() as cursor:
         if not store.legacy_table(cursor):
@@ -98,7 +98,7 @@ def _free_name(cursor: Any) -> str:
 
 
 def _take_over(connection: Any, cursor: Any, table: str) -> int:
-    """Copy the rows, some thousand at a time; how many there were."""
+    """Copy the rows, some thousand at a time. Returns their number."""
     read = 0
     with connection.cursor(name="legacy", cursor_factory=RealDictCursor) as rows:
         rows.itersize = 5000

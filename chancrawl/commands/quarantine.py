@@ -1,4 +1,4 @@
-"""`scrapy quarantine`: what was set aside; `scrapy quarantine take-in` stores the rows once the cause is mended."""
+"""`scrapy quarantine`: shows what was set aside. `scrapy quarantine take-in` stores its rows."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from pathlib import Path
 from scrapy.exceptions import UsageError
 
 from chancrawl.command import StoreCommand
-from chancrawl.imageboards import fourchan
-from chancrawl.items import Item, Post, Tweet
+from chancrawl.items import Item
 from chancrawl.storage.base import Store
 from chancrawl.storage.factory import store_of
 from chancrawl.storage.kinds import Kinds
 from chancrawl.storage.quarantine import TAKING, KeptRow, begin_taking, end_taking, kept_rows, kind_of, report_of
 from chancrawl.text import counted, visible
-from chancrawl.x import tweet_columns
 
 AT_ONCE = 500
 
@@ -69,28 +67,21 @@ class Command(StoreCommand):
 
 
 def take_in(store: Store, rows: list[KeptRow]) -> list[KeptRow]:
-    """Store rows; those that are rejected again, with the reason of this time. What is stored already stays."""
+    """Store rows. Returns the rows that are rejected again, with new reasons. Rows that are stored do not change."""
     items: dict[int, KeptRow] = {}
     batch: list[Item] = []
     reasons: dict[int, str] = {}
     for row in rows:
         item = row.item
         try:
-            describe(item)
-        except Exception as error:  # it was set aside for that
+            store.kinds.of(item).describe(item)
+        except Exception as error:  # the reason why it was set aside remains
             reasons[id(row)] = f"{type(error).__name__}: {error}"
             continue
         items[id(item)] = row
         batch.append(item)
     reasons |= {id(items[id(item)]): reason for item, reason in store.take_in(batch)}
     return [replace(row, reason=reasons[id(row)]) for row in rows if id(row) in reasons]
-
-
-def describe(item: Item) -> None:
-    if isinstance(item, Post):
-        fourchan.describe(item)
-    elif isinstance(item, Tweet):
-        tweet_columns.describe(item)
 
 
 def show(folder: Path, kinds: Kinds, form: str) -> None:

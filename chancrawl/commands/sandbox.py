@@ -1,4 +1,4 @@
-"""`scrapy sandbox`: serve the sandbox for people to look around."""
+"""`scrapy sandbox`: serves the sandbox until Ctrl-C."""
 
 from __future__ import annotations
 

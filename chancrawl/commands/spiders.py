@@ -1,4 +1,4 @@
-"""`scrapy spiders`: the spiders with their arguments and examples. The documentation's tables are made from it."""
+"""`scrapy spiders`: shows the spiders, their arguments and examples. The documentation contains its tables."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def text(spiders: Iterable[Any]) -> list[str]:
         for name, argument in arguments_of(spider.Arguments).items():
             meaning = re.sub(r"\[(.*?)\]\((.*?)\)", r"\1 (\2)", argument.meaning).replace("`", "")
             default = argument.default.replace("`", "")
-            said = f"{meaning} (default: {default})" if default != "–" else f"{meaning} (needed)"
-            lines += textwrap.wrap(said, 110, initial_indent=f"  {name:9} ", subsequent_indent=" " * 12)
+            line = f"{meaning} (default: {default})" if default != "–" else f"{meaning} (needed)"
+            lines += textwrap.wrap(line, 110, initial_indent=f"  {name:9} ", subsequent_indent=" " * 12)
         lines += ["", *(f"  {example}" for example in spider.EXAMPLES), ""]
     return lines[:-1]
 

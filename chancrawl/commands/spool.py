@@ -1,9 +1,10 @@
-"""`scrapy spool`: what waits on disk for the database of DATABASE_URL; `scrapy spool drain` writes it."""
+"""`scrapy spool`: shows the batches that wait on disk for the database. `scrapy spool drain` writes them to it."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from scrapy.exceptions import UsageError
 
@@ -47,6 +48,10 @@ class Command(StoreCommand):
         store = PostgresStore(url, Kinds.from_settings(self.settings))
         written = rejected = 0
         writer = BatchWriter(store.kinds)
+
+        def set_aside(item: Any, reason: str) -> None:
+            keep_row(quarantine, store.kinds.of(item), item, reason)
+
         try:
             store.open()
             for spool in waiting:
@@ -54,9 +59,7 @@ class Command(StoreCommand):
                     print(f"{spool.folder} belongs to a crawl that is running: it writes it itself.")
                 elif spool.adopt(store.database_id):
                     while spool.numbers:
-                        items, bad = apply_oldest(
-                            spool, store.connection, writer, lambda item, reason: keep_row(quarantine, item, reason)
-                        )
+                        items, bad = apply_oldest(spool, store.connection, writer, set_aside)
                         written += len(items) - len(bad)
                         rejected += len(bad)
                 spool.close()
@@ -69,7 +72,7 @@ class Command(StoreCommand):
 
 
 def described(spool: Spool) -> str:
-    """A spool in a few lines."""
+    """The description of a spool, in a few lines."""
     heads = list(spool.heads())
     lines = [f"{spool.folder}"]
     if heads:

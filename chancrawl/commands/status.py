@@ -1,4 +1,4 @@
-"""`scrapy status`: which crawls are alive, how well their boards are followed, and how the last crawls ended."""
+"""`scrapy status`: shows the running crawls, how well their boards are followed, and how the last crawls ended."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from chancrawl.storage.runs import Run
 from chancrawl.text import visible
 
 TABLES = ("runs", "posts", "board_polls", "feeds")
-"""Those that are read."""
+"""The tables that this command reads."""
 
 NEWEST = "SELECT posted_at, first_seen_at FROM posts WHERE board = ? ORDER BY no DESC LIMIT 10000"
 LAST_READ = "SELECT max(polled_at) FROM board_polls WHERE board = ?"
@@ -33,7 +33,7 @@ HOUR = timedelta(hours=1)
 
 @dataclass(slots=True)
 class FollowedBoard:
-    """How well a board is followed: posts of its last hour, seconds until they were seen, and when it was read last."""
+    """How well a board is followed: posts in its last hour, seconds until they were seen, and the last reading."""
 
     board: str
     posts_an_hour: int
@@ -78,7 +78,7 @@ class Command(StoreCommand):
 
 
 def followed(store: Store, board: str, since: datetime) -> FollowedBoard:
-    """How well a board is followed; delays are those of posts made after `since`, when somebody looked already."""
+    """How well a board is followed. Delays are of posts made after `since`, the start of the crawl."""
     rows = [(moment(posted), moment(seen)) for posted, seen in store.rows(NEWEST, board)]
     times = [(posted, seen) for posted, seen in rows if posted and seen]
     newest = max((seen for _, seen in times), default=None)
@@ -92,7 +92,7 @@ def followed(store: Store, board: str, since: datetime) -> FollowedBoard:
 
 
 def ended(store: Store) -> list[Ended]:
-    """The last of the crawls with each spider and arguments, the one that ended last in front."""
+    """The last crawl for each spider and its arguments. The one that ended last is first."""
     found: dict[tuple[str, str], Ended] = {}
     for spider, arguments, finished, reason in store.rows(ENDS):
         at = moment(finished)
@@ -103,7 +103,7 @@ def ended(store: Store) -> list[Ended]:
     return list(found.values())
 
 
-# --- two ways to say it
+# --- the two formats
 
 Alive = list[tuple[Run, list[FollowedBoard]]]
 

@@ -1,6 +1,7 @@
-"""What a crawl that follows boards knows of them: the server's clock, paces, index files, threads. Sans I/O.
+"""The state of a followed board: the server's clock, its pace, its index files and its threads. Sans I/O.
 
-`now` is our monotonic clock, by which politeness goes; `at` is the server's, of which payloads speak. Both are seconds.
+`now` is the local monotonic clock, which times the requests. `at` is the server's clock, which payloads use. Both are
+in seconds.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from chancrawl.imageboards.diff import Changes
 from chancrawl.imageboards.lifecycle import ARCHIVE_KEEPS
 
 BYTES_PER_REQUEST = 25_000
-"""As many bytes cost as much as one request."""
+"""The number of bytes that cost as much as one request."""
 
 NEVER = -math.inf
 
@@ -22,20 +23,21 @@ COMPLETE = ("catalog", "threads")
 """The index files that list all live threads of a board."""
 
 IMPLAUSIBLE = 10_000_000
-"""So far ahead of the others no number of a board is."""
+"""Numbers this far above the others of a board are corrupt."""
 
 HAZARD = 5e-4
-"""The chance that a fresh post is deleted within the next second, on a board that is not moderated harder."""
+"""The least probability that a new post is deleted within the next second. Moderation seen on a board can raise it."""
 
 PROOF_HOLDS = 600.0
-"""Seconds after which it is tried again how often the index files are made anew, and whether all at once."""
+"""Seconds after which the crawl checks again how often the server rebuilds the index files, and whether all at once."""
 
 FRESH = 60.0
-"""Seconds within which most of what is deleted young is deleted: how far ahead the worth of a thread looks."""
+"""Seconds for which a post counts as new: most early deletions happen within them. Also the horizon of a thread's
+worth."""
 
 
 class Clock:
-    """The server's clock, read off ours. It may run faster, and it may jump."""
+    """The server's clock, computed from the local one. It can run faster, and it can jump."""
 
     def __init__(self) -> None:
         self.speed = 1.0
@@ -43,8 +45,8 @@ class Clock:
         self._first: tuple[float, float] | None = None
         self._last = (0.0, 0.0)
 
-    def heard(self, now: float, at: float) -> float:
-        """The Date of an answer that has just come; by how many seconds the clock has jumped."""
+    def synchronise(self, now: float, at: float) -> float:
+        """Takes the Date of an answer that has just arrived. Returns the seconds by which the clock has jumped."""
         jump = at - self.at(now) if self._first is not None else 0.0
         if abs(jump) <= (60 * max(self.speed, 1.0) if self.is_measured else 600):
             jump = 0.0
@@ -64,7 +66,7 @@ class Clock:
 
 @dataclass(slots=True)
 class Rate:
-    """Events a second, of late: older ones count less."""
+    """Events per second, with recent events weighted more."""
 
     events: float = 0.0
     seconds: float = 0.0
@@ -79,119 +81,119 @@ class Rate:
         self.seconds = self.seconds * keep + seconds
 
     def __call__(self, prior: float, weight: float = 60.0) -> float:
-        """The rate, beginning with a guess that weighs as much as so many seconds of looking."""
+        """The rate. `prior` is an initial estimate that counts as much as `weight` seconds of observation."""
         return (self.events + prior * weight) / (self.seconds + weight)
 
 
 @dataclass(slots=True, kw_only=True)
 class Asked:
-    """Something that is asked for again and again: when it was asked for last, and when it may be asked for next.
+    """Something that is requested repeatedly: when the last request was, and when the next one may be.
 
-    All times are by our clock.
+    All times are of the local clock.
     """
 
     asked_now: float = NEVER
     in_flight: bool = False
     failures: int = 0
-    """Answers in a row that could not be used."""
+    """Successive answers that could not be used."""
     not_before: float = NEVER
 
     def sent(self, now: float) -> None:
-        """A request for it leaves."""
+        """A request is sent."""
         self.asked_now, self.in_flight = now, True
 
     def answered(self, now: float) -> None:
-        """The request has ended, whatever came of it."""
+        """The request has ended, with or without a result."""
         self.asked_now, self.in_flight = now, False
 
     def failed(self, now: float, shortest: float, longest: float) -> None:
-        """Its answer could not be used: it waits, twice as long each time, between two bounds in seconds."""
+        """The answer could not be used. The wait doubles each time, from `shortest` up to `longest` seconds."""
         self.failures += 1
         self.not_before = now + min(shortest * 2.0 ** min(self.failures - 1, 10), longest)
 
 
 @dataclass(slots=True)
 class IndexFile(Asked):
-    """An index file of a board, and what is known of it."""
+    """An index file of a board: its size, its age, and how many new posts it shows."""
 
     what: str
     size: float
     share: float
-    """Part of a board's posts that the file is guessed to show before any other file does."""
+    """Estimated share of a board's posts that this file shows before any other file does."""
     found: Rate = field(default_factory=Rate)
     shown_at: float = NEVER
-    """The server's time up to which it has been seen."""
+    """The server's time up to which its content is known."""
     modified: float = 0.0
     unchanged_at: float = NEVER
-    """When it was answered 304 last, by the server's clock."""
+    """When the last 304 was received, by the server's clock."""
     proven_at: float = NEVER
     rebuilt_every: float = 0.0
-    """Seconds, where the server makes the file anew only so often; 0 where it is always new."""
+    """Seconds between two versions, where the server rebuilds the file at intervals; 0 where it is always current."""
 
     def price(self) -> float:
         return 1 + self.size / BYTES_PER_REQUEST
 
     def unchanged(self, at: float, modified: float, margin: float) -> None:
-        """It was answered 304. `margin` are seconds by which it can be newer than it says."""
+        """The answer was 304. `margin` is the number of seconds by which the file can be newer than its header says."""
         self.in_flight, self.failures = False, 0
         self.unchanged_at = at
         if self.rebuilt_every:
             self.rebuilt_every = max(self.rebuilt_every, at - modified + margin)
         self._is_seen(at, modified)
 
-    def changed(self, at: float, modified: float, size: int, oldest_news: float | None) -> None:
-        """It was answered with so many bytes. `oldest_news` is the time of its first change since its last version."""
+    def changed(self, at: float, modified: float, size: int, oldest_change: float | None) -> None:
+        """The answer was a new version of `size` bytes. `oldest_change` is the time of the first change in it."""
         self.in_flight, self.failures = False, 0
         self.size += 0.3 * (size - self.size) if self.shown_at != NEVER else size - self.size
-        self._learn_rebuilding(modified, oldest_news)
+        self._learn_rebuilding(modified, oldest_change)
         self._is_seen(at, modified)
 
     def _is_seen(self, at: float, modified: float) -> None:
         self.modified = modified
         self.shown_at = max(self.shown_at, modified if self.rebuilt_every else at)
 
-    def _learn_rebuilding(self, modified: float, oldest_news: float | None) -> None:
-        """How often the server makes the file anew.
+    def _learn_rebuilding(self, modified: float, oldest_change: float | None) -> None:
+        """Estimate how often the server rebuilds the file.
 
-        If it was unchanged at a time when there already was something new, it is not made anew with every change.
+        If the file was unchanged although something new had been posted, the server does not rebuild it at each change.
         """
         age = modified - self.modified
         if self.shown_at == NEVER or age <= 0:
             return
-        if self.unchanged_at > self.modified and oldest_news is not None:
-            lagged = oldest_news < self.unchanged_at - 2
+        if self.unchanged_at > self.modified and oldest_change is not None:
+            lagged = oldest_change < self.unchanged_at - 2
             self.rebuilt_every = min(self.rebuilt_every or age, age) if lagged else 0.0
             self.proven_at = modified
         elif self.rebuilt_every:
             self.rebuilt_every = min(self.rebuilt_every, age)
             if modified - self.proven_at > PROOF_HOLDS:
-                self.rebuilt_every *= 0.95  # a little too early: then its answer proves it again, or not
+                self.rebuilt_every *= 0.95  # ask a little too early, so that the answer confirms the interval or not
 
 
 @dataclass(slots=True)
 class TrackedThread(Asked):
-    """A thread of an index: what is pending of it, and where it stands."""
+    """A thread of an index: what is pending of it, and its position."""
 
     no: int
     position: int = 0
     replies: int = 0
     missing: int = 0
     backlog: int = 0
-    """How many of the missing were so when the thread was first seen."""
+    """How many of the missing replies were missing when the thread was first seen."""
     excess: int = 0
     doubtful: bool = False
     pending_since: float = 0.0
-    """Since when posts are missing or in excess."""
+    """The time since which posts are missing or in excess."""
     recent: Rate = field(default_factory=Rate)
-    """Its last replies, and the seconds in which they came."""
+    """The rate of its last replies."""
     modified: float = 0.0
     placed_at: float = 0.0
-    """The time of which `position` tells: that of the index's Last-Modified."""
+    """The time at which it had this `position`: the Last-Modified of the index."""
     shown_at: float = 0.0
     in_part: int = 0
-    """How many readings of its page in a row have left something pending."""
+    """How many successive readings of its page have left something pending."""
     gone_at: float | None = None
-    """Since when it is in no index."""
+    """The time since which it is in no index."""
     is_archived: bool = False
     """The archive lists it."""
     has_tail: bool = False
@@ -200,25 +202,25 @@ class TrackedThread(Asked):
     def is_pending(self) -> bool:
         return bool(self.missing or self.excess or self.doubtful or self.gone_at is not None)
 
-    # --- what an index says
+    # --- what an index shows
 
     def listed(self, position: int, placed_at: float) -> bool:
-        """An index lists it at this place of the bump order; whether it was in none before."""
+        """An index lists the thread at this position of the bump order. Returns whether no index listed it before."""
         was_gone = self.gone_at is not None
         self.position, self.placed_at, self.gone_at = position, placed_at, None
         return was_gone
 
     def unlisted(self, at: float) -> bool:
-        """An index that lists all threads does not list it; whether that is news."""
-        is_news = self.gone_at is None
-        if is_news:
+        """An index of all threads does not list this one. Returns whether it is the first such index."""
+        is_first = self.gone_at is None
+        if is_first:
             self.gone_at = at
-        return is_news
+        return is_first
 
-    # --- what was read of it
+    # --- what a page shows
 
     def compared(self, changes: Changes, at: float, is_own: bool = False) -> None:
-        """Take note of what is pending after a comparison with what is stored; `is_own` for its own page."""
+        """Record what is pending after a comparison with what is stored. `is_own`: it was the thread's own page."""
         if changes.is_stale:
             self.missing = max(0, self.missing - len(changes.new_posts))
         else:
@@ -233,20 +235,20 @@ class TrackedThread(Asked):
         self.backlog = min(self.backlog, self.missing)
 
     def settle(self) -> int:
-        """Nothing is pending any more, because its page says that there is no more. Returns the replies missing."""
+        """Mark nothing as pending, because the thread's page has no more. Returns the number of missing replies."""
         missing = self.missing - self.excess
         self.missing = self.backlog = self.excess = self.failures = self.in_part = 0
         self.doubtful = False
         return missing
 
     def close(self) -> None:
-        """It is archived or gone: nothing of it is asked for any more."""
+        """The thread is archived or gone: it is not requested any more."""
         self.settle()
         self.gone_at = None
 
 
 class BoardState:
-    """What is known of a board that is followed: its pace, its index files, its threads."""
+    """The state of a followed board: its pace, its index files, its threads."""
 
     def __init__(self, name: str, capacity: int = 150, per_page: int = 15, has_archive: bool = False) -> None:
         self.name = name
@@ -259,31 +261,31 @@ class BoardState:
         self.newest_no = 0
         self.newest_at = 0.0
         self.is_lagging = False
-        self.exposed = 0.0  # seconds that posts were fresh and watched
-        self.deleted = 0  # posts that were deleted in these seconds
+        self.exposed = 0.0  # post-seconds: for how long posts were new and watched
+        self.deleted = 0  # posts that were deleted within these seconds
         self.files = {
             "catalog": IndexFile("catalog", 100_000, share=0.06),
             "1": IndexFile("1", 15_000, share=0.9),
             "2": IndexFile("2", 15_000, share=0.01),
             "threads": IndexFile("threads", 5_000, share=0.003),
         }
-        # Only asked for while neither the catalog nor threads.json can be had.
+        # Requested only while neither the catalog nor threads.json can be read.
         self.spare_pages: dict[str, IndexFile] = {}
         if has_archive:
             self.files["archive"] = IndexFile("archive", 10_000, share=0.0)
         self.threads: dict[int, TrackedThread] = {}
         self.pending: dict[int, TrackedThread] = {}
-        self.forgotten: dict[int, float] = {}  # threads that are gone, and when they were asked for
+        self.forgotten: dict[int, float] = {}  # threads that are gone, and when they were requested last
         self.archived: dict[int, int] = {}
-        """Threads of the archive that are to be read, the next one in front, and how often that failed."""
-        self.archived_tries: dict[int, int] = {}  # of those under way
-        self.left_archive: set[int] = set()  # deleted, if their pages say so too
+        """Threads of the archive to read, the next one first, and how often each was tried."""
+        self.archived_tries: dict[int, int] = {}  # the same for those that were requested
+        self.left_archive: set[int] = set()  # deleted, if their own pages are 404 too
         self.archived_now = NEVER
 
     def hazard(self) -> float:
-        """The chance that a fresh post is deleted within the next second.
+        """The probability that a new post is deleted within the next second.
 
-        From the moderation seen so far, but never less than HAZARD: what is deleted fastest is not seen at all.
+        Estimated from the moderation seen so far, but at least HAZARD, because the fastest deletions are never seen.
         """
         guess = 30.0
         return max(HAZARD, (self.deleted + guess) / (self.exposed + guess / HAZARD))
@@ -300,57 +302,57 @@ class BoardState:
         return places / self.threads_a_second() + (ARCHIVE_KEEPS.total_seconds() if self.has_archive else 0.0)
 
     def quiet(self, thread: TrackedThread, at: float) -> int:
-        """How long a thread has been quiet, in classes: by how many posts were made on the board since its last reply.
+        """How long a thread has been quiet, as a class: the log of the posts on the board since its last reply.
 
-        Halfway through the time since it was looked at last, so that this counts all of that time.
+        It is taken halfway between the last observation and `at`, so that it stands for the whole interval.
         """
         posts = max((thread.shown_at + at) / 2 - thread.modified, 0.0) * self.posts_a_second()
         return int(2 * math.log2(posts / 2 + 1))
 
     def grew(self, thread: TrackedThread, replies: int, at: float) -> None:
-        """A thread has so many replies now: what that says of threads that were quiet for as long."""
+        """A thread has `replies` now. Adds them to the profile of threads that were quiet for as long."""
         seconds = max(at - thread.shown_at, 0.0)
         self.profile[self.quiet(thread, at)].count(max(replies - thread.replies, 0), seconds)
 
     def replied(self, thread: TrackedThread, times: Sequence[int], at: float) -> None:
-        """The times of a thread's last replies, in order."""
+        """Record the times of a thread's last replies, which are in order."""
         last = times[-5:]
         if last:
             thread.modified = max(thread.modified, float(last[-1]))
             thread.recent = Rate(len(last), max(at - last[0], 1.0))
 
     def rate(self, thread: TrackedThread, at: float) -> float:
-        """Replies a second that a thread may have had since it was looked at last."""
+        """Replies a second that a thread may have had since its last observation."""
         return thread.recent(prior=self.profile[self.quiet(thread, at)](prior=0.0))
 
     @property
     def is_listed(self) -> bool:
-        """Whether a file has been read that lists all live threads."""
+        """Whether a file that lists all live threads has been read."""
         return any(self.files[what].shown_at != NEVER for what in COMPLETE)
 
     def is_down(self, *names: str) -> bool:
-        """Whether index files could not be had or read when they were asked for last."""
+        """Whether the last request for each of these index files failed."""
         return all(self.files[what].failures for what in names)
 
     def file(self, what: str) -> IndexFile:
-        """An index file; a further page may be answered when it is not asked for any more."""
+        """An index file. The answer for a further page can arrive when such pages are not requested any more."""
         return self.files.get(what) or self.spare_pages.setdefault(what, IndexFile(what, 15_000, share=0.005))
 
     def files_to_ask_for(self) -> Iterable[IndexFile]:
-        """The index files; the further pages too, while no file can be had that lists all threads."""
+        """The index files. While no file that lists all threads can be read, also the further pages."""
         if not self.is_down(*COMPLETE):
             self.spare_pages.clear()
             return self.files.values()
-        for number in range(3, -(-self.capacity // self.per_page) + 2):  # a sticky takes no place from the others
+        for number in range(3, -(-self.capacity // self.per_page) + 2):  # one more, for stickies
             self.file(str(number))
         return [*self.files.values(), *self.spare_pages.values()]
 
     def gain(self, file: IndexFile) -> float:
-        """Posts a second that a file is expected to show and no other one has shown before."""
+        """Posts per second that a file is expected to show before any other file does."""
         return file.found(prior=file.share * self.posts_a_second(), weight=120)
 
     def shift(self, seconds: float) -> None:
-        """The server's clock has jumped: what was so long ago by our clock is as long ago as before."""
+        """The server's clock has jumped. Shifts the recorded times, so that each stays as long ago as it was."""
         self.newest_at += seconds
         for file in (*self.files.values(), *self.spare_pages.values()):
             file.shown_at += seconds
@@ -362,13 +364,13 @@ class BoardState:
             thread.gone_at = None if thread.gone_at is None else thread.gone_at + seconds
 
     def shown_at(self, what: str) -> float:
-        """Up to when a file's news are known, from itself or from the catalog, which has all of them."""
+        """The time up to which a file's content is known, from itself or from the catalog, which has all of it."""
         own = self.file(what).shown_at
         return own if what == "archive" else max(own, self.files["catalog"].shown_at)
 
 
 def pace_of(numbers: Mapping[int, int], at: float) -> tuple[int, float]:
-    """How many posts were made in how many seconds of late, from the numbers and times of some of them."""
+    """How many posts were made in how many seconds lately. `numbers` are the numbers and times of some of them."""
     newest = max(numbers)
     recent = {no: time for no, time in numbers.items() if at - 600 <= time <= at}
     first = min(recent or {newest: numbers[newest]})

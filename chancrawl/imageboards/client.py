@@ -1,4 +1,4 @@
-"""Asking 4chan's API for a file: conditionally, once more if it cannot be read, and aside with what never can."""
+"""Requests files of an imageboard's API: conditional requests, retries of unreadable files, and the quarantine."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ logger = logging.getLogger(__name__)
 Parser = Callable[[Any, list[str]], Any]
 
 MALFORMED_RETRIES = 2
-"""How often a payload that could not be read is asked for again: a torn file is whole the next time."""
+"""How often an unreadable payload is requested again. A file that was sent while it was written is whole later."""
 
 FAR = timedelta(days=1)
-"""A time of a payload that lies so far after its answer is none."""
+"""A time in a payload that is more than this after the answer is wrong."""
 
 
 class Unavailable(Exception):
-    """A file cannot be had. Raised by `ChanClient.read` when all retries are used up.
+    """A file is not available. `ChanClient.read` raises it when all retries are used up.
 
-    `refusal` is set if the site refuses our address: then no other file can be had either.
+    `refusal` is set if the site refuses this IP address. Then no other file is available either.
     """
 
     def __init__(self, why: str, status: int = 0, refusal: str | None = None) -> None:
@@ -52,7 +52,7 @@ class Unavailable(Exception):
 class Reading:
     """One reading of an index file. `content` is None if nothing has changed since `validator`.
 
-    `problems` are entries that could not be read: what they speak of is not known.
+    `problems` describes the entries that could not be read, so `content` can be incomplete.
     """
 
     content: Any
@@ -72,7 +72,7 @@ class ChanClient:
         self.dates = Dates(crawler)
 
     def request(self, path: str, validator: str | None, **arguments: Any) -> Request:
-        """A request for a file; 304 and 404 come to its callback as answers."""
+        """A request for a file. Its callback also gets the answers 304 and 404."""
         headers = {"If-Modified-Since": validator} if validator else None
         meta = {"handle_httpstatus_list": [304, 404]} | arguments.pop("meta", {})
         if path.rpartition("/")[2] in self.site.list_names:
@@ -82,10 +82,10 @@ class ChanClient:
     async def read(
         self, path: str, parse: Parser, first: bool = False, tries: int | None = None, conditional: bool = True
     ) -> Reading:
-        """An index file. Unavailable if it cannot be had, Malformed if it cannot be read.
+        """Read an index file. Raises Unavailable if there is no usable answer, Malformed if the answer is unreadable.
 
-        `parse` is given the payload and a list for what it leaves out. `first`: of the crawl. `tries` bounds the
-        retries of a file that others can stand in for.
+        `parse` gets the payload and a list, to which it adds the entries that it leaves out. `first`: it is the first
+        file of the crawl. `tries` limits the retries of a file that other files can replace.
         """
         validator = await self.ledger.validator(path) if conditional else None
         meta = {} if tries is None else {"max_retry_times": tries}
@@ -105,8 +105,8 @@ class ChanClient:
         raise AssertionError("not reached")
 
     def parse(self, response: Response, parse: Parser) -> tuple[Any, list[str]]:
-        """The content of an answer, and what in it was left out or mended; Malformed, and the answer set aside, if
-        it has none."""
+        """The content of an answer, and the problems of its entries. An unreadable answer is set aside, and Malformed
+        is raised. An answer that had to be repaired is set aside too."""
         problems: list[str] = []
         try:
             payload, mends = mended(response.body)
@@ -119,7 +119,7 @@ class ChanClient:
         return content, problems
 
     def report(self, response: Response, problems: Sequence[str]) -> None:
-        """Set an answer aside in which something could not be read."""
+        """Set an answer aside if something in it could not be read."""
         if problems:
             self.set_aside(response, "; ".join(problems[:10]))
 
@@ -132,11 +132,11 @@ class ChanClient:
         """The If-Modified-Since of an index file's next fetch."""
         modified, date = self.dates.last_modified(response), header(response, "Date")
         if date is not None and self.dates.told(response) is None:
-            date = modified  # when it was read is not known: perhaps in the second of its last change
+            date = modified  # the time of reading is not known: it can be the second of the last change
         return conditional.strong_validator(modified, date)
 
     def observation(self, response: Response, is_own: bool = True) -> Observation:
-        """How an answer is compared with what is held; `is_own` for a thread's own page."""
+        """The observation that an answer is, for the comparison with what is stored. `is_own`: a thread's own page."""
         validator = self.dates.last_modified(response)
         body = f"{'' if is_own else urlsplit(response.url).path} {validator}".strip()
         return Observation(self.dates.now(response), http_time(validator), body, is_own, validator if is_own else None)
@@ -146,14 +146,14 @@ class ChanClient:
     async def _fetch(self, request: Request) -> Response:
         try:
             response = await self.crawler.engine.download_async(request)
-        except Exception as error:  # whatever the network or a middleware came up with, when all retries are used up
+        except Exception as error:  # any error of the network or of a middleware, after all retries
             raise Unavailable(str(error) or type(error).__name__) from None
         return _usable(request, response)
 
     async def _fetch_first(self, request: Request) -> Response:
-        """The first file of a crawl. A source that does not even take a connection is not waited for.
+        """Fetch the first file of a crawl. If the source does not accept a connection, the crawl ends at once.
 
-        Somebody mistyped its address, or is not online. Whatever else goes wrong is retried as everywhere.
+        The cause is usually a wrong address or a computer that is offline. Other errors are retried as usual.
         """
         once = request.replace(meta=request.meta | {"dont_retry": True})
         try:
@@ -173,7 +173,7 @@ def _usable(request: Request, response: Response) -> Response:
 
 
 def plausible(entries: dict[int, IndexEntry], at: datetime) -> dict[int, IndexEntry]:
-    """The entries of an index, without times of modification that lie in the future."""
+    """The entries of an index, without those times of modification that are in the future."""
     latest = (at + FAR).timestamp()
     return {
         no: entry if (entry.last_modified or 0) <= latest else replace(entry, last_modified=None)

@@ -1,7 +1,7 @@
-"""How much of what was posted is held: per hour, from the numbers that a board gives its posts. Sans I/O.
+"""How much of what was posted is stored, for each hour, computed from the numbers of a board's posts. Sans I/O.
 
-Numbers are one sequence per board: every number between the first and the last one seen is a post that is held or one
-that is missing (deleted before anybody looked, or not yet read).
+The posts of a board are numbered without gaps. Each number between the first and the last one seen is a post that is
+stored or a post that is missing (deleted before the crawl saw it, or not yet read).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from chancrawl.imageboards.board_state import IMPLAUSIBLE
 from chancrawl.items import Poll
 
 UNWATCHED = timedelta(minutes=10)
-"""Between two looks at a board that are further apart than this, nobody was watching."""
+"""Between two observations of a board that are further apart than this, the board counts as unwatched."""
 
 
 class HeldPost(NamedTuple):
-    """A post that is stored. Times are in seconds since 1970: of these there are millions."""
+    """A stored post. Times are in seconds since 1970 instead of datetimes, because there are millions of posts."""
 
     no: int
     posted: int
@@ -30,8 +30,8 @@ class HeldPost(NamedTuple):
 
 
 @dataclass(slots=True, frozen=True)
-class Look:
-    """A row of board_polls. `longest_gap` is in seconds; None for the first look of a crawl."""
+class BoardPoll:
+    """A row of board_polls. `longest_gap` is in seconds; None for the first row of a crawl."""
 
     polled_at: datetime
     newest_no: int | None
@@ -40,14 +40,14 @@ class Look:
 
 @dataclass(slots=True)
 class Hour:
-    """What is known of the posts of one hour. `missing` are intervals of numbers, both ends included."""
+    """The counts of one hour. `missing` are intervals of numbers, both ends included."""
 
     start: datetime
     held: int = 0
     deleted: int = 0
     missing: list[tuple[int, int]] = field(default_factory=list)
     delays: Counter[int] = field(default_factory=Counter)
-    """How many posts were seen so many seconds after they were made."""
+    """Number of posts, by the seconds between posting and the first observation."""
     unwatched: timedelta = timedelta()
 
     @property
@@ -56,7 +56,7 @@ class Hour:
 
     @property
     def issued(self) -> int:
-        """How many numbers were given."""
+        """How many numbers the board gave to posts."""
         return self.held + self.missing_count
 
     def delay(self, share: float) -> float | None:
@@ -71,17 +71,16 @@ class Hour:
 
 @dataclass(slots=True)
 class Coverage:
-    """The hours of a board in which somebody was watching, or posts are held; and when nobody was watching."""
+    """The hours of a board that have posts or unwatched time, and the intervals in which it was not watched."""
 
     hours: list[Hour]
     pauses: list[tuple[datetime, datetime]]
 
 
-def account(posts: Iterable[HeldPost], looks: Iterable[Look], after: int = 0) -> Coverage:
-    """Posts by number and looks by time, each in order; either is gone through once, whatever its length.
+def account(posts: Iterable[HeldPost], polls: Iterable[BoardPoll], after: int = 0) -> Coverage:
+    """The coverage of a board. `posts` are ordered by number and `polls` by time; each is iterated once.
 
-    What was on the board before anybody looked does not count: only what was posted since, and above the number
-    `after`.
+    Only posts that were made after the first poll, and have a number above `after`, are counted.
     """
     hours: dict[int, Hour] = {}
 
@@ -92,23 +91,23 @@ def account(posts: Iterable[HeldPost], looks: Iterable[Look], after: int = 0) ->
             hour = hours[number] = Hour(datetime.fromtimestamp(number * 3600, UTC))
         return hour
 
-    first: Look | None = None
-    highest: Look | None = None
+    first: BoardPoll | None = None
+    highest: BoardPoll | None = None
     pauses: list[tuple[datetime, datetime]] = []
-    before: Look | None = None
-    for look in looks:
-        first = first or look
-        if look.newest_no is not None and (highest is None or look.newest_no > (highest.newest_no or 0)):
-            highest = look
+    before: BoardPoll | None = None
+    for poll in polls:
+        first = first or poll
+        if poll.newest_no is not None and (highest is None or poll.newest_no > (highest.newest_no or 0)):
+            highest = poll
         if before is not None:
-            pauses += _pause(before, look)
-        before = look
+            pauses += _pause(before, poll)
+        before = poll
     last = first.newest_no if first else None
     if after:
         last = max(last or 0, after)
     began = first.polled_at.timestamp() if first else None
     for no, posted, seen, is_deleted in posts:
-        began = began or seen  # a board that was only passed over has no looks: the oldest post tells
+        began = began or seen  # a board that was never followed has no polls: the first stored post is the beginning
         if last is None and posted < began:
             continue
         if last is not None and not last < no < last + IMPLAUSIBLE:
@@ -133,14 +132,14 @@ def account(posts: Iterable[HeldPost], looks: Iterable[Look], after: int = 0) ->
     return Coverage(sorted(hours.values(), key=lambda hour: hour.start), pauses)
 
 
-def _pause(before: Look, look: Look) -> list[tuple[datetime, datetime]]:
-    """The time between two looks in which nobody was watching, if there is one."""
-    start = look.polled_at
-    if look.longest_gap is None:  # another crawl
+def _pause(before: BoardPoll, poll: BoardPoll) -> list[tuple[datetime, datetime]]:
+    """The unwatched interval between two polls: a list of one, or empty."""
+    start = poll.polled_at
+    if poll.longest_gap is None:  # another crawl
         start = before.polled_at
-    elif look.longest_gap > UNWATCHED.total_seconds():
-        start = look.polled_at - timedelta(seconds=look.longest_gap)
-    return [(start, look.polled_at)] if look.polled_at > start else []
+    elif poll.longest_gap > UNWATCHED.total_seconds():
+        start = poll.polled_at - timedelta(seconds=poll.longest_gap)
+    return [(start, poll.polled_at)] if poll.polled_at > start else []
 
 
 def by_day(coverage: Coverage) -> Coverage:
@@ -158,49 +157,49 @@ def by_day(coverage: Coverage) -> Coverage:
 
 
 THIN_AFTER = timedelta(days=7)
-"""Looks so old are thinned."""
+"""Polls older than this are thinned."""
 
 THIN_TO = timedelta(minutes=10)
-"""Of old looks one in so long a time is kept, and each by which a pause is known."""
+"""Of old polls, one per this interval is kept, and both ends of each pause."""
 
 
-def thinned(looks: Sequence[Poll]) -> tuple[list[Poll], list[Poll]]:
-    """Old looks of one board by time: those that are kept and change, and those that go. `account` says the same
-    without them: the first look, the first one with the highest number, and both ends of each pause stay."""
-    highest = max((look.newest_no or 0 for look in looks), default=0)
+def thinned(polls: Sequence[Poll]) -> tuple[list[Poll], list[Poll]]:
+    """The changed and the removed ones of a board's old polls, which are in order of time. `account` stays the same:
+    the first poll, the first one with the highest number, and both ends of each pause are kept."""
+    highest = max((poll.newest_no or 0 for poll in polls), default=0)
     changed: list[Poll] = []
     gone: list[Poll] = []
-    waiting: list[Poll] = []  # that go into the next look that is kept
-    for number, look in enumerate(looks):
-        after = looks[number + 1] if number + 1 < len(looks) else None
+    waiting: list[Poll] = []  # to be merged into the next poll that is kept
+    for number, poll in enumerate(polls):
+        after = polls[number + 1] if number + 1 < len(polls) else None
         stays = (
             number == 0
             or after is None
-            or look.longest_gap is None
+            or poll.longest_gap is None
             or after.longest_gap is None
-            or _bucket(after) != _bucket(look)
-            or max(look.longest_gap, after.longest_gap) > UNWATCHED.total_seconds()
-            or (look.newest_no == highest and (looks[number - 1].newest_no or 0) < highest)
+            or _bucket(after) != _bucket(poll)
+            or max(poll.longest_gap, after.longest_gap) > UNWATCHED.total_seconds()
+            or (poll.newest_no == highest and (polls[number - 1].newest_no or 0) < highest)
         )
         if not stays:
-            waiting.append(look)
+            waiting.append(poll)
         elif waiting:
-            gaps = [each.longest_gap for each in (*waiting, look) if each.longest_gap is not None]
-            together = sum(each.looks for each in (*waiting, look))
+            gaps = [each.longest_gap for each in (*waiting, poll) if each.longest_gap is not None]
+            together = sum(each.looks for each in (*waiting, poll))
             changed.append(
-                replace(look, looks=together, longest_gap=max(gaps) if look.longest_gap is not None else None)
+                replace(poll, looks=together, longest_gap=max(gaps) if poll.longest_gap is not None else None)
             )
             gone += waiting
             waiting = []
     return changed, gone
 
 
-def _bucket(look: Poll) -> int:
-    return int(look.polled_at.timestamp() // THIN_TO.total_seconds())
+def _bucket(poll: Poll) -> int:
+    return int(poll.polled_at.timestamp() // THIN_TO.total_seconds())
 
 
 def between(coverage: Coverage, since: datetime | None, until: datetime | None) -> Coverage:
-    """The part of a board's account that lies between two times; whole hours."""
+    """The part of a board's coverage that lies between two times, in whole hours."""
     first, last = since or datetime.min.replace(tzinfo=UTC), until or datetime.max.replace(tzinfo=UTC)
     hours = [hour for hour in coverage.hours if hour.start < last and hour.start + timedelta(hours=1) > first]
     pauses = [(max(start, first), min(end, last)) for start, end in coverage.pauses if start < last and end > first]

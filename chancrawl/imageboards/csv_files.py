@@ -1,4 +1,4 @@
-"""Where rows of posts go in CSV files, and what has to be known of the posts that are there."""
+"""CSV rows of posts that moved to another thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOVED = "DELETE FROM posts WHERE board = ? AND no = ? AND thread_no <> ?"
 
 
 def placed(store: CsvStore, lines: Sequence[Line]) -> list[Line]:
-    """The lines of a batch: a post that was moved to another thread is a revision there, not a deletion."""
+    """The lines to write for a batch. A post that was moved to another thread becomes a revision, not a deletion."""
     asked: defaultdict[str, set[int]] = defaultdict(set)
     for line in lines:
         if isinstance(line.item, Deletion) or (isinstance(line.item, Post) and line.item.revision == 1):
@@ -28,26 +28,26 @@ def placed(store: CsvStore, lines: Sequence[Line]) -> list[Line]:
         if not isinstance(item, Post | Deletion):
             found.append(line)
             continue
-        known = stored.get((item.board, item.no))
-        if known is not None and known[0] != item.thread_no:
+        row = stored.get((item.board, item.no))
+        if row is not None and row[0] != item.thread_no:
             if isinstance(item, Deletion):
                 continue
-            moved = replace(item, revision=known[1] + 1, first_seen_at=moment(known[2]) or item.first_seen_at)
+            moved = replace(item, revision=row[1] + 1, first_seen_at=moment(row[2]) or item.first_seen_at)
             found.append(store.line_of(moved))
-            if known[3] is not None:
+            if row[3] is not None:
                 found.append(store.line_of(Deletion(item.board, item.thread_no, item.no, item.last_seen_at, None)))
-            stored[item.board, item.no] = (item.thread_no, moved.revision, known[2], None)
+            stored[item.board, item.no] = (item.thread_no, moved.revision, row[2], None)
             continue
         if isinstance(item, Post):
             stored[item.board, item.no] = (item.thread_no, item.revision, text_of(item.first_seen_at), None)
-        elif known is not None:
-            stored[item.board, item.no] = (*known[:3], item.deleted_at)
+        elif row is not None:
+            stored[item.board, item.no] = (*row[:3], item.deleted_at)
         found.append(line)
     return _without_former_places(found)
 
 
 def _without_former_places(lines: Sequence[Line]) -> list[Line]:
-    """The ledger has a post in the thread where it is now, and in no other."""
+    """The lines, changed so that the ledger has each post only in the thread where it is now."""
     place = {(line.item.board, line.item.no): line.item.thread_no for line in lines if isinstance(line.item, Post)}
     for line in lines:
         item = line.item

@@ -1,6 +1,6 @@
-"""What has changed between what is held of a thread and what was just read of it. Sans I/O.
+"""Compares the stored state of a thread with a page that was just read. Sans I/O.
 
-The one comparison of the project: the stores only apply what it says.
+This is the only comparison in the project. The stores only write the items that it returns.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from chancrawl.items import Deletion, Post, Thread
 
 @dataclass(slots=True)
 class StoredPost:
-    """What is held of one post; see `Post` for the fields."""
+    """The stored fields of one post; see `Post`."""
 
     digest: int
     revision: int
@@ -25,18 +25,18 @@ class StoredPost:
 
 @dataclass(slots=True)
 class StoredThread:
-    """What is held of one thread. `thread` is None as long as nothing of it was ever read."""
+    """The stored state of one thread. `thread` is None if the thread was never read."""
 
     thread: Thread | None = None
     posts: dict[int, StoredPost] = field(default_factory=dict)
     as_of: datetime | None = None
-    """The thread is known as it was then, by the server's clock: what shows it as it was before is an older copy."""
+    """The server's time up to which the thread is known. A body with an earlier Last-Modified is an older copy."""
     seen_at: datetime | None = None
-    """When everything held was last seen to be there."""
+    """When everything stored was last seen on the site."""
     missed_in: dict[int, str] = field(default_factory=dict)
-    """The bodies in which posts were first missed; see `Observation`."""
+    """By post number: the body in which the post was first missed; see `Observation`."""
     unaccounted: int = 0
-    """How many replies more the thread's own page said than it showed, for ever: some cannot be read, or were shed."""
+    """How many more replies the own page counts than it shows. These cannot be read, or a sticky has dropped them."""
 
     @property
     def validator(self) -> str | None:
@@ -44,20 +44,20 @@ class StoredThread:
 
     @property
     def last_seen_at(self) -> datetime | None:
-        """When it was last seen to be there, in part or as a whole."""
+        """When the thread was last seen on the site, in part or as a whole."""
         times = (self.seen_at, self.thread.last_seen_at if self.thread else None)
         return max((time for time in times if time is not None), default=None)
 
     def is_newer_than(self, seen_in: Observation) -> bool:
-        """Whether a body is an older copy, by its Last-Modified, than what is known of the thread."""
+        """Whether the body of `seen_in` is an older copy than the stored state, by its Last-Modified."""
         return self.as_of is not None and seen_in.upto is not None and seen_in.upto < self.as_of
 
     def replies(self, no: int) -> int:
-        """How many replies of thread `no` are held that are not deleted, as far as is known."""
+        """How many replies of thread `no` are stored and not known to be deleted."""
         return sum(1 for reply, known in self.posts.items() if known.deleted_at is None and reply != no)
 
     def apply(self, item: Post | Deletion | Thread) -> bool:
-        """Take note of an item on its way to the store. False if it says nothing that is not held already."""
+        """Apply an item that goes to the store. Returns False if it changes nothing."""
         if isinstance(item, Thread):
             if self.thread == item:
                 return False
@@ -76,24 +76,24 @@ class StoredThread:
         return True
 
     def reject(self, item: Post | Deletion | Thread) -> None:
-        """The inverse of `apply`, for an item that does not come to the store: what it says is to be read again."""
+        """The inverse of `apply`, for an item that could not be stored. The next comparison returns it again."""
         if isinstance(item, Deletion):
             known = self.posts.get(item.no)
             if known is not None:
                 known.deleted_at = known.deletion_confirmed_at = None
         elif isinstance(item, Post):
             self.posts.pop(item.no, None)
-        if self.thread is not None:  # else its page would be answered 304, for ever
+        if self.thread is not None:  # otherwise each later request would be answered 304
             self.thread = replace(self.thread, http_last_modified=None)
 
 
 @dataclass(slots=True, frozen=True)
 class Observation:
-    """When and where a page was read.
+    """When a page was read, and which file it was.
 
-    `at` is the server's time at the answer. Whatever happened until `upto`, the file's Last-Modified, is in it. `body`
-    tells one body from another: one alone does not prove a deletion. `is_own` tells a thread's own page, whose
-    Last-Modified is `validator`, from its tail and from what the index files show of it.
+    `at` is the server's time of the answer. The page has all changes until `upto`, the Last-Modified of the file.
+    `body` identifies the body, because a deletion needs two different bodies as proof. `is_own` is True for the own
+    page of a thread, whose Last-Modified is `validator`, and False for its tail and for index files.
     """
 
     at: datetime
@@ -105,22 +105,22 @@ class Observation:
 
 @dataclass(slots=True)
 class Changes:
-    """The items that bring what is held to what a page shows, state last; and what is still owed after them."""
+    """The items that update the stored state to what a page shows, state last, and what is still missing after them."""
 
     items: list[Post | Deletion | Thread] = field(default_factory=list)
     missing: int = 0
-    """Replies that are there, and that the page did not show."""
+    """Replies that exist and that the page did not show."""
     excess: int = 0
-    """Replies that are held and no longer there; the page does not tell which."""
+    """Replies that are stored and no longer exist; the page does not show which."""
     doubtful: bool = False
-    """The counts add up, but no reply shown was known before (one more can be missing, and another one gone), or the
-    thread was modified in a way that does not show."""
+    """The counts match, but something can have changed unseen: none of the replies shown was stored before (so one can
+    be missing and another one deleted), or the thread was modified and the page shows no change."""
     is_stale: bool = False
-    """The page was an older copy: it can bring posts, and says nothing of what is not on it."""
+    """The page was an older copy. It can add posts, but a post that is not on it can still exist."""
 
     @property
     def new_posts(self) -> list[Post]:
-        """The posts that were not held before."""
+        """The posts that were not stored before."""
         return [item for item in self.items if isinstance(item, Post) and item.revision == 1]
 
     @property
@@ -128,48 +128,48 @@ class Changes:
         return not (self.missing or self.excess or self.doubtful or self.is_stale)
 
 
-def compare(held: StoredThread, page: Page, seen_in: Observation, believe: bool = False) -> Changes:
+def compare(stored: StoredThread, page: Page, seen_in: Observation, even_if_older: bool = False) -> Changes:
     """New posts, changed posts (with the next revision number), posts missed, confirmed as missing, or returned.
 
-    An older copy is recognised by its Last-Modified; `believe` takes it for what there is now.
+    An older copy is recognised by its Last-Modified. `even_if_older` treats it as the current page.
     """
     if page.thread.last_modified is not None and page.thread.last_modified > seen_in.at + timedelta(days=1):
-        page.thread.last_modified = None  # no such time
-    stale = held.is_newer_than(seen_in) and page.thread.fate == "live" and not believe
+        page.thread.last_modified = None  # in the future: corrupt
+    stale = stored.is_newer_than(seen_in) and page.thread.fate == "live" and not even_if_older
     changes = Changes(is_stale=stale)
-    changes.items += _shown(held, page, seen_in, stale)
+    changes.items += _shown(stored, page, seen_in, stale)
     if not stale:
         if page.is_complete:
-            changes.items += _missing(held, page, seen_in)
-        _balance(changes, held, page, seen_in)
-    state = None if stale and held.thread else _state(held, page, seen_in, changes)
+            changes.items += _missing(stored, page, seen_in)
+        _balance(changes, stored, page, seen_in)
+    state = None if stale and stored.thread else _state(stored, page, seen_in, changes)
     if state is not None:
         changes.items.append(state)
     if not stale:
-        held.as_of = max(time for time in (_modified(page, seen_in), held.as_of) if time is not None)
-        held.seen_at = seen_in.at if changes.is_settled else held.seen_at
+        stored.as_of = max(time for time in (_modified(page, seen_in), stored.as_of) if time is not None)
+        stored.seen_at = seen_in.at if changes.is_settled else stored.seen_at
     return changes
 
 
 def _modified(page: Page, seen_in: Observation) -> datetime:
-    """When the thread was modified last, for all that a page tells; never later than now."""
+    """When the thread was last modified, as far as the page shows; not later than the answer."""
     modified = seen_in.upto if seen_in.is_own else page.thread.last_modified
     newest = max((raw["time"] for raw in page.posts.values()), default=0)
     return min(modified or datetime.fromtimestamp(newest, UTC), seen_in.at)
 
 
-def _shown(held: StoredThread, page: Page, seen_in: Observation, stale: bool) -> list[Post | Deletion | Thread]:
-    """What is new in the posts that a page shows."""
+def _shown(stored: StoredThread, page: Page, seen_in: Observation, stale: bool) -> list[Post | Deletion | Thread]:
+    """Items for the posts that a page shows and that are new, changed or back."""
     thread = page.thread
     items: list[Post | Deletion | Thread] = []
     for no, raw in page.posts.items():
-        known = held.posts.get(no)
+        known = stored.posts.get(no)
         version = page.digests[no]
         if known and stale:
             continue
         if known and known.deleted_at:
             items.append(Deletion(thread.board, thread.no, no, last_seen_at=seen_in.at, deleted_at=None))
-            held.missed_in.pop(no, None)
+            stored.missed_in.pop(no, None)
         if known is None or known.digest != version:
             items.append(
                 Post(
@@ -187,60 +187,62 @@ def _shown(held: StoredThread, page: Page, seen_in: Observation, stale: bool) ->
     return items
 
 
-def _missing(held: StoredThread, page: Page, seen_in: Observation) -> list[Deletion]:
-    if held.thread is None:
+def _missing(stored: StoredThread, page: Page, seen_in: Observation) -> list[Deletion]:
+    if stored.thread is None:
         return []
     thread = page.thread
     since = page.since
     if (
-        page.sticky_replies is not None and len(held.posts) > 0.9 * page.sticky_replies
-    ):  # a sticky, now or before: its oldest replies were not deleted
+        page.sticky_replies is not None and len(stored.posts) > 0.9 * page.sticky_replies
+    ):  # it is or was a rolling sticky: its oldest replies were not deleted
         since = max(since, min((no for no in page.posts if no != thread.no), default=since))
-    last_seen_at = max((time for time in (held.thread.last_seen_at, held.seen_at) if time), default=None)
+    last_seen_at = max((time for time in (stored.thread.last_seen_at, stored.seen_at) if time), default=None)
     deletions = []
-    for no, known in held.posts.items():
+    for no, known in stored.posts.items():
         if no in page.posts or no < since or no == thread.no or known.deletion_confirmed_at:
             continue
-        missed_in = held.missed_in.setdefault(no, (seen_in.is_own and held.validator) or seen_in.body)
+        missed_in = stored.missed_in.setdefault(no, (seen_in.is_own and stored.validator) or seen_in.body)
         if known.deleted_at is None:
             deletions.append(Deletion(thread.board, thread.no, no, last_seen_at, deleted_at=seen_in.at))
-            held.missed_in[no] = seen_in.body
+            stored.missed_in[no] = seen_in.body
         elif seen_in.body != missed_in:  # a second, different body
             deletions.append(Deletion(thread.board, thread.no, no, None, known.deleted_at, seen_in.at))
-            del held.missed_in[no]
+            del stored.missed_in[no]
     return deletions
 
 
-def _balance(changes: Changes, held: StoredThread, page: Page, seen_in: Observation) -> None:
-    """Whether what is held now accounts for as many replies as the thread has."""
+def _balance(changes: Changes, stored: StoredThread, page: Page, seen_in: Observation) -> None:
+    """Compare the number of stored replies with the thread's count, and set `missing`, `excess` and `doubtful`."""
     thread = page.thread
     if thread.replies is None:
         changes.doubtful = not seen_in.is_own
         return
-    alive = held.replies(thread.no) + sum(post.no != thread.no for post in changes.new_posts)
+    alive = stored.replies(thread.no) + sum(post.no != thread.no for post in changes.new_posts)
     for item in changes.items:
         if isinstance(item, Deletion) and item.deletion_confirmed_at is None:
             alive += -1 if item.deleted_at else 1
-    if seen_in.is_own:  # it has the last word
-        held.unaccounted = thread.replies - alive
+    if seen_in.is_own:  # the own page is final: a difference that remains is not pending
+        stored.unaccounted = thread.replies - alive
         return
-    balance = thread.replies - held.unaccounted - alive
+    balance = thread.replies - stored.unaccounted - alive
     if not page.is_complete:
         changes.missing = max(1, balance)
     elif not page.is_rolling_sticky:
         changes.missing, changes.excess = max(0, balance), max(0, -balance)
-    known = not page.since or any(no in held.posts for no in page.posts if no != thread.no)
-    # Modified since, and nothing to see: a reply that is not shown has changed. (The two times can differ a little.)
+    known = not page.since or any(no in stored.posts for no in page.posts if no != thread.no)
+    # Modified, but no change is visible: a reply that is not shown has changed. (The two times can differ a little.)
     silent = (
-        held.as_of is not None and not changes.items and _modified(page, seen_in) > held.as_of + timedelta(seconds=3)
+        stored.as_of is not None
+        and not changes.items
+        and _modified(page, seen_in) > stored.as_of + timedelta(seconds=3)
     )
     changes.doubtful = not (changes.missing or changes.excess) and (silent or (not known and page.shown > 0))
 
 
-def _state(held: StoredThread, page: Page, seen_in: Observation, changes: Changes) -> Thread | None:
-    """The state of the thread after `changes`, if it is news. It is never ahead of the posts: while some are owed, the
-    counts and times stay what they were."""
-    before, thread = held.thread, page.thread
+def _state(stored: StoredThread, page: Page, seen_in: Observation, changes: Changes) -> Thread | None:
+    """The state of the thread after `changes`, or None if it has not changed. It is never ahead of the posts: while
+    posts are missing, the counts and times keep their earlier values."""
+    before, thread = stored.thread, page.thread
     if seen_in.is_own:
         if before is not None and thread.no not in page.posts:
             thread = before  # the opening post cannot be read
@@ -266,14 +268,14 @@ def _state(held: StoredThread, page: Page, seen_in: Observation, changes: Change
             thread,
             unique_ips=thread.unique_ips or before.unique_ips,
             position=thread.position if thread.position is not None else before.position,
-            # What may have changed among the replies that were not shown is still to be asked for.
+            # The replies that were not shown can have changed: with the earlier time the thread is requested again.
             last_modified=before.last_modified if page.since else thread.last_modified or before.last_modified,
             http_last_modified=before.http_last_modified,
             first_seen_at=before.first_seen_at,
         )
-    else:  # a tail has no opening post to speak of
+    else:  # a tail has hardly anything of the opening post
         state = replace(before, replies=thread.replies, images=thread.images)
-    is_news = bool(changes.items) or state != replace(
+    has_changed = bool(changes.items) or state != replace(
         before, position=state.position, last_modified=state.last_modified, last_seen_at=state.last_seen_at
     )
-    return replace(state, last_seen_at=seen_in.at) if is_news else None
+    return replace(state, last_seen_at=seen_in.at) if has_changed else None

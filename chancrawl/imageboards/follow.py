@@ -1,13 +1,13 @@
-"""Following boards: asks for what the frontier names, one request at a time, until somebody stops the crawl.
+"""Follows boards: sends the frontier's requests one by one until the crawl is stopped.
 
 *Flow:* `requests` asks `Frontier.next` for a `Fetch`; `_request` adds the validator → `answered` gets the answer:
 
-- an index file → `_index` → `Monitor.news` and `Monitor.index`, of archive.json `Monitor.archive`; 304 →
+- an index file → `_index` → `Monitor.changed_threads` and `Monitor.index`, for archive.json `Monitor.archive`; 304 →
   `Monitor.unchanged`; 404 → `Frontier.failed`
 - a thread → `_thread` → `Monitor.thread`; 304 → `Monitor.thread_unchanged`; 404 or `Stub` → `Monitor.thread_gone`
 
-→ their items are yielded, data before state. `failed` gets what has no answer → `Frontier.refused`. While the store is
-out of reach: `Frontier.put_off`.
+→ their items are yielded, data before state. `failed` gets requests without an answer → `Frontier.refused`. While the
+store is out of reach: `Frontier.put_off`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ logger = logging.getLogger(__name__)
 
 
 class Follower:
-    """Asks, reads, tells the agenda. What is decided is decided when the request can leave, not before."""
+    """Requests files and passes the answers to the monitors.
+
+    The frontier chooses each request only when it can be sent, so that the choice uses all answers so far.
+    """
 
     def __init__(self, client: ChanClient, boards: list[Board], with_archive: bool) -> None:
         self.client = client
@@ -61,16 +64,16 @@ class Follower:
         self.monitors = {}
         for board in boards:
             board = board if with_archive else replace(board, has_archive=False)
-            self.monitors[board.board] = Monitor(self.site, board, self.frontier, self._held_of(board.board))
+            self.monitors[board.board] = Monitor(self.site, board, self.frontier, self._stored_of(board.board))
         self.validators: dict[str, str] = {}  # of the files whose content is in memory
         self.under_way = 0
-        self.news = asyncio.Event()  # an answer may make something due
+        self.answer_came = asyncio.Event()  # set at each answer: something can be due now
         self._failing: dict[str, tuple[int, float]] = {}  # index files: failures in a row, and since when
-        self._logged: set[str] = set()  # those of which it was said
-        self._answered_at = 0.0  # when anything was answered well
+        self._logged: set[str] = set()  # failing index files that were logged
+        self._answered_at = 0.0  # the last usable answer of any file
         self._reading = asyncio.Lock()  # two answers about one thread must not be compared with the same state
 
-    def _held_of(self, board: str) -> Any:
+    def _stored_of(self, board: str) -> Any:
         return lambda no: self.ledger.loaded(board, no)
 
     async def requests(self) -> AsyncIterator[Request]:
@@ -105,28 +108,28 @@ class Follower:
                     await self.client.session.call(thin, self.client.session.store, board)
                 except StoreAway:
                     continue
-                except UserError as error:  # nothing that the crawl needs; tomorrow it is tried again
+                except UserError as error:  # the crawl does not depend on it; it is tried again after a day
                     logger.warning("Old rows of board_polls could not be thinned. %s", error)
                     break
             await sleep(self.crawler, 86_400)
 
     async def _wait(self, seconds: float) -> None:
-        """Until an answer comes, but not longer than that."""
-        self.news.clear()
-        await wait_for(self.crawler, self.news, max(seconds, 0.001))
+        """Wait for an answer, but at most `seconds`."""
+        self.answer_came.clear()
+        await wait_for(self.crawler, self.answer_came, max(seconds, 0.001))
 
     async def _request(self, fetch: Fetch) -> Request:
         path = self.site.path(fetch.board, fetch.what, fetch.no)
         if fetch.what == "thread":
-            held = await self.ledger.thread(fetch.board, fetch.no)
-            watched = self.monitors[fetch.board].state.threads.get(fetch.no)
+            stored = await self.ledger.thread(fetch.board, fetch.no)
+            thread = self.monitors[fetch.board].state.threads.get(fetch.no)
             entry = None
-            if watched is not None:
-                entry = IndexEntry(fetch.no, int(watched.modified), watched.replies, watched.position)
-            validator = conditional.if_modified_since(held.thread, entry)
+            if thread is not None:
+                entry = IndexEntry(fetch.no, int(thread.modified), thread.replies, thread.position)
+            validator = conditional.if_modified_since(stored.thread, entry)
         else:
             validator = self.validators.get(path)
-        # What came to nothing is weighed anew and not simply repeated.
+        # No retries by Scrapy: after a failure the frontier decides what to request next.
         return self.client.request(
             path,
             validator,
@@ -172,7 +175,7 @@ class Follower:
         except UserError as error:
             logger.error("%s was not read: %s", response.url, error)
             self.frontier.failed(fetch, now)
-        except Exception as error:  # a payload that nobody has thought of must not pass for one that was stored
+        except Exception as error:  # an unforeseen payload must not count as stored
             self.client.set_aside(response, f"{type(error).__name__}: {error}")
             self.frontier.failed(fetch, now)
         finally:
@@ -182,7 +185,7 @@ class Follower:
         request: Request = failure.request  # type: ignore[attr-defined]
         fetch: Fetch = request.cb_kwargs["fetch"]
         if not stopping(self.crawler):
-            logger.debug("%s came to nothing: %s", request.url, reason_of(failure))
+            logger.debug("%s has failed: %s", request.url, reason_of(failure))
             self.stats.inc_value("chan/refused")
         self.frontier.refused(fetch, time.monotonic())
         if not fetch.is_thread:
@@ -194,12 +197,12 @@ class Follower:
         self._done()
 
     def _give_up(self, fetch: Fetch, why: str) -> None:
-        """A thread of the archive; the next list of the archive has it asked for again."""
+        """Stop trying to read a thread of the archive. The next archive list makes the crawl request it again."""
         logger.warning("/%s/ thread %d of the archive could not be read: %s", fetch.board, fetch.no, why)
         self.stats.inc_value("chan/threads_failed")
 
     def _index_failed(self, url: str, why: str, now: float) -> None:
-        """Say that a file cannot be had, if it is the file and not the whole site."""
+        """Log that a file cannot be read, unless the whole site is not answering."""
         times, since = self._failing.get(url, (0, now))
         self._failing[url] = times + 1, since
         if times and self._answered_at > since and url not in self._logged and not stopping(self.crawler):
@@ -214,7 +217,7 @@ class Follower:
 
     def _done(self) -> None:
         self.under_way -= 1
-        self.news.set()
+        self.answer_came.set()
 
     async def _index(self, response: Response, fetch: Fetch, now: float) -> list[Item]:
         monitor = self.monitors[fetch.board]
@@ -223,8 +226,8 @@ class Follower:
         if fetch.what == "archive":
             listed, problems = self.client.parse(response, self.site.parse_archive)
             self.client.report(response, problems)
-            held = await self.ledger.threads(fetch.board)
-            found = monitor.archive(fetch, listed, held, seen_in, now, size, problems)
+            stored = await self.ledger.threads(fetch.board)
+            found = monitor.archive(fetch, listed, stored, seen_in, now, size, problems)
             self._accept_index(response, found, len(listed))
             return found.items
         if fetch.what in COMPLETE:
@@ -234,15 +237,15 @@ class Follower:
             parse = functools.partial(self.site.parse_board_page, first=first)
             entries, problems = self.client.parse(response, parse)
         entries = plausible(entries, seen_in.at)
-        news = monitor.news(fetch, entries)
-        await self.ledger.load(fetch.board, news)
-        found = monitor.index(fetch, entries, set(news), seen_in, now, size, problems)
+        changed = monitor.changed_threads(fetch, entries)
+        await self.ledger.load(fetch.board, changed)
+        found = monitor.index(fetch, entries, set(changed), seen_in, now, size, problems)
         self.client.report(response, found.problems)
         self._accept_index(response, found, len(entries))
         return found.items
 
     def _accept_index(self, response: Response, found: Found, listed: int) -> None:
-        """Remember an index's validator, if it is believed: else it is read again."""
+        """Remember the validator of a plausible index. An implausible one is read again in full."""
         if found.is_plausible:
             self._remember_validator(response)
         else:

@@ -1,8 +1,8 @@
-"""4chan's read-only JSON API: its addresses, and its payloads made into items. Sans I/O.
+"""4chan's read-only JSON API: its paths, and parsers from its payloads to items. Sans I/O.
 
-Described at https://github.com/4chan/4chan-API; what the description leaves out is said where it matters. Payloads are
-untrusted: what has not the promised shape as a whole raises `Malformed`; what is odd in one post or in one field is
-passed over, named in `problems`, and stays in `raw`.
+It is described at https://github.com/4chan/4chan-API; comments below add what the description lacks. Payloads are
+untrusted. A payload with a wrong shape as a whole raises `Malformed`. A post or field with a wrong shape is left out,
+named in `problems`, and stays in `raw`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BOARDS = "/boards.json"
 
 
 def index_path(board: str, file: str = "threads") -> str:
-    """threads, catalog, or the number of a page.
+    """The path of threads.json, catalog.json, or a page, whose number is `file`.
 
     >>> index_path("po", "1")
     '/po/1.json'
@@ -37,26 +37,25 @@ def thread_path(board: str, no: int) -> str:
 
 
 def tail_path(board: str, no: int) -> str:
-    """The last `tail_size` posts of a long thread; the description does not mention it."""
+    """The path of the last `tail_size` posts of a long thread. The description of the API does not mention it."""
     return f"/{board}/thread/{no}-tail.json"
 
 
 MOST_THREADS, MOST_ARCHIVED = 2_000, 100_000
-"""A list of more threads is none: a board has about 150 live ones, and some thousand in its archive."""
+"""A longer list is corrupt: a board has about 150 live threads, and some thousand in its archive."""
 
 MOST_BYTES = 8 << 20
-"""Size of threads.json, archive.json and boards.json above which they are not read: about a hundred times what they
-have."""
+"""The largest threads.json, archive.json or boards.json that is read: about a hundred times their usual size."""
 
 STICKY_REPLIES = 1000
-"""A sticky with more replies than this sheds its oldest ones: they are gone from its page, and were not deleted."""
+"""A sticky with more replies than this drops its oldest ones. They leave its page, but were not deleted."""
 
 NO_VERSION_KEYS = frozenset(
     "replies images unique_ips bumplimit imagelimit sticky closed archived archived_on tail_size tail_id semantic_url "
     "last_modified omitted_posts omitted_images last_replies custom_spoiler sticky_cap now".split()
 )
-"""Keys that an opening post carries for its thread. They change with every reply, or differ between the thread's own
-page and the index pages, and make no new version of the post. `now` repeats `time` in New York's time."""
+"""Keys of an opening post that describe its thread. They change with each reply, or differ between the thread's own
+page and the index pages, so they make no new version of the post. `now` repeats `time` in New York's time."""
 
 
 # --- whole payloads
@@ -65,7 +64,7 @@ page and the index pages, and make no new version of the post. `now` repeats `ti
 def parse_boards(payload: Any, problems: list[str] | None = None) -> list[Board]:
     """boards.json: `{"boards": [{"board": "po", "title": …, "is_archived": 1}, …]}`.
 
-    Odd entries are left out, and named in `problems`.
+    Unreadable entries are left out, and named in `problems`.
     """
     entries = payload.get("boards") if isinstance(payload, dict) else None
     if not isinstance(entries, list):
@@ -103,8 +102,9 @@ def _is_name(name: Any) -> TypeGuard[str]:
 def parse_index(payload: Any, problems: list[str] | None = None) -> dict[int, IndexEntry]:
     """threads.json: `[{"page": 1, "threads": [{"no": 570368, "last_modified": 1546294897, "replies": 2}, …]}, …]`.
 
-    And catalog.json, which has the whole opening post there, with `last_replies` in it. In bump order, the thread
-    bumped last first. Odd entries are left out and named in `problems`; Malformed if all are odd.
+    It also reads catalog.json, where each thread is the whole opening post with `last_replies` in it. The order is the
+    bump order, the thread bumped last first. Unreadable entries are left out and named in `problems`; Malformed if all
+    are unreadable.
     """
     if not isinstance(payload, list):
         raise Malformed("an index that is no list of pages")
@@ -156,9 +156,9 @@ def _add_entry(entries: dict[int, IndexEntry], raw: Any, first: int, problems: l
 
 
 def parse_archive(payload: Any, problems: list[str] | None = None) -> list[int]:
-    """archive.json: `[571958, 572866, …]`, the thread archived first in front.
+    """archive.json: `[571958, 572866, …]`, the thread that was archived first is first.
 
-    Odd entries are left out and named in `problems`; Malformed if all are odd.
+    Unreadable entries are left out and named in `problems`; Malformed if all are.
     """
     if not isinstance(payload, list):
         raise Malformed("an archive that is no list of thread numbers")
@@ -174,9 +174,9 @@ def parse_archive(payload: Any, problems: list[str] | None = None) -> list[int]:
 
 
 def parse_thread(payload: Any, board: str, no: int) -> Page:
-    """thread/N.json: `{"posts": [opening post, reply, …]}`. An odd post costs only itself, the opening post too.
+    """thread/N.json: `{"posts": [opening post, reply, …]}`. An unreadable post is left out, even the opening post.
 
-    Stub for the page of a thread that is gone.
+    Raises Stub for the page of a thread that is gone.
     """
     posts = _posts_of(payload)
     page = _page(board, no, posts[0] if _is_opening(posts[0], no) else {}, posts)
@@ -188,7 +188,7 @@ def parse_thread(payload: Any, board: str, no: int) -> Page:
 
 
 def parse_tail(payload: Any, board: str, no: int) -> Page:
-    """thread/N-tail.json: as a thread, with little of the opening post and without the replies up to `tail_id`."""
+    """thread/N-tail.json: like thread/N.json, with few keys of the opening post and no replies up to `tail_id`."""
     posts = _posts_of(payload)
     if not _is_opening(posts[0], no):
         raise Malformed(f"a tail that does not begin with its opening post {no}")
@@ -204,7 +204,7 @@ def parse_tail(payload: Any, board: str, no: int) -> Page:
 def glimpse(entry: IndexEntry, board: str) -> Page:
     """What a catalog or a page of the board shows of a thread: the opening post and the last replies.
 
-    Malformed if that is not what it has. A page does not say when a thread was modified: not before its newest reply.
+    Malformed if it has none. A page does not have the time of the last change; the time of the newest post is used.
     """
     raw = entry.raw or {}
     opening = {key: value for key, value in raw.items() if key != "last_replies"}
@@ -230,7 +230,7 @@ def _posts_of(payload: Any) -> list[Any]:
 
 
 def _is_stub(opening: Raw) -> bool:
-    """What is left of the opening post of a deleted thread: its counts, and nothing of the post."""
+    """Whether this is what the site keeps of a deleted thread's opening post: counts, and nothing of the post."""
     return "resto" in opening and not opening.keys() & {"no", "time", "com", "tim"}
 
 
@@ -293,7 +293,7 @@ def _thread_of(read: Fields, board: str, no: int) -> Thread:
 
 
 def describe(post: Post) -> list[str]:
-    """Fill every column of `post` that follows from its `raw`; return what in it could not be read."""
+    """Fill every column of `post` that is computed from its `raw`. Returns what could not be read."""
     read = Fields(post.raw)
     post.name = markup.unescape(read.text("name"))
     post.tripcode = read.text("trip")

@@ -1,19 +1,20 @@
-"""Which request is worth most now: the agenda of a crawl that follows boards. Sans I/O.
+"""Chooses the next request of a crawl that follows boards. Sans I/O.
 
-Every request has a worth, the number of posts that would be lost without it, and a price, one request and its bytes.
-Posts are lost to moderators, who delete most of what they delete within minutes, and to the end of the board.
+Each request has a worth, the number of posts that would be lost without it, and a price, one request and its bytes.
+Posts are lost when moderators delete them, mostly within minutes, and when threads fall off the end of the board.
 
-- An index file shows `gain` new posts a second. Left alone for a time t it hides gain * t posts, each of which may be
-  deleted before it is seen: what has been put at risk since it was last read is hazard * gain * t^2 / 2. Asking for the
-  file with the largest such area is the index policy for polling under a budget (Whittle, Restless bandits, 1988);
-  it asks for boards in proportion to the square root of their pace. What each file gains is learned from what it
+- An index file shows `gain` new posts per second. If it is not read for a time t, gain * t posts are unseen, and each
+  can be deleted before it is seen. The expected loss since the last reading is hazard * gain * t^2 / 2. To request the
+  file with the largest such area is the index policy for polling under a budget (Whittle, Restless bandits, 1988).
+  It requests boards in proportion to the square root of their pace. The gain of each file is learned from what it
   showed.
-- Posts that an index spoke of and did not show (more than the last five replies of a thread) wait for their thread to
-  be read; so do deletions that only the counts tell of, and threads that are gone from the index.
-- The backlog, what was there before the crawl came, comes when nothing else is worth a request; but what is about to
-  fall off the end of a board comes first.
+- Posts that an index counted and did not show (more than the last five replies of a thread) are pending until their
+  thread is read. So are deletions that only the counts show, and threads that are no longer in the index.
+- The backlog (posts made before the crawl began) is read when no other request is worth its price. Threads that are
+  about to fall off the end of a board are read first.
 
-`now` is our monotonic clock, by which politeness goes; `at` is the server's, of which payloads speak. Both are seconds.
+`now` is the local monotonic clock, which times the requests. `at` is the server's clock, which payloads use. Both are
+in seconds.
 """
 
 from __future__ import annotations
@@ -39,19 +40,19 @@ WORTHWHILE = 0.0045
 """How many posts a request has to save, for each unit of its price."""
 
 DELETION = 1e-4
-"""What a second's earlier knowledge of a deletion is worth, in posts."""
+"""The worth, in posts, of knowing a deletion one second earlier."""
 
 GONE = 30.0
-"""Seconds after which a thread that is in no index is asked for."""
+"""Seconds after which a thread that is in no index is requested."""
 
 GUESS = WORTHWHILE / 200
-"""What a look at a thread has to save where the index lags behind: the requests that it does not take are free."""
+"""How many posts a thread request has to save while the index lags. It is low, because requests are left over then."""
 
 STARVING = 3e-5
 """How fast the worth of the next archived thread grows, in posts a second."""
 
 ARCHIVE_TRIES = 4
-"""So often is a thread of the archive asked for that is not there, or cannot be read."""
+"""How often a thread of the archive is requested if it is not there or cannot be read."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -68,23 +69,23 @@ class Fetch:
 
     @property
     def may_be_missing(self) -> bool:
-        """A board that is not full has fewer pages."""
+        """Whether a 404 is normal: a board that is not full has fewer pages."""
         return self.what.isdigit() and self.what != "1"
 
 
 @dataclass(slots=True, frozen=True)
 class Idle:
-    """No request is worth its price before this time of our clock."""
+    """No request is worth its price before this time of the local clock."""
 
     until: float
 
 
 class Frontier:
-    """`next` names the request to make; `answered` and its like tell what came of it."""
+    """`next` returns the request to make. `answered`, `read`, `failed` and others report its result."""
 
     def __init__(self, index_interval: float, thread_interval: float, delay: float) -> None:
         self.index_interval = index_interval
-        self.thread_interval = thread_interval * 1.01  # a clock's grain is no excuse
+        self.thread_interval = thread_interval * 1.01  # margin for clock resolution
         self.delay = delay
         self.clock = Clock()
         self.boards: dict[str, BoardState] = {}
@@ -93,10 +94,10 @@ class Frontier:
     def add(self, board: BoardState) -> None:
         self.boards[board.name] = board
 
-    # --- what to ask for
+    # --- what to request
 
     def next(self, now: float) -> Fetch | Idle:
-        """The request that is worth most now, which is then under way; or when the next one is due, after `now`."""
+        """The request that is worth most now, which then counts as sent; or Idle until the next one is due."""
         best: tuple[float, Fetch] | None = None
         soonest = now + 60.0
         for board in self.boards.values():
@@ -111,12 +112,12 @@ class Frontier:
         return best[1]
 
     def _choices(self, board: BoardState, now: float) -> Iterator[tuple[float, float, Fetch]]:
-        """Worth less its price, time when due, and name of every request about a board that can be made."""
+        """Each possible request of a board, as (worth minus price, time when due, request)."""
         for file in board.files_to_ask_for():
             if not file.in_flight:
                 worth, due = self._file(board, file, now)
                 asked = max(file.asked_now, board.files["catalog"].asked_now)
-                due = min(due, asked + 3600.0) if asked > NEVER else due  # whatever the server's clock says
+                due = min(due, asked + 3600.0) if asked > NEVER else due  # in case the server's clock is wrong
                 yield (
                     worth,
                     max(due, file.not_before, file.asked_now + self.index_interval),
@@ -146,7 +147,7 @@ class Frontier:
                 return math.inf, now
             stands_in = board.is_down("catalog") and (file.what in ("1", "threads") or board.is_down("threads"))
             return 1e9, now if stands_in else math.inf
-        # threads.json takes the place of a catalog that cannot be had: it tells what is missing, and what is gone.
+        # threads.json replaces a catalog that cannot be read: it shows which posts are missing and which threads gone.
         gain = board.gain(board.files["catalog"] if file.what == "threads" and board.is_down("catalog") else file)
         price = file.price()
         extra = price - (board.files["1"].price() if file.what == "catalog" else 0.0)
@@ -160,7 +161,7 @@ class Frontier:
         return worth - WORTHWHILE * price, now + (ripe - at) / speed
 
     def _threads(self, board: BoardState, now: float) -> list[tuple[float, float, TrackedThread]]:
-        """A board's threads that are worth a request, the best first. Weighed anew when one was read, or in time."""
+        """The requests for a board's threads, best first. Computed again after each answer, and after 5 delays."""
         until, weighed = self._best_threads.get(board.name, (NEVER, []))
         if now >= until:
             at = self.clock.at(now)
@@ -173,7 +174,7 @@ class Frontier:
     def _thread(
         self, board: BoardState, thread: TrackedThread, at: float, now: float
     ) -> tuple[float, float, TrackedThread]:
-        """Worth less its price, time when due, thread."""
+        """The request for a thread, as (worth minus price, time when due, thread)."""
         waited = max(at - thread.pending_since, 0.0)
         size = 2_000 + 100 * (50 if self._form(thread) == "tail" else thread.replies)
         price = 1 + size / BYTES_PER_REQUEST
@@ -183,8 +184,10 @@ class Frontier:
             fresh = thread.missing - thread.backlog if thread.missing else 0.05
             worth += board.hazard() * fresh * (FRESH + waited)
             if thread.backlog:
-                danger = ((FRESH + waited) / board.time_left(thread)) ** 2  # nothing starves for ever
-                young = min(30 * board.rate(thread, at), 1.0)  # what hides in a busy thread is young
+                danger = (
+                    (FRESH + waited) / board.time_left(thread)
+                ) ** 2  # grows, so that each thread is read some time
+                young = min(30 * board.rate(thread, at), 1.0)  # unseen posts of a busy thread are new
                 worth += max(thread.backlog * danger, WORTHWHILE * (0.5 + 1.5 * young))
             due = now
         if thread.excess:
@@ -205,7 +208,7 @@ class Frontier:
         return "tail" if thread.has_tail and few and thread.gone_at is None else "thread"
 
     def _archive_pace(self, board: BoardState) -> float:
-        """Seconds between two threads of an archive: slowly, but fast enough to be through before they expire."""
+        """Seconds between two threads of an archive: slow, but fast enough to read all before they expire."""
         return min(60.0, ARCHIVE_KEEPS.total_seconds() / 4 / len(board.archived)) / self.clock.speed
 
     def _mark(self, fetch: Fetch, now: float) -> None:
@@ -220,11 +223,11 @@ class Frontier:
         if thread is not None:
             thread.sent(now)
 
-    # --- what came of it
+    # --- results of requests
 
-    def heard(self, now: float, at: float) -> None:
-        """The server's time at an answer."""
-        jump = self.clock.heard(now, at)
+    def synchronise(self, now: float, at: float) -> None:
+        """Set the clock from an answer: at local time `now` the server's time was `at`."""
+        jump = self.clock.synchronise(now, at)
         if jump:
             for board in self.boards.values():
                 board.shift(jump)
@@ -236,42 +239,42 @@ class Frontier:
         at: float,
         modified: float | None,
         size: int | None,
-        oldest_news: float | None = None,
+        oldest_change: float | None = None,
     ) -> None:
-        """An index file was answered, with `size` bytes or (None) unchanged.
+        """An index file was answered with `size` bytes, or None for unchanged.
 
-        `oldest_news` is the time of the first change since the file's last version, for all that it tells.
+        `oldest_change` is the time of the first change since the file's last version, if the file shows one.
         """
-        self.heard(now, at)
+        self.synchronise(now, at)
         board, file = self.boards[fetch.board], self.boards[fetch.board].file(fetch.what)
         modified = at if modified is None else modified
         catalog = board.files["catalog"]
         if catalog.rebuilt_every and fetch.what in ("1", "2") and modified < catalog.modified + 2:
-            file.not_before = now + PROOF_HOLDS / self.clock.speed  # all are made anew at once; the catalog has more
+            file.not_before = now + PROOF_HOLDS / self.clock.speed  # all are rebuilt at once; the catalog has more
         if size is None:
             file.unchanged(at, modified, self.index_interval * self.clock.speed / 2)
         else:
-            file.changed(at, modified, size, oldest_news)
+            file.changed(at, modified, size, oldest_change)
         board.is_lagging = any(board.files[what].rebuilt_every > 0 for what in ("catalog", "1"))
         self._best_threads.pop(board.name, None)
 
     def gained(self, fetch: Fetch, posts: int, seconds: float) -> None:
-        """How many posts an index file was the first to show, in the seconds since it was last looked at."""
+        """An index file was the first to show `posts` posts, in the `seconds` since its last reading."""
         self.boards[fetch.board].file(fetch.what).found.count(posts, seconds)
 
     def moderated(self, board: BoardState, fresh: int, deleted: int) -> None:
-        """So many fresh posts were seen, and so many that had been fresh are deleted."""
+        """Count `fresh` new posts that were seen, and `deleted` posts that were deleted while new."""
         board.exposed += fresh * FRESH
         board.deleted += deleted
 
     def archived(self, board: BoardState, nos: Iterable[int], now: float) -> None:
-        """The threads of an archive that are to be read, the first to expire in front."""
+        """Set the threads of an archive to read, the first to expire first."""
         board.archived = dict.fromkeys(nos, 0)
         board.archived_tries = {}
         board.archived_now = max(board.archived_now, now - self._archive_pace(board)) if board.archived else NEVER
 
     def numbered(self, board: BoardState, newest_no: int, at: float) -> None:
-        """The newest number of a board tells its pace."""
+        """Update a board's pace from its newest post number."""
         if newest_no > board.newest_no:
             if board.newest_no:
                 board.pace.count(newest_no - board.newest_no, max(at - board.newest_at, 0.0))
@@ -281,7 +284,7 @@ class Frontier:
             board.newest_at = at
 
     def mark_pending(self, board: BoardState, thread: TrackedThread) -> None:
-        """Weigh a thread anew."""
+        """Update whether a thread is pending, and compute the worth of the board's threads again."""
         if thread.is_pending:
             board.pending[thread.no] = thread
         else:
@@ -289,21 +292,22 @@ class Frontier:
         self._best_threads.pop(board.name, None)
 
     def answered(self, fetch: Fetch, now: float, at: float) -> None:
-        """A thread was answered."""
-        self.heard(now, at)
+        """A request for a thread was answered."""
+        self.synchronise(now, at)
         thread = self.boards[fetch.board].threads.get(fetch.no)
         if thread is not None:
             thread.answered(now)
         self._best_threads.pop(fetch.board, None)
 
     def settled(self, fetch: Fetch) -> None:
-        """A thread of the archive is read, or known to be gone."""
+        """A thread of the archive was read, or is known to be gone."""
         self.boards[fetch.board].archived_tries.pop(fetch.no, None)
 
     def not_there(self, fetch: Fetch) -> bool:
-        """A thread that the archive lists was not there: it is asked for again, some times. False if that is over.
+        """A thread that the archive lists was not there. Returns whether it will be requested again.
 
-        What the archive tells is read only once. Had the page been away for a moment, it would never be asked for.
+        An archive list that has not changed is not read again. Without these tries, a page that was missing for a
+        moment would never be read.
         """
         board = self.boards[fetch.board]
         tries = board.archived_tries.pop(fetch.no, ARCHIVE_TRIES)
@@ -312,7 +316,7 @@ class Frontier:
         return tries < ARCHIVE_TRIES
 
     def put_off(self, fetch: Fetch, now: float) -> None:
-        """What is asked for, or its answer, could not be dealt with now: nobody's fault."""
+        """The request or its answer could not be handled now. It is requested again and does not count as failed."""
         target = self._target(fetch)
         if target is not None:
             target.answered(now)
@@ -322,16 +326,16 @@ class Frontier:
         self._best_threads.pop(fetch.board, None)
 
     def refused(self, fetch: Fetch, now: float) -> None:
-        """The site did not answer, or not with a file: that says nothing of a thread.
+        """The site did not answer, or not with a file. A thread does not count as failed.
 
-        An index file waits a little, so that the others have their turn: perhaps only this one cannot be had.
+        An index file waits a little, so that others are requested first: perhaps only this file is not available.
         """
         self.put_off(fetch, now)
         if not fetch.is_thread:
             self._fail(fetch, now, longest=30 * self.delay)
 
     def failed(self, fetch: Fetch, now: float) -> bool:
-        """An answer could not be used: what was asked for waits, longer each time. False if it is given up."""
+        """An answer could not be used. The next request waits longer each time. Returns False if there is none."""
         target = self._target(fetch)
         if target is None:
             return self.not_there(fetch)

@@ -1,4 +1,4 @@
-"""The live threads of a board, by whichever index file can be read."""
+"""Reads the live threads of a board from the first index file that can be read."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from chancrawl.payload import Malformed
 logger = logging.getLogger(__name__)
 
 STAND_IN_TRIES = 3
-"""Retries of an index file that another one can stand in for."""
+"""Retries of an index file that another one can replace."""
 
 
 @dataclass(slots=True)
 class Index:
-    """The live threads of a board, by whichever file told them: threads.json, catalog.json, or the pages.
+    """The live threads of a board, from threads.json, catalog.json, or the pages.
 
-    `is_complete`: a thread that is not among the entries is not on the board. Pages are never read in one instant.
+    `is_complete`: a thread that is not in `entries` is not on the board. Never True for pages, because threads move
+    between pages while they are read.
     """
 
     path: str
@@ -43,10 +44,10 @@ class IndexReader:
         self.crawler = client.crawler
         self.stats = client.crawler.stats
 
-    async def read_live(self, board: Board, held: Mapping[int, Thread], conditional: bool = True) -> Index | None:
-        """threads.json, or what stands in for it; None if none of its files can be had, read and believed."""
+    async def read_live(self, board: Board, stored: Mapping[int, Thread], conditional: bool = True) -> Index | None:
+        """The index of a board from threads.json or its replacements; None if none is readable and plausible."""
         name = board.board
-        live = sum(thread.fate == "live" for thread in held.values())
+        live = sum(thread.fate == "live" for thread in stored.values())
         expected = max(1, min(live, capacity(board)))
         for file in ("threads", "catalog"):
             path = self.site.index_path(name, file)
@@ -63,9 +64,9 @@ class IndexReader:
         return pages
 
     async def _read_pages(self, board: Board) -> Index | None:
-        """The pages of a board, from the first to the last. None if the first one cannot be had."""
+        """The index of a board from its pages, first to last. None if the first page cannot be read."""
         size = board.per_page or 15
-        most = (board.pages or 10) + 1  # a sticky takes no place from the other threads
+        most = (board.pages or 10) + 1  # one page more, because stickies do not count for the capacity
         entries: dict[int, IndexEntry] = {}
         first: Reading | None = None
         for number in range(1, most + 1):
@@ -90,7 +91,7 @@ class IndexReader:
     async def read(
         self, path: str, parse: Parser, tries: int | None = None, conditional: bool = True
     ) -> Reading | None:
-        """An index or archive; None if it cannot be had or read."""
+        """The reading of an index or archive file; None if it cannot be read."""
         try:
             return await self.client.read(path, parse, tries=tries, conditional=conditional)
         except (Malformed, Unavailable) as error:
@@ -103,7 +104,7 @@ class IndexReader:
             self.stats.inc_value("chan/indexes_failed")
 
     def is_plausible(self, path: str, listed: int, stored: int) -> bool:
-        """An empty or truncated index never means that everything is gone."""
+        """Whether an index can be whole; an implausible one is logged. An empty or truncated one proves nothing."""
         if is_plausible(listed, stored):
             return True
         logger.warning(

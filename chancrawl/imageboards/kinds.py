@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC
 
 from chancrawl.imageboards.csv_files import placed
+from chancrawl.imageboards.fourchan import FOURCHAN
 from chancrawl.items import Board, Deletion, Poll, Post, Thread, Validator, columns
 from chancrawl.storage.kinds import CsvFile, EmbeddedTable, Key, Kind
 from chancrawl.storage.sqlite.upsert import upsert
@@ -12,11 +13,11 @@ from chancrawl.storage.sqlite.upsert import upsert
 LEDGER_POST = "board thread_no no digest revision posted_at first_seen_at deleted_at deletion_confirmed_at".split()
 
 INDEX = "index"
-"""Under this name and a board's, the validators of its index files wait."""
+"""The validators of a board's index files wait under (INDEX, board)."""
 
 
 def _posts_file(post: Post) -> str:
-    """By the day on which a version was first seen."""
+    """The file of the day on which this version of the post was first seen."""
     assert post.last_seen_at is not None
     return f"chan/{post.board}/posts-{post.last_seen_at.astimezone(UTC):%Y-%m-%d}.csv"
 
@@ -51,6 +52,7 @@ CREATE INDEX IF NOT EXISTS posts_no ON posts (board, no);
             upsert("posts", LEDGER_POST, ("board", "thread_no", "no")),
         ),
         keeps_waiting=_thread_and_index,
+        describe=FOURCHAN.describe,
     ),
     Kind(
         Deletion,
@@ -58,7 +60,7 @@ CREATE INDEX IF NOT EXISTS posts_no ON posts (board, no);
         ("board", "no"),
         csv=CsvFile(lambda deletion: f"chan/{deletion.board}/deletions.csv"),
         embedded=EmbeddedTable(
-            "",  # a mark on a row of posts
+            "",  # no table: the row of posts is marked
             ["deleted_at", "deletion_confirmed_at", "board", "thread_no", "no"],
             "UPDATE posts SET deleted_at = ?, deletion_confirmed_at = ? WHERE board = ? AND thread_no = ? AND no = ?",
         ),

@@ -1,4 +1,4 @@
-"""What is already stored of boards, threads and posts, items on their way to the store included."""
+"""What is stored of boards, threads and posts, including items on their way to the store."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from chancrawl.storage.base import moment
 from chancrawl.storage.session import Session
 
 FAR = timedelta(days=400)
-"""So far in the future no source's clock is, not even a sandbox's that runs fast."""
+"""A time further in the future than this is corrupt. A sandbox with a fast clock stays below it."""
 
-KNOWN_POSTS_IN_MEMORY = 250_000
-"""Above this many posts, what is stored of the threads asked for longest ago leaves the memory."""
+POSTS_IN_MEMORY = 250_000
+"""Above this number of posts, the least recently used threads are dropped from memory."""
 
 
 class BoardLedger(PerCrawl):
@@ -30,22 +30,24 @@ class BoardLedger(PerCrawl):
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
         self.session = Session.of(crawler)
-        self._held: OrderedDict[tuple[str, int], StoredThread] = OrderedDict()  # the thread asked for last at the end
+        self._stored: OrderedDict[tuple[str, int], StoredThread] = (
+            OrderedDict()
+        )  # the most recently used one at the end
         self._uncommitted: dict[tuple[str, int], int] = {}  # items on their way to the store
-        self._newest: dict[str, int] = {}  # by board: no thread with a higher number is in the store and not in memory
-        self._known_posts = 0
+        self._newest: dict[str, int] = {}  # by board: threads with a higher number are in memory or not stored
+        self._posts_in_memory = 0
         self._validators: dict[str, str] | None = None
-        self._listed_board = ""  # the board whose threads were asked for last, as the store had them,
-        self._listed: dict[int, Thread] = {}  # with what has become of them since
+        self._listed_board = ""  # the board whose threads were selected last
+        self._listed: dict[int, Thread] = {}  # these threads, as stored, and updated when they leave the memory
         self._keeps_live = False
 
     def follow(self) -> None:
-        """Boards are followed from now on: what is stored of live threads stays in memory, and nothing waits for a
-        store that is out of reach."""
+        """Boards are followed from now on. Live threads stay in memory, and no call waits for a store that is out of
+        reach."""
         self._keeps_live = True
         self.session.waits = False
 
-    # --- what is held
+    # --- what is stored
 
     async def boards(self) -> dict[str, Board]:
         rows = await self.session.select(Board)
@@ -57,9 +59,9 @@ class BoardLedger(PerCrawl):
             rows = await self.session.select(Thread, "WHERE board = ? AND fate IN ('live', 'archived')", board)
             self._listed_board, self._listed = board, {thread.no: thread for thread in rows}
         threads = dict(self._listed)
-        for (name, no), held in self._held.items():  # not all of this may be committed yet
-            if name == board and held.thread is not None:
-                threads[no] = held.thread
+        for (name, no), stored in self._stored.items():  # some may not be committed yet
+            if name == board and stored.thread is not None:
+                threads[no] = stored.thread
         return {no: thread for no, thread in threads.items() if thread.fate in ("live", "archived")}
 
     async def validator(self, path: str) -> str | None:
@@ -69,60 +71,60 @@ class BoardLedger(PerCrawl):
         return self._validators.get(path)
 
     async def thread(self, board: str, no: int) -> StoredThread:
-        """What is held of a thread, items on their way to the store included. The same object as long as it is used."""
+        """The stored state of a thread, with items on their way to the store. The same object as long as it is used."""
         await self.load(board, [no])
         return self.loaded(board, no)
 
     def loaded(self, board: str, no: int) -> StoredThread:
-        """What is held of a thread that was loaded, before anything else is."""
-        return self._held[board, no]
+        """The stored state of a thread from the last call of `load`."""
+        return self._stored[board, no]
 
     async def load(self, board: str, nos: Collection[int]) -> None:
-        """Load what is held of threads."""
+        """Load the stored state of threads into memory."""
         if board not in self._newest:
             rows = await self.session.call(
                 self.session.store.rows, "SELECT max(thread_no) FROM posts WHERE board = ?", board
             )
             self._newest[board] = (rows[0][0] if rows else 0) or 0
-        while unknown := [no for no in nos if (board, no) not in self._held]:  # one can be dropped meanwhile
+        while unknown := [no for no in nos if (board, no) not in self._stored]:  # another task can drop one meanwhile
             await self._load(board, unknown)
         for no in nos:
-            self._held.move_to_end((board, no))
+            self._stored.move_to_end((board, no))
         self._forget(len(nos))
 
     async def _load(self, board: str, nos: Collection[int]) -> None:
         found = {no: StoredThread() for no in nos}
-        stored = [no for no in nos if no <= self._newest[board]]
+        to_read = [no for no in nos if no <= self._newest[board]]
         if self.session.is_away and board == self._listed_board:
-            # Of the others there is no state. If some posts are there all the same, they are not written again.
-            stored = [no for no in stored if no in self._listed]
-        for start in range(0, len(stored), 500):
-            some = stored[start : start + 500]
+            # The others have no stored state. If some of their posts are stored, the store does not write them again.
+            to_read = [no for no in to_read if no in self._listed]
+        for start in range(0, len(to_read), 500):
+            some = to_read[start : start + 500]
             where = f"WHERE board = ? AND no IN ({', '.join('?' * len(some))})"
             for thread in await self.session.select(Thread, where, board, *some):
                 found[thread.no] = StoredThread(_plausible(thread), as_of=_known_as_of(thread))
-            for no, *known in await self.session.call(self.session.store.rows, known_posts(len(some)), board, *some):
+            for no, *known in await self.session.call(self.session.store.rows, posts_query(len(some)), board, *some):
                 found[no].posts[known[0]] = StoredPost(known[1], known[2], *map(moment, known[3:]))
-        for no, held in found.items():
-            if (board, no) not in self._held:
-                self._held[board, no] = held
-                self._known_posts += len(held.posts)
+        for no, stored in found.items():
+            if (board, no) not in self._stored:
+                self._stored[board, no] = stored
+                self._posts_in_memory += len(stored.posts)
 
     # --- items on their way to the store
 
     def accept(self, item: Any) -> str | None:
-        """Take note of an item that goes to the store: what it is counted as; None if it says nothing new."""
+        """Record an item that goes to the store. Returns what it is counted as, or None if it changes nothing."""
         if isinstance(item, Validator) and self._validators is not None:
             self._validators[item.path] = item.last_modified
         if not isinstance(item, Post | Deletion | Thread):
             return type(item).__name__.lower()
         key = _thread_of(item)
-        held = self._held.get(key)
-        if held is not None:
-            before = len(held.posts)
-            if not held.apply(item):
+        stored = self._stored.get(key)
+        if stored is not None:
+            before = len(stored.posts)
+            if not stored.apply(item):
                 return None
-            self._known_posts += len(held.posts) - before
+            self._posts_in_memory += len(stored.posts) - before
         self._uncommitted[key] = self._uncommitted.get(key, 0) + 1
         if isinstance(item, Post) and item.revision > 1:
             return "revision"
@@ -131,14 +133,14 @@ class BoardLedger(PerCrawl):
         return type(item).__name__.lower()
 
     def reject(self, item: Any) -> None:
-        """The inverse of `accept`: an item does not come to the store, and what it says is asked for again."""
+        """The inverse of `accept`: an item could not be stored, and its content is requested again."""
         if isinstance(item, Post | Deletion | Thread):
             key = _thread_of(item)
-            held = self._held.get(key)
-            if held is not None:
-                before = len(held.posts)
-                held.reject(item)
-                self._known_posts += len(held.posts) - before
+            stored = self._stored.get(key)
+            if stored is not None:
+                before = len(stored.posts)
+                stored.reject(item)
+                self._posts_in_memory += len(stored.posts) - before
             self._arrived(key)
         elif isinstance(item, Validator) and self._validators is not None:
             self._validators.pop(item.path, None)
@@ -155,30 +157,30 @@ class BoardLedger(PerCrawl):
         self._uncommitted[key] -= 1
         if not self._uncommitted[key]:
             del self._uncommitted[key]
-            held = self._held.get(key)
-            if held is not None and held.thread is not None and not self._will_be_asked_for(held.thread):
+            stored = self._stored.get(key)
+            if stored is not None and stored.thread is not None and not self._will_be_asked_for(stored.thread):
                 self._drop(key)
 
     def _will_be_asked_for(self, thread: Thread) -> bool:
         return self._keeps_live and thread.fate == "live"
 
     def _forget(self, in_use: int) -> None:
-        """Keep memory bounded: drop what can be read again from the store, but for the threads asked for last."""
-        if self._known_posts <= KNOWN_POSTS_IN_MEMORY:
+        """Keep memory bounded: drop threads that are wholly in the store, except the most recently used ones."""
+        if self._posts_in_memory <= POSTS_IN_MEMORY:
             return
-        for key in list(self._held)[: -max(in_use, 100)]:
-            if self._known_posts <= KNOWN_POSTS_IN_MEMORY:
+        for key in list(self._stored)[: -max(in_use, 100)]:
+            if self._posts_in_memory <= POSTS_IN_MEMORY:
                 return
             if key not in self._uncommitted:
                 self._drop(key)
 
     def _drop(self, key: tuple[str, int]) -> None:
         board, no = key
-        thread = self._held[key].thread
+        thread = self._stored[key].thread
         if board == self._listed_board and thread is not None:
             self._listed[no] = thread
         self._newest[board] = max(self._newest[board], no)
-        self._known_posts -= len(self._held.pop(key).posts)
+        self._posts_in_memory -= len(self._stored.pop(key).posts)
 
 
 def _thread_of(item: Post | Deletion | Thread) -> tuple[str, int]:
@@ -186,20 +188,21 @@ def _thread_of(item: Post | Deletion | Thread) -> tuple[str, int]:
 
 
 def _known_as_of(thread: Thread) -> datetime | None:
-    """The time until which a stored thread is known; times in the future, which were stored once, say nothing."""
+    """The time up to which a stored thread is known. Times in the future, which older versions stored, are ignored."""
     times = (thread.last_modified, http_time(thread.http_last_modified))
     latest = datetime.now(UTC) + FAR
     return max((time for time in times if time and time <= latest), default=None)
 
 
 def _plausible(thread: Thread) -> Thread:
-    """A stored thread without a Last-Modified that lies in the future: it would be sent for ever."""
+    """A stored thread, without a Last-Modified in the future. It would be sent with each request and never match."""
     if (http_time(thread.http_last_modified) or datetime.now(UTC)) > datetime.now(UTC) + FAR:
         return replace(thread, http_last_modified=None)
     return thread
 
 
-def known_posts(threads: int) -> str:
+def posts_query(threads: int) -> str:
+    """SQL for the stored posts of a board's threads; its parameters are the board and the numbers of the threads."""
     return (
         "SELECT thread_no, no, digest, revision, first_seen_at, deleted_at, deletion_confirmed_at FROM posts "
         f"WHERE board = ? AND thread_no IN ({', '.join('?' * threads)})"

@@ -1,8 +1,7 @@
-"""What becomes of threads, and which lists of threads can be whole. Sans I/O.
+"""The fate of threads, and the plausibility of lists of threads. Sans I/O.
 
-The one set of rules of both ways of crawling: one pass (one_pass.py) and following (monitor.py). Nothing counts as gone
-unless an answer says so itself: a list that is odd, empty or far too short says nothing of the threads that it leaves
-out, and a thread is gone only when its own page is answered 404.
+One pass (one_pass.py) and following (monitor.py) use the same rules. A list that is corrupt, empty or far too short
+does not show that other threads are gone. A thread counts as gone only when its own page returns 404.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from chancrawl.imageboards.diff import Observation, StoredThread
 from chancrawl.items import Board, Deletion, Thread
 
 ARCHIVE_KEEPS = timedelta(days=2)
-"""An archive keeps its threads for at least so long."""
+"""An archive keeps its threads for at least this long."""
 
 IMPLAUSIBLE_FOR = timedelta(minutes=10)
-"""A list with far fewer threads than before is ignored, unless it stays so short for so long, in several versions."""
+"""A list with far fewer threads than before is ignored, unless it stays short for this long in several versions."""
 
 
 def capacity(board: Board) -> int:
@@ -31,26 +30,26 @@ def capacity(board: Board) -> int:
 
 
 def is_plausible(listed: int, expected: int) -> bool:
-    """Whether a list of threads can be the whole one: an empty or truncated list never means that all are gone."""
+    """Whether a list of threads can be whole. An empty or truncated list does not mean that all threads are gone."""
     return 2 * listed >= expected
 
 
 def tells_what_is_gone(entries: int, problems: int) -> bool:
-    """Whether so few entries of a list could not be read that a thread that is not in it is likely gone.
+    """Whether a thread that is not in a list is probably gone, because almost all entries could be read.
 
-    Its own page has to say so too.
+    Its own page has to return 404 too.
     """
     return 10 * problems <= entries
 
 
 class Plausibility:
-    """Which lists of a board's threads are taken for whole ones."""
+    """Decides which lists of a board's threads are accepted as whole."""
 
     def __init__(self) -> None:
         self._short: defaultdict[str, dict[str, datetime]] = defaultdict(dict)  # versions of files that were too short
 
     def accepts(self, file: str, listed: int, expected: int, seen_in: Observation) -> bool:
-        """Whether a file with so many threads can be whole, where `expected` were stored."""
+        """Whether a file with `listed` threads can be whole, if `expected` are stored."""
         versions = self._short[file]
         if is_plausible(listed, expected):
             versions.clear()
@@ -63,17 +62,17 @@ class Plausibility:
 
 
 def bumped_since(times: Iterable[float | None], since: float) -> int:
-    """How many threads were made or bumped since a time, by the times of their last changes, in seconds since 1970."""
+    """How many threads were made or bumped since a time. `times` are their last changes, in seconds since 1970."""
     return sum(time is not None and time >= since for time in times)
 
 
 def fate(board: Board, position: int | None, bumped: int, live: int, unseen_for: timedelta) -> str:
-    """Why a thread is gone that is neither in the index nor in the archive, and whose page is 404: pruned or deleted.
+    """The fate of a thread that is neither in the index nor in the archive, and whose page is 404: pruned or deleted.
 
-    On a board with an archive a thread that fell off the end is still there for days, so one that was seen lately was
-    deleted. On others `bumped`, the number of threads that were made or bumped since the thread had that `position`,
-    decides: each can have pushed it down by one place, and nothing else can. `live` is how many threads the board has;
-    while it is not full, any of them can have been the last one.
+    On a board with an archive, a thread that fell off the end stays in the archive for days. So a thread that was seen
+    lately was deleted. On other boards `bumped` decides, the number of threads that were made or bumped since the
+    thread had this `position`: each can have pushed it down by one place, and nothing else can. `live` is the number of
+    threads on the board. While the board is not full, any of them can have been the last one.
     """
     if board.has_archive and unseen_for < ARCHIVE_KEEPS / 2:
         return "deleted"
@@ -81,17 +80,17 @@ def fate(board: Board, position: int | None, bumped: int, live: int, unseen_for:
     return "pruned" if fell_off else "deleted"
 
 
-def left_archive(thread: Thread, listed: Collection[int], held: Mapping[int, Thread]) -> str:
-    """Why an archived thread is in the archive no longer: pruned or deleted; "archived" if it is still listed.
+def left_archive(thread: Thread, listed: Collection[int], stored: Mapping[int, Thread]) -> str:
+    """The fate of an archived thread: "archived" if the archive still lists it, otherwise pruned or deleted.
 
-    An archive drops the thread that was archived first. While one that was archived before this one is listed, this one
-    has not expired: it was deleted, if its page says so too. `held` are the archived threads, by number. Where a time
-    is not known, numbers tell the order, roughly.
+    An archive drops the thread that was archived first. While a thread that was archived before this one is listed,
+    this one has not expired: it was deleted, if its page returns 404 too. `stored` are the archived threads, by number.
+    If a time is not known, the order of the numbers is used, which is about the same.
     """
     if thread.no in listed:
         return "archived"
     for no in listed:
-        other = held.get(no)
+        other = stored.get(no)
         if other is not None and other.archived_at is not None and thread.archived_at is not None:
             is_older = (other.archived_at, no) < (thread.archived_at, thread.no)
         else:
@@ -101,14 +100,14 @@ def left_archive(thread: Thread, listed: Collection[int], held: Mapping[int, Thr
     return "pruned"
 
 
-def deletions_of_thread(held: StoredThread, now: datetime) -> list[Deletion]:
-    """A deleted thread takes its posts with it: missed in the index, confirmed by its page."""
-    if held.thread is None:
+def deletions_of_thread(stored: StoredThread, now: datetime) -> list[Deletion]:
+    """Deletions of all posts of a deleted thread. They are confirmed: index and page both show that it is gone."""
+    if stored.thread is None:
         return []
-    thread = held.thread
+    thread = stored.thread
     return [
-        Deletion(thread.board, thread.no, no, held.seen_at or thread.last_seen_at, known.deleted_at or now, now)
-        for no, known in held.posts.items()
+        Deletion(thread.board, thread.no, no, stored.seen_at or thread.last_seen_at, known.deleted_at or now, now)
+        for no, known in stored.posts.items()
         if not known.deletion_confirmed_at
     ]
 
@@ -116,7 +115,7 @@ def deletions_of_thread(held: StoredThread, now: datetime) -> list[Deletion]:
 def ended(
     stored: StoredThread, became: str, at: datetime, last_seen_at: datetime | None = None
 ) -> list[Deletion | Thread]:
-    """The items that say of a stored thread what became of it. A deleted thread takes its posts with it."""
+    """The items that store the fate of a thread. If it was deleted, its posts are deleted too."""
     if stored.thread is None:
         return []
     state = replace(stored.thread, fate=became, gone_at=at, last_seen_at=last_seen_at or stored.thread.last_seen_at)

@@ -1,7 +1,7 @@
-"""Comment HTML made into readable text, quoted posts and links. Sans I/O.
+"""Converts the HTML of a comment into readable text, quoted posts and links. Sans I/O.
 
-The text keeps the board's own notation for what plain text cannot show: [spoiler], [code] and [sjis], as one writes
-them in a post (https://www.4chan.org/faq#spoiler, …#code, …#sjis). Greentext keeps its leading '>'.
+The text keeps the notation of the board for what plain text cannot show: [spoiler], [code] and [sjis], as users write
+them (https://www.4chan.org/faq#spoiler, …#code, …#sjis). Greentext keeps its leading '>'.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lxml import etree
 from chancrawl.items import Quote
 from chancrawl.text import LARGEST_NO, clean
 
-# Only addresses written with their scheme: "readme.md" and "node.js" are words here, not links.
+# Only addresses with a scheme: without one, "readme.md" and "node.js" would count as links.
 _finder = LinkifyIt(options={"fuzzy_link": False, "fuzzy_email": False, "fuzzy_ip": False})
 
 _BLOCKS = set("p div tr table ul ol li dl dt dd h1 h2 h3 h4 h5 h6 blockquote center".split())
@@ -41,11 +41,11 @@ class _Element:
     searched_at: int
     closing: str = ""
     is_hidden: bool = False
-    """The site has added it to the comment: the table of a picture's EXIF data."""
+    """Whether the site added it to the comment: the table of a picture's EXIF data."""
 
 
 def parse(markup: str, board: str, thread_no: int) -> Comment:
-    """Read one comment. Never fails: what is no markup is text.
+    """Read one comment. It never fails: what is not markup counts as text.
 
     >>> parse('<a href="#p7" class="quotelink">&gt;&gt;7</a><br><span class="quote">&gt;no</span>', "po", 5)
     Comment(text='>>7\\n>no', quotes=[{'board': 'po', 'thread_no': 5, 'no': 7, 'dead': False}], links=[])
@@ -61,21 +61,21 @@ def parse(markup: str, board: str, thread_no: int) -> Comment:
 
 @functools.cache
 def _tools() -> tuple[_Reader, Any]:
-    """A parser and its target, used again and again: to make them takes longer than to read a comment."""
+    """A parser and its target. They are reused, because to create them takes longer than to read a comment."""
     reader: Any = _Reader()
     return reader, etree.HTMLParser(target=reader, encoding="utf-8", huge_tree=True)
 
 
 def unescape(text: str | None) -> str | None:
-    """The text of a field that is escaped but holds no markup of its own: a name, a subject, a file name."""
+    """The text of a field that is escaped but has no markup: a name, a subject, a file name."""
     return None if text is None else clean(html.unescape(text))
 
 
 class _Reader:
-    """A target for lxml's parser: it sees tags and text pass by, so that no nesting is too deep for it.
+    """A target for lxml's parser. It gets tags and text as events, so it has no limit of nesting.
 
-    `text` is what is kept. `searched` is the same without the board's notation, which is no part of a link: a marker
-    ends a link, and an empty pair of them, by which people get past filters, does not.
+    `text` is the result. `searched` is the text in which links are searched: a marker such as [spoiler] ends a link, so
+    it is replaced by a line break. An empty pair of markers, which users write to avoid filters, is left out.
     """
 
     def __init__(self) -> None:
@@ -158,7 +158,7 @@ class _Reader:
 
     def data(self, text: str) -> None:
         if self.text and self.text[-1] == "\n" and text[:1] in ("\n", "\r"):
-            text = text.lstrip("\r\n")  # how HTML is laid out is no line break
+            text = text.lstrip("\r\n")  # a line break after <br> belongs to the HTML and not to the text
         if text and not self.hidden:
             self._write(text)
         if self.dead is not None:
@@ -216,10 +216,10 @@ _HOSTS = ("4chan.org", "4channel.org")
 
 
 def _quote_of(href: str, board: str, thread_no: int) -> Quote | None:
-    """The post that a link of the site leads to, in all the forms that it has used.
+    """The post that a link leads to, or None. It reads all forms that the site has used.
 
     `#p7`, `/po/thread/5#p7`, `//boards.4chan.org/po/thread/5#p7`; `5#p7` and `/po/res/5.html#7` before 2014;
-    `//sys.4chan.org/po/imgboard.php?res=7`, which does not tell the thread.
+    `//sys.4chan.org/po/imgboard.php?res=7`, which does not have the thread.
     """
     try:
         url = urlsplit(href)
@@ -245,7 +245,7 @@ def _quote_of(href: str, board: str, thread_no: int) -> Quote | None:
 
 
 def _lines(text: str) -> str:
-    """Text without blanks at the ends of lines, and without empty lines around it."""
+    """The text without blanks at the ends of lines, and without empty lines at its beginning and end."""
     lines = [line.rstrip(" \t") for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
     return "\n".join(lines).strip("\n")
 

@@ -1,9 +1,8 @@
-"""What an answer means to a crawl that follows boards: items for the store, and news for the frontier. Sans I/O.
+"""Turns each answer about a followed board into items for the store and updates of the frontier. Sans I/O.
 
-*Flow:* of an index file: `news` names the threads that it shows otherwise than before → `index` gives each of them to
-`_observe` (`Site.glimpse` → `compare`), tells the frontier what the file gained, and marks the threads that it no
-longer lists (`_tell_gone`). Of a thread: `thread` → `compare` → `TrackedThread.compared`; what is still owed is pending
-at the frontier. `thread_gone` → `_fate` → `ended`.
+*Flow:* index file: `changed_threads` → `index` calls `_observe` for each of them (`Site.glimpse` → `compare`), counts
+what the file gained, and marks the threads that it no longer lists (`_mark_gone`). Thread: `thread` → `compare` →
+`TrackedThread.compared`; what is still missing is pending in the frontier. 404: `thread_gone` → `_fate` → `ended`.
 """
 
 from __future__ import annotations
@@ -39,42 +38,42 @@ from chancrawl.items import Board, Deletion, Item, Thread
 from chancrawl.payload import Malformed
 
 FORGOTTEN = 600.0
-"""Seconds for which an index that still lists a thread that is gone is taken for an older copy."""
+"""Seconds for which an index that lists a thread that is gone counts as an older copy."""
 
 PATIENCE = 3
-"""After so many readings that leave something owed, it is not there."""
+"""After this many readings, posts that are still missing count as not on the site."""
 
 
 @dataclass(slots=True)
 class Found:
-    """What an answer brought: items in the order in which they are to be stored, and what in it could not be read."""
+    """The result of an answer: items in the order in which to store them, and what could not be read."""
 
     items: list[Item] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     is_plausible: bool = True
-    """False for an index with far fewer threads than it had: it never means that the others are gone."""
+    """False for an index with far fewer threads than before. It does not mean that the others are gone."""
 
 
 class Monitor:
-    """A board being followed. `held` gives what is held of a thread, items on their way to the store included."""
+    """A board that is followed. `stored` returns the stored state of a thread, with items on their way to the store."""
 
-    def __init__(self, site: Site, board: Board, frontier: Frontier, held: Callable[[int], StoredThread]) -> None:
+    def __init__(self, site: Site, board: Board, frontier: Frontier, stored: Callable[[int], StoredThread]) -> None:
         self.site = site
         self.board = board
         self.frontier = frontier
-        self.held = held
+        self.stored = stored
         self.state = BoardState(board.board, capacity(board), board.per_page or 15, board.has_archive)
         self.newest_thread = 0
         self._births_at = 0.0
         self.polls = PollRows(board.board)
         self.plausibility = Plausibility()
-        self._shown: dict[str, dict[int, int]] = {}  # by file: a fingerprint of what it showed last of each thread
+        self._shown: dict[str, dict[int, int]] = {}  # by file and thread: a fingerprint of what it showed last
         frontier.add(self.state)
 
     # --- index files
 
-    def news(self, fetch: Fetch, entries: Mapping[int, IndexEntry]) -> list[int]:
-        """The threads of which a file shows something that it did not show before, apart from their places."""
+    def changed_threads(self, fetch: Fetch, entries: Mapping[int, IndexEntry]) -> list[int]:
+        """The threads of which a file shows something new, apart from their positions."""
         shown = self._shown.get(fetch.what, {})
         return [no for no, e in entries.items() if no not in self.state.threads or shown.get(no) != e.fingerprint]
 
@@ -82,15 +81,15 @@ class Monitor:
         self,
         fetch: Fetch,
         entries: Mapping[int, IndexEntry],
-        news: Collection[int],
+        changed: Collection[int],
         seen_in: Observation,
         now: float,
         size: int,
         problems: Sequence[str] = (),
     ) -> Found:
-        """Of threads.json, the catalog or a page; `news` are the threads to look at, `problems` entries left out."""
+        """Process threads.json, the catalog or a page. `changed`: threads to compare; `problems`: entries left out."""
         found = Found(problems=list(problems))
-        self.frontier.heard(now, seen_in.at.timestamp())
+        self.frontier.synchronise(now, seen_in.at.timestamp())
         state, at = self.state, seen_in.at.timestamp()
         is_complete = fetch.what in ("catalog", "threads")
         is_first = state.shown_at(fetch.what) == NEVER
@@ -101,7 +100,7 @@ class Monitor:
         for entry in entries.values():
             if now - state.forgotten.get(entry.no, NEVER) < FORGOTTEN / self.frontier.clock.speed:
                 continue  # an older copy: it is gone
-            if entry.no not in news:
+            if entry.no not in changed:
                 self._still(entry, at, upto)
                 continue
             try:
@@ -109,14 +108,14 @@ class Monitor:
                 shown[entry.no] = entry.fingerprint
             except Malformed as error:
                 found.problems.append(f"thread {entry.no}: {error}")
-        self._tell_gain(fetch, entries, seen, at, is_first)
-        self._tell_births(entries, at)
-        self.frontier.read(fetch, now, at, upto, size, oldest_news(seen, before))
+        self._count_gain(fetch, entries, seen, at, is_first)
+        self._count_births(entries, at)
+        self.frontier.read(fetch, now, at, upto, size, oldest_new_post(seen, before))
         if is_complete and tells_what_is_gone(len(entries), len(problems)):
             live = sum(thread.gone_at is None for thread in state.threads.values())
             found.is_plausible = self.plausibility.accepts("index", len(entries), min(live, state.capacity), seen_in)
             if found.is_plausible:
-                self._tell_gone(entries, at)
+                self._mark_gone(entries, at)
         found.items += self._poll(seen_in)
         return found
 
@@ -135,21 +134,21 @@ class Monitor:
         return self.polls.observed(seen_in.at, self.state.newest_no or None, live)
 
     def _still(self, entry: IndexEntry, at: float, upto: float | None) -> None:
-        """A thread is shown just as before."""
+        """A thread is listed as before, apart from its position."""
         thread = self.state.threads[entry.no]
         thread.shown_at = at
         if thread.listed(entry.position, at if upto is None else upto):
             self.frontier.mark_pending(self.state, thread)
 
     def _observe(self, entry: IndexEntry, seen_in: Observation, found: Found) -> tuple[Changes, Page | None]:
-        held = self.held(entry.no)
+        stored = self.stored(entry.no)
         if entry.raw is None:
-            changes, page = self._count(entry, held, seen_in), None
+            changes, page = self._count(entry, stored, seen_in), None
         else:
             page = self.site.glimpse(entry, self.board.board)
             found.problems += page.problems
             page.thread.position = entry.position
-            changes = compare(held, page, seen_in)
+            changes = compare(stored, page, seen_in)
             found.items += changes.items
         thread = self.state.threads.get(entry.no)
         if thread is None:
@@ -169,15 +168,15 @@ class Monitor:
         self.frontier.mark_pending(self.state, thread)
         return changes, page
 
-    def _count(self, entry: IndexEntry, held: StoredThread, seen_in: Observation) -> Changes:
-        """threads.json tells how many replies there are, not which."""
-        changes = Changes(is_stale=held.is_newer_than(seen_in))
-        if held.thread is None:
+    def _count(self, entry: IndexEntry, stored: StoredThread, seen_in: Observation) -> Changes:
+        """The changes from an entry of threads.json, which has the number of replies and not the replies."""
+        changes = Changes(is_stale=stored.is_newer_than(seen_in))
+        if stored.thread is None:
             changes.missing = 1 + (entry.replies or 0)
-        elif entry.replies is None or is_rolling_sticky(held.thread, self.site.sticky_replies):
-            changes.is_stale = True  # it says nothing
+        elif entry.replies is None or is_rolling_sticky(stored.thread, self.site.sticky_replies):
+            changes.is_stale = True  # the count proves nothing
         elif not changes.is_stale:
-            balance = entry.replies - held.unaccounted - held.replies(entry.no)
+            balance = entry.replies - stored.unaccounted - stored.replies(entry.no)
             changes.missing, changes.excess = max(0, balance), max(0, -balance)
         return changes
 
@@ -185,18 +184,18 @@ class Monitor:
         self,
         fetch: Fetch,
         listed: list[int],
-        held: Mapping[int, Thread],
+        stored: Mapping[int, Thread],
         seen_in: Observation,
         now: float,
         size: int,
         problems: Sequence[str] = (),
     ) -> Found:
-        """Of archive.json; `held` are the live and archived threads of the board, by number."""
-        old = {no: thread for no, thread in held.items() if thread.fate == "archived"}
+        """Process archive.json. `stored` are the live and archived threads of the board, by number."""
+        old = {no: thread for no, thread in stored.items() if thread.fate == "archived"}
         if not self.plausibility.accepts("archive", len(listed), len(old), seen_in):
             self.frontier.failed(fetch, now)
             return Found(is_plausible=False)
-        due = archived_threads_due(listed, held)
+        due = archived_threads_due(listed, stored)
         for no in listed:
             if no in self.state.threads:
                 self.state.threads[no].is_archived = True
@@ -208,7 +207,7 @@ class Monitor:
                 if no in there:
                     continue
                 if left_archive(thread, listed, old) == "deleted":
-                    self.state.left_archive.add(no)  # if its page says so too
+                    self.state.left_archive.add(no)  # if its own page is 404 too
                 elif not problems:
                     found.items.append(replace(thread, fate="pruned", gone_at=seen_in.at))
         to_read = [*sorted(self.state.left_archive), *(no for no in reversed(due) if no not in self.state.threads)]
@@ -216,9 +215,9 @@ class Monitor:
         self.frontier.read(fetch, now, seen_in.at.timestamp(), None, size)
         return found
 
-    # --- what the agenda learns from an index
+    # --- what the frontier learns from an index
 
-    def _tell_gain(
+    def _count_gain(
         self,
         fetch: Fetch,
         entries: Mapping[int, IndexEntry],
@@ -226,7 +225,7 @@ class Monitor:
         at: float,
         is_first: bool,
     ) -> None:
-        """How many posts each part of the board had that no other file had shown before."""
+        """Count the posts of each part of the board that no other file had shown before."""
         state = self.state
         parts = {"1": 0, "2": 0, "catalog": 0, "threads": 0}
         numbers: dict[int, int] = {}
@@ -245,24 +244,24 @@ class Monitor:
             if not is_first and state.shown_at(what) != NEVER:
                 file = Fetch(fetch.board, what)
                 self.frontier.gained(file, parts.get(what, 0), max(at - state.shown_at(what), 0.0))
-        self._tell_moderation(changes for _, changes, _ in seen)
+        self._count_moderation(changes for _, changes, _ in seen)
         if numbers:
             if not state.newest_no:
                 state.pace.count(*pace_of(numbers, at))
             self.frontier.numbered(state, max(numbers), at)
 
-    def _tell_moderation(self, seen: Iterable[Changes]) -> None:
+    def _count_moderation(self, seen: Iterable[Changes]) -> None:
         fresh = deleted = 0
         for changes in seen:
             for post in changes.new_posts:
                 fresh += post.last_seen_at is not None and (post.last_seen_at - post.posted_at).total_seconds() < FRESH
             for item in changes.items:
                 if isinstance(item, Deletion) and item.deleted_at is not None and item.deletion_confirmed_at is None:
-                    since = self.held(item.thread_no).posts[item.no].first_seen_at or item.deleted_at
+                    since = self.stored(item.thread_no).posts[item.no].first_seen_at or item.deleted_at
                     deleted += (item.deleted_at - since).total_seconds() < FRESH
         self.frontier.moderated(self.state, fresh, deleted)
 
-    def _tell_births(self, entries: Mapping[int, IndexEntry], at: float) -> None:
+    def _count_births(self, entries: Mapping[int, IndexEntry], at: float) -> None:
         newest = max(entries, default=0)
         if self.newest_thread < newest < self.newest_thread + IMPLAUSIBLE or not self.newest_thread:
             if self.newest_thread:
@@ -270,7 +269,7 @@ class Monitor:
                 self.state.births.count(born, max(at - self._births_at, 0.0))
             self.newest_thread, self._births_at = newest, at
 
-    def _tell_gone(self, entries: Mapping[int, IndexEntry], at: float) -> None:
+    def _mark_gone(self, entries: Mapping[int, IndexEntry], at: float) -> None:
         for no, thread in self.state.threads.items():
             if no not in entries and thread.unlisted(at):
                 self.frontier.mark_pending(self.state, thread)
@@ -281,35 +280,34 @@ class Monitor:
     # --- threads
 
     def resume(self, threads: Iterable[Thread]) -> None:
-        """Threads that were live when the crawl ended; those that the first index does not have are gone."""
+        """Add the threads that were live when the last crawl ended. The first index shows which are gone."""
         for thread in threads:
             if thread.fate == "live":
                 seen = (thread.last_seen_at or thread.first_seen_at or datetime.fromtimestamp(0, UTC)).timestamp()
-                watched = TrackedThread(
+                self.state.threads[thread.no] = TrackedThread(
                     thread.no, thread.position or 0, thread.replies or 0, placed_at=seen, shown_at=seen
                 )
-                self.state.threads[thread.no] = watched
 
     def is_worth_another_try(self, fetch: Fetch) -> bool:
-        """Whether a thread read only in part is to be asked for again: a torn page is whole later."""
+        """Whether to request a thread again that was read only in part: a truncated page is whole later."""
         thread = self.state.threads.get(fetch.no)
         return thread is not None and thread.in_part < PATIENCE
 
     def read_in_part(self, fetch: Fetch) -> None:
-        """A thread's page was read, and left something owed."""
+        """A thread's page was read, and something is still missing."""
         if fetch.no in self.state.threads:
             self.state.threads[fetch.no].in_part += 1
 
     def thread(self, fetch: Fetch, page: Page, seen_in: Observation, now: float) -> Found:
-        """Of a thread's own page, or its tail."""
+        """Process a thread's own page, or its tail."""
         found = Found(problems=list(page.problems))
-        self.frontier.heard(now, seen_in.at.timestamp())
-        held = self.held(fetch.no)
+        self.frontier.synchronise(now, seen_in.at.timestamp())
+        stored = self.stored(fetch.no)
         thread = self.state.threads.get(fetch.no)
         if thread is not None:
             page.thread.position = thread.position
-        changes = compare(held, page, seen_in, believe=not self.is_worth_another_try(fetch))
-        self._tell_moderation([changes])
+        changes = compare(stored, page, seen_in, even_if_older=not self.is_worth_another_try(fetch))
+        self._count_moderation([changes])
         found.items = list(changes.items)
         self.frontier.answered(fetch, now, seen_in.at.timestamp())
         self.frontier.settled(fetch)
@@ -324,10 +322,10 @@ class Monitor:
             thread.replies = page.thread.replies
             self.state.replied(thread, page.reply_times, seen_in.at.timestamp())
         if fetch.what == "tail":
-            thread.has_tail = changes.is_settled  # else the whole page has to tell
+            thread.has_tail = changes.is_settled  # otherwise the whole page is needed
         thread.compared(changes, seen_in.at.timestamp(), is_own=True)
         self.frontier.mark_pending(self.state, thread)
-        if thread.is_pending:  # an older copy, or gone from the index and not from its place
+        if thread.is_pending:  # an older copy, or the index does not list it but its page exists
             self.read_in_part(fetch)
             self.frontier.failed(fetch, now)
         return found
@@ -338,18 +336,18 @@ class Monitor:
         self.frontier.settled(fetch)
         self.state.left_archive.discard(fetch.no)
         thread = self.state.threads.get(fetch.no)
-        held = self.held(fetch.no)
-        if held.thread is None:
+        stored = self.stored(fetch.no)
+        if stored.thread is None:
             return []
-        if thread is None or (thread.gone_at is not None and (thread.is_archived or held.thread.archived_at)):
+        if thread is None or (thread.gone_at is not None and (thread.is_archived or stored.thread.archived_at)):
             self._forget(fetch.no)
-            return [] if held.thread.fate == "archived" else [replace(held.thread, fate="archived")]
+            return [] if stored.thread.fate == "archived" else [replace(stored.thread, fate="archived")]
         thread.shown_at = seen_in.at.timestamp()
         if thread.is_pending:
             is_late = seen_in.at.timestamp() - thread.pending_since > 60
             if fetch.what == "thread" and thread.gone_at is None and is_late and thread.in_part >= PATIENCE:
-                held.unaccounted += thread.settle()
-            else:  # a copy older than the index that spoke of news, or gone from the index and not from its place
+                stored.unaccounted += thread.settle()
+            else:  # a copy older than the index, or the index does not list it but its page exists
                 thread.has_tail = thread.has_tail and fetch.what != "tail"
                 self.read_in_part(fetch)
                 self.frontier.failed(fetch, now)
@@ -357,10 +355,10 @@ class Monitor:
         return []
 
     def thread_gone(self, fetch: Fetch, seen_in: Observation, now: float) -> list[Item]:
-        """A thread's page was answered 404 (or with what means it): gone, unless an index or the archive lists it."""
+        """A thread's page was answered 404, or with a stub. It is gone, unless an index or the archive lists it."""
         self.frontier.answered(fetch, now, seen_in.at.timestamp())
         thread = self.state.threads.get(fetch.no)
-        held = self.held(fetch.no)
+        stored = self.stored(fetch.no)
         if thread is not None and thread.gone_at is None:
             thread.has_tail = thread.has_tail and fetch.what != "tail"
             self.frontier.failed(fetch, now)
@@ -368,20 +366,20 @@ class Monitor:
         if fetch.no in self.state.left_archive:
             self.frontier.settled(fetch)
             self.state.left_archive.discard(fetch.no)
-            return ended(held, "deleted", seen_in.at, held.last_seen_at or seen_in.at)
+            return ended(stored, "deleted", seen_in.at, stored.last_seen_at or seen_in.at)
         if thread is None and self.frontier.not_there(fetch):
             return []
         self._forget(fetch.no)
-        if thread is None or held.thread is None or held.thread.fate in ("pruned", "deleted"):
-            return []  # of a thread that the archive lists and that is not there, the next list tells
-        last_seen_at = max(time for time in (held.last_seen_at, utc(thread.shown_at)) if time is not None)
+        if thread is None or stored.thread is None or stored.thread.fate in ("pruned", "deleted"):
+            return []  # if the archive lists it, the next archive list decides
+        last_seen_at = max(time for time in (stored.last_seen_at, utc(thread.shown_at)) if time is not None)
         became = "pruned"  # it was in the archive
-        if not thread.is_archived and held.thread.fate != "archived":
+        if not thread.is_archived and stored.thread.fate != "archived":
             became = self._fate(thread, seen_in.at.timestamp())
-        return ended(held, became, seen_in.at, last_seen_at)
+        return ended(stored, became, seen_in.at, last_seen_at)
 
     def _fate(self, thread: TrackedThread, at: float) -> str:
-        """Pruned or deleted; see `lifecycle.fate`."""
+        """The fate of a thread that is gone: pruned or deleted; see `lifecycle.fate`."""
         others = self.state.threads.values()
         bumped = bumped_since((other.modified for other in others), thread.placed_at)
         return fate(self.board, thread.position, bumped, len(others), timedelta(seconds=at - thread.shown_at))
@@ -396,7 +394,7 @@ class Monitor:
             self.frontier.mark_pending(self.state, thread)
 
 
-def oldest_news(seen: Iterable[tuple[int, Changes, Page | None]], after: float) -> float | None:
-    """The time of the first new post since a file's last version."""
+def oldest_new_post(seen: Iterable[tuple[int, Changes, Page | None]], after: float) -> float | None:
+    """The time of the first new post after `after`, the time of a file's last version."""
     times = (post.posted_at.timestamp() for _, changes, _ in seen for post in changes.new_posts)
     return min((time for time in times if time > after), default=None)

@@ -1,4 +1,4 @@
-"""One pass over boards: what is new in their indexes, what is nearest to falling off first; then the archives."""
+"""One pass over boards: first the threads that are new or changed, the last ones of the board first; then archives."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ logger = logging.getLogger(__name__)
 
 
 LOADED_AHEAD = 1000
-"""For so many threads it is known what is held of them before they are asked for: the crawl goes on with them while
-the store is out of reach."""
+"""The stored state of this many threads is loaded before they are requested, so that the crawl continues while the
+store is out of reach."""
 
 
 class OnePass:
-    """`only_threads` leaves out all others; `sample` is the most threads of a board."""
+    """Reads boards once. `only_threads` leaves out all others; `sample` is the largest number of threads of a board."""
 
     def __init__(
         self, client: ChanClient, with_archive: bool, only_threads: list[int] | None, sample: int | None
@@ -62,38 +62,38 @@ class OnePass:
         self._begin_pass()
 
     def _begin_pass(self) -> None:
-        """What is known of the threads of the board at hand, by number."""
+        """Reset the state of the pass over one board. The keys are thread numbers."""
         self.read_at: dict[int, float] = {}  # when a thread was answered, in monotonic seconds
-        self.unread: dict[int, IndexEntry | None] = {}  # answered with what could not be read, to be asked once more
+        self.unread: dict[int, IndexEntry | None] = {}  # the answer was unreadable; to be requested again
         self.failed: set[int] = set()  # could not be fetched or read
         self.gone: set[int] = set()  # answered 404
         self.gone_for_good: set[int] = set()  # and in no index
-        self.behind: set[int] = set()  # answered with less than the index had shown: an older copy
+        self.behind: set[int] = set()  # answered with an older copy than the index
         self.rounds_left = MALFORMED_RETRIES
 
     async def over(self, board: Board) -> AsyncIterator[Any]:
-        """The requests for one board's threads; at the end, when all are answered, the state that this adds up to."""
+        """The requests for one board's threads, and after all answers the items with the state of the board."""
         self._begin_pass()
         name = board.board
-        held = await self.ledger.threads(name)
+        stored = await self.ledger.threads(name)
         if self.only_threads:
-            async for request in self._requests(board, dict.fromkeys(self.only_threads), held):
+            async for request in self._requests(board, dict.fromkeys(self.only_threads), stored):
                 yield request
             async for request in self._once_more(board):
                 yield request
             return
 
-        index = await self.indexes.read_live(board, held)
+        index = await self.indexes.read_live(board, stored)
         if index is None:
             self.stats.inc_value("chan/indexes_unread")
         elif index.reading.content is None:
             logger.info("/%s/: no live thread has changed.", name)
         else:
-            live = pass_plan.live_threads_due(index.entries, held)
+            live = pass_plan.live_threads_due(index.entries, stored)
             if self.sample is not None:
                 live = sorted(live, key=lambda entry: entry.no, reverse=True)[: self.sample]
             logger.info("/%s/: %d live threads, %d of them to read.", name, len(index.entries), len(live))
-            async for request in self._requests(board, {entry.no: entry for entry in live}, held):
+            async for request in self._requests(board, {entry.no: entry for entry in live}, stored):
                 yield request
 
         archive = None
@@ -102,10 +102,10 @@ class OnePass:
             if archive is None:
                 self.stats.inc_value("chan/indexes_unread")
         if archive is not None and archive.content is not None:
-            held = await self.ledger.threads(name)
-            old = pass_plan.archived_threads_due(archive.content, held)
+            stored = await self.ledger.threads(name)
+            old = pass_plan.archived_threads_due(archive.content, stored)
             logger.info("/%s/: %d archived threads, %d of them to read.", name, len(archive.content), len(old))
-            async for request in self._requests(board, dict.fromkeys(old), held):
+            async for request in self._requests(board, dict.fromkeys(old), stored):
                 yield request
 
         async for request in self._once_more(board):
@@ -115,9 +115,9 @@ class OnePass:
                 yield request_or_item
 
     async def until_they_end(self, board: Board) -> AsyncIterator[Any]:
-        """The requests for `only_threads`, again and again, until each is archived or gone.
+        """The requests for `only_threads`, repeated until each thread is archived or gone.
 
-        A thread is asked for at CHAN_THREAD_INTERVAL, and less and less often while nothing happens.
+        A thread is requested every CHAN_THREAD_INTERVAL seconds, and less often while nothing is posted.
         """
         assert self.only_threads
         shortest = max(self.settings.getfloat("CHAN_THREAD_INTERVAL"), self.settings.getfloat("DOWNLOAD_DELAY"))
@@ -130,8 +130,8 @@ class OnePass:
             await self._all_answered()
             for item in await self._gone_for_good(board) if self.gone else ():
                 yield item
-            held = await self.ledger.threads(board.board)
-            ended = {no for no in left if no in self.gone_for_good or (no in held and held[no].fate == "archived")}
+            stored = await self.ledger.threads(board.board)
+            ended = {no for no in left if no in self.gone_for_good or (no in stored and stored[no].fate == "archived")}
             for no in sorted(ended):
                 logger.info("/%s/ thread %d has ended.", board.board, no)
             left = [no for no in left if no not in ended]
@@ -140,21 +140,21 @@ class OnePass:
             await sleep(self.crawler, pause if left else 0.0)
 
     async def _gone_for_good(self, board: Board) -> list[Item]:
-        """State for threads whose pages are gone, if the index says so too."""
-        held = await self.ledger.threads(board.board)
-        index = await self.indexes.read_live(board, held, conditional=False)
+        """State for threads whose pages are 404, if the index does not list them either."""
+        stored = await self.ledger.threads(board.board)
+        index = await self.indexes.read_live(board, stored, conditional=False)
         items: list[Item] = []
         for no in sorted(self.gone):
             if index is not None and index.is_complete and no not in index.entries:
                 self.gone_for_good.add(no)
-                if no in held:
-                    items += await self._fate(board, held[no], index)
+                if no in stored:
+                    items += await self._fate(board, stored[no], index)
         return items
 
     async def _requests(
-        self, board: Board, due: Mapping[int, IndexEntry | None], held: Mapping[int, Thread]
+        self, board: Board, due: Mapping[int, IndexEntry | None], stored: Mapping[int, Thread]
     ) -> AsyncIterator[Request]:
-        """A request for each of the threads `due`, given to the engine when it has room for one."""
+        """A request for each of the threads `due`, sent when the engine has room for it."""
         interval = self.settings.getfloat("CHAN_THREAD_INTERVAL")
         numbers, loaded = list(due), 0
         for place, (no, entry) in enumerate(due.items()):
@@ -163,23 +163,23 @@ class OnePass:
                 loaded = place + LOADED_AHEAD
             if no in self.read_at:
                 await asyncio.sleep(max(0.0, self.read_at[no] + interval - time.monotonic()))
-            while self.crawler.engine.needs_backout():  # decide late: only when there is room
+            while self.crawler.engine.needs_backout():  # choose the next request only when there is room
                 await self.crawler.signals.wait_for(signals.scheduler_empty)
-            while self.outstanding >= self.most_outstanding:  # the store takes its time: then so do we
+            while self.outstanding >= self.most_outstanding:  # the store is slow: wait for it
                 await self._wait_for_an_answer()
             self.outstanding += 1
             if no not in self.read_at:
                 self.stats.inc_value("chan/threads_asked")
             yield self.client.request(
                 self.site.thread_path(board.board, no),
-                conditional.if_modified_since(held.get(no), entry),
+                conditional.if_modified_since(stored.get(no), entry),
                 callback=self.parse_thread,
                 errback=self.thread_failed,
                 cb_kwargs={"board": board.board, "no": no, "entry": entry},
             )
 
     async def _once_more(self, board: Board) -> AsyncIterator[Request]:
-        """Requests, behind all others, for the threads whose pages could not be read. A torn page is whole later."""
+        """Requests for the threads whose pages could not be read, after all others. A truncated page is whole later."""
         await self._all_answered()
         while self.unread and self.rounds_left:
             self.rounds_left -= 1
@@ -202,10 +202,10 @@ class OnePass:
     # --- indexes
 
     async def _validators(self, path: str, reading: Reading, listed: Collection[int]) -> list[Item]:
-        """The state that says that all is stored of which an index spoke; none if something is not.
+        """The validator of an index, if everything that it listed is stored; otherwise nothing.
 
-        A thread that it listed and whose page was gone is not accounted for: the index may be asked again, and no
-        longer list it, or the page may be back.
+        A listed thread whose page was 404 does not count as stored. The index is requested again, and then either it no
+        longer lists the thread, or the page is back.
         """
         if (
             self.failed
@@ -221,9 +221,9 @@ class OnePass:
     # --- the end of the pass
 
     async def _close_pass(self, board: Board, index: Index | None, archive: Reading | None) -> AsyncIterator[Any]:
-        """What became of the threads that are gone; and that the indexes are now stored in full, if they are."""
-        held = await self.ledger.threads(board.board)
-        old = {no: thread for no, thread in held.items() if thread.fate == "archived"}
+        """The fates of the threads that are gone, and the validators of the indexes that are stored in full."""
+        stored = await self.ledger.threads(board.board)
+        old = {no: thread for no, thread in stored.items() if thread.fate == "archived"}
         path = self.site.path(board.board, "archive")
         listed: list[int] = []
         suspects: list[int] = []
@@ -235,20 +235,20 @@ class OnePass:
             listed = archive.content
             if tells_what_is_gone(len(listed), len(archive.problems)):
                 suspects = [no for no, thread in old.items() if left_archive(thread, listed, old) == "deleted"]
-            for item in self._archive_fates(archive, held, suspects):
+            for item in self._archive_fates(archive, stored, suspects):
                 yield item
         is_board_known = index is not None and index.is_complete
         missing: list[int] = []
         if index is not None and is_board_known:
-            missing = pass_plan.missing_threads(index.entries, listed, held)
+            missing = pass_plan.missing_threads(index.entries, listed, stored)
         self.rounds_left = MALFORMED_RETRIES
-        async for request in self._requests(board, dict.fromkeys([*missing, *suspects]), held):
+        async for request in self._requests(board, dict.fromkeys([*missing, *suspects]), stored):
             yield request
         async for request in self._once_more(board):
             yield request
         for no in self.gone.intersection(missing):
             assert index is not None
-            for item in await self._fate(board, held[no], index):
+            for item in await self._fate(board, stored[no], index):
                 yield item
         for no in self.gone.intersection(suspects):
             assert archive is not None
@@ -261,17 +261,17 @@ class OnePass:
             for item in await self._validators(index.path, index.reading, index.entries):
                 yield item
 
-    def _archive_fates(self, archive: Reading, held: dict[int, Thread], suspects: Collection[int]) -> Iterator[Item]:
-        """Threads whose time in the archive is over; and those that are in it just as they were on the board (304)."""
+    def _archive_fates(self, archive: Reading, stored: dict[int, Thread], suspects: Collection[int]) -> Iterator[Item]:
+        """State for threads that have left the archive, and for those that are archived and otherwise unchanged."""
         listed = set(archive.content)
-        for no, thread in held.items():
+        for no, thread in stored.items():
             if thread.fate == "archived" and no not in listed and no not in suspects and not archive.problems:
                 yield replace(thread, fate="pruned", gone_at=archive.at)
             elif thread.fate == "live" and no in listed and no not in self.failed | self.gone:
                 yield replace(thread, fate="archived")
 
     async def _fate(self, board: Board, thread: Thread, index: Index) -> list[Item]:
-        """State for a thread that neither its index nor its own page shows any more."""
+        """The fate of a thread that is not in the index and whose own page is 404."""
         now = index.reading.at
         seen_at = thread.last_seen_at or now
         bumped = bumped_since((entry.last_modified for entry in index.entries.values()), seen_at.timestamp())
@@ -285,37 +285,37 @@ class OnePass:
     ) -> AsyncIterator[Item]:
         try:
             self.read_at[no] = time.monotonic()
-            held = await self.ledger.thread(board, no)
+            stored = await self.ledger.thread(board, no)
             if response.status == 404:
-                self._gone(held, no)
+                self._gone(stored, no)
             elif response.status != 304:
-                for found in self._changes(response, board, no, entry, held):
+                for found in self._changes(response, board, no, entry, stored):
                     yield found
-            elif held.thread is None:
-                self.unread[no] = entry  # its state was held back since it was asked for
+            elif stored.thread is None:
+                self.unread[no] = entry  # its state was held back after the request
             else:
-                for item in self._unchanged(held, entry):
+                for item in self._unchanged(stored, entry):
                     yield item
-                self._compare_with_index(held.thread, entry)
+                self._compare_with_index(stored.thread, entry)
         except Stub:
             self._gone(await self.ledger.thread(board, no), no)
         except Malformed:
             self.unread[no] = entry
         except UserError as error:
             self._fail(board, no, str(error))
-        except Exception as error:  # a payload that nobody has thought of must not pass for one that was stored
+        except Exception as error:  # an unforeseen payload must not count as stored
             self.client.set_aside(response, f"{type(error).__name__}: {error}")
             self._fail(board, no, f"{type(error).__name__} ({error})")
         finally:
             self._done()
 
-    def _gone(self, held: StoredThread, no: int) -> None:
+    def _gone(self, stored: StoredThread, no: int) -> None:
         self.gone.add(no)
-        is_news = held.thread is None or bool(self.only_threads)
-        self.stats.inc_value("chan/threads_vanished" if is_news else "chan/threads_gone")
+        was_never_stored = stored.thread is None or bool(self.only_threads)
+        self.stats.inc_value("chan/threads_vanished" if was_never_stored else "chan/threads_gone")
 
     def _changes(
-        self, response: Response, board: str, no: int, entry: IndexEntry | None, held: StoredThread
+        self, response: Response, board: str, no: int, entry: IndexEntry | None, stored: StoredThread
     ) -> Iterator[Item]:
         page, _ = self.client.parse(response, lambda payload, _: self.site.parse_thread(payload, board, no))
         problems = page.problems if page.is_complete else [*page.problems, "fewer posts than the opening post says"]
@@ -326,7 +326,7 @@ class OnePass:
             page.thread.position = entry.position
             page.thread.last_modified = utc(entry.last_modified)
         seen_in = self.client.observation(response)
-        yield from compare(held, page, seen_in).items
+        yield from compare(stored, page, seen_in).items
         self._compare_with_index(replace(page.thread, http_last_modified=seen_in.validator), entry)
 
     def _compare_with_index(self, thread: Thread, entry: IndexEntry | None) -> None:
@@ -335,9 +335,9 @@ class OnePass:
                         thread.board, thread.no)  # fmt: skip
             self.behind.add(thread.no)
 
-    def _unchanged(self, held: StoredThread, entry: IndexEntry | None) -> Iterator[Item]:
-        """The index spoke of a change, and there is none: note the index's time, so that it is not asked again."""
-        thread = held.thread
+    def _unchanged(self, stored: StoredThread, entry: IndexEntry | None) -> Iterator[Item]:
+        """The index shows a change, but the page has none (304). Store the index's time, to not request it again."""
+        thread = stored.thread
         if thread is not None and entry is not None and thread.last_modified != utc(entry.last_modified):
             yield replace(thread, last_modified=utc(entry.last_modified), position=entry.position)
 

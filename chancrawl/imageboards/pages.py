@@ -10,10 +10,9 @@ from chancrawl.payload import fingerprint
 
 
 class Stub(Exception):
-    """A thread's page is what the site serves for some threads that are gone: one post without a number, nothing else.
+    """A thread's page is a stub, which the site serves for some threads that are gone. It means the same as a 404.
 
     `{"posts": [{"resto": 0, "name": "Anonymous", "replies": 0, "images": 0, "unique_ips": 1, "semantic_url": null}]}`.
-    It means what a 404 means.
     """
 
 
@@ -21,8 +20,8 @@ class Stub(Exception):
 class IndexEntry:
     """A thread as an index file lists it: threads.json, catalog.json, or a page of the board such as 1.json.
 
-    `last_modified` is in seconds since 1970; pages have none, nor had the catalog of 2014. `replies` was not in
-    threads.json before 2019. `raw` is the thread with its opening post and last replies, where the file has them.
+    `last_modified` is in seconds since 1970; pages do not have it, nor did the catalog of 2014. threads.json did not
+    have `replies` before 2019. `raw` is the thread with its opening post and last replies, if the file has them.
     """
 
     no: int
@@ -33,7 +32,7 @@ class IndexEntry:
 
     @property
     def fingerprint(self) -> int:
-        """A number that changes with whatever an index shows of a thread, except its place."""
+        """A number that changes with everything that an index shows of a thread, except its position."""
         return fingerprint([self.last_modified, self.replies, self.raw])
 
 
@@ -41,8 +40,8 @@ class IndexEntry:
 class Page:
     """What one reading shows of a thread: its state, and its posts as they were sent, by number.
 
-    A thread's own page shows all replies, its tail and the index files only the last ones: all from the number `since`
-    on, and `omitted` before that.
+    The own page of a thread shows all replies. Its tail and the index files show only the last ones, from the number
+    `since` on. `omitted` is the number of replies before that.
     """
 
     thread: Thread
@@ -51,32 +50,32 @@ class Page:
     omitted: int = 0
     digests: dict[int, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    """Posts that cannot be read: the page is worth another look."""
+    """Posts that cannot be read. The page should be read again."""
     sticky_replies: int | None = None
-    """Above so many replies a sticky of this site sheds its oldest ones; None where stickies keep them."""
+    """Above this number of replies, a sticky of this site drops its oldest ones; None if stickies keep them."""
     oddities: list[str] = field(default_factory=list)
-    """Keys of the thread that have another type than they should; no post is lost by them."""
+    """Keys of the thread with a wrong type. No post is lost by them."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether the replies are as many as the opening post says: a truncated page, or one with odd posts, has fewer.
+        """Whether all replies that the opening post counts are shown or omitted.
 
-        So may a sticky that has shed its oldest replies.
+        A truncated page, or one with unreadable posts, has fewer. A rolling sticky may have fewer.
         """
         replies = self.thread.replies
         if replies is None:
-            # An index that does not say how many there are shows some of them; a thread without its opening post, too.
+            # Without a count, an index entry or a thread without its opening post does not count as complete.
             return not self.since and self.thread.no in self.posts
         return self.shown + self.omitted >= replies or self.is_rolling_sticky
 
     @property
     def is_rolling_sticky(self) -> bool:
-        """Whether the thread is a sticky so long that it loses its oldest replies."""
+        """Whether the thread is a sticky with so many replies that the site removes its oldest ones."""
         return is_rolling_sticky(self.thread, self.sticky_replies)
 
     @property
     def reply_times(self) -> list[int]:
-        """The times of its replies, in order."""
+        """The times of the replies shown, in order, in seconds since 1970."""
         return sorted(raw["time"] for no, raw in self.posts.items() if no != self.thread.no)
 
     @property
@@ -86,7 +85,7 @@ class Page:
 
 
 def is_rolling_sticky(thread: Thread, sticky_replies: int | None) -> bool:
-    """Whether a thread is a sticky so long that it loses its oldest replies; `sticky_replies` is the site's bound."""
+    """Whether a thread is a rolling sticky; `sticky_replies` is the site's bound, or None if it removes no replies."""
     return sticky_replies is not None and thread.sticky and (thread.replies or 0) > 0.9 * sticky_replies
 
 

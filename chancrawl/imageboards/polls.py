@@ -1,4 +1,4 @@
-"""Rows of board_polls: the account of when a board was watched. Sans I/O."""
+"""Rows of board_polls, which record when a board was watched. Sans I/O."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from chancrawl.items import Poll
 
 EVERY = timedelta(seconds=10)
-"""Between two rows of a board is at least so much time."""
+"""The least time between two rows of a board."""
 
 
 class PollRows:
-    """Gathers readings of a board's index files into rows."""
+    """Combines the observations of a board's index files into rows."""
 
     def __init__(self, board: str) -> None:
         self.board = board
@@ -23,7 +23,7 @@ class PollRows:
         return Poll(self.board, at, newest_no=None, threads=0, looks=0, longest_gap=None)
 
     def observed(self, at: datetime, newest_no: int | None, threads: int) -> list[Poll]:
-        """An index file was read at that time of the server: a row, if one is due."""
+        """Count an observation of an index file at the server's time `at`. Returns a row if one is due."""
         before, row = self._observed_at, self._row
         self._observed_at = at
         row.looks += 1

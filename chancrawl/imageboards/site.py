@@ -1,8 +1,7 @@
-"""What one imageboard's API is, apart from how boards are followed. Sans I/O.
+"""Describes the API of one imageboard: its paths, its parsers and its peculiarities. Sans I/O.
 
-Another site of the kind is another `Site`: where its files are, what their payloads say, and its peculiarities. Paths
-begin with a slash. Parsers raise `Malformed` for a payload that is none as a whole, and name what they leave out in the
-list that they are given.
+To add another imageboard, define another `Site`. Paths begin with a slash. Parsers raise `Malformed` if the payload as
+a whole is unreadable. They add a text for each entry that they leave out to the list that they get.
 """
 
 from __future__ import annotations
@@ -23,41 +22,41 @@ class Site:
     setting: str
     """The setting that holds the address of its API."""
 
-    # --- where its files are
+    # --- paths
     boards_path: str
     index_path: Callable[[str, str], str]
-    """Of a board and threads, catalog, or the number of a page."""
+    """Takes a board, and "threads", "catalog" or the number of a page."""
     thread_path: Callable[[str, int], str]
     archive_path: Callable[[str], str] | None = None
     """None for a site without archives."""
     tail_path: Callable[[str, int], str] | None = None
     """The last posts of a long thread; None for a site without such a file."""
     list_names: Sequence[str] = ()
-    """Files that only list threads or boards,"""
+    """The names of files that only list threads or boards."""
     most_bytes: int = 8 << 20
-    """and their size above which they are not read."""
+    """The largest size of these files. Larger ones are not read."""
 
-    # --- its peculiarities
+    # --- peculiarities
     sticky_replies: int | None = None
-    """Above so many replies a sticky sheds its oldest ones; None where stickies keep them."""
+    """Above this number of replies, a sticky drops its oldest ones; None if stickies keep them."""
     no_version_keys: frozenset[str] = frozenset()
-    """Keys of a post that make no new version of it."""
+    """Keys of a post whose changes make no new version of it."""
 
-    # --- what its payloads say
+    # --- parsers
     parse_boards: Callable[[Any, Problems], list[Board]]
     parse_index: Callable[[Any, Problems], dict[int, IndexEntry]]
     parse_board_page: Callable[..., dict[int, IndexEntry]]
-    """Of a page of the board; `first` is the position of its first thread."""
+    """Reads a page of the board; `first` is the position of its first thread."""
     parse_archive: Callable[[Any, Problems], list[int]]
     parse_thread: Callable[[Any, str, int], Page]
     parse_tail: Callable[[Any, str, int], Page]
     glimpse: Callable[[IndexEntry, str], Page]
-    """What an index file shows of a thread's posts."""
+    """Reads the posts of a thread that an index file shows."""
     describe: Callable[[Post], Sequence[str]]
-    """Fills the columns of a post that follow from `raw`; what was odd in it."""
+    """Fills the columns of a post from its `raw`. Returns the keys that could not be read."""
 
     def path(self, board: str, what: str, no: int = 0) -> str:
-        """The path of a file of a board: thread or tail with their number, archive, or an index file."""
+        """The path of a file of a board. `what` is "thread" or "tail" (with `no`), "archive", or an index file."""
         match what:
             case "thread":
                 return self.thread_path(board, no)

@@ -18,7 +18,7 @@ from chancrawl.storage.quarantine import Quarantine
 
 
 class Imageboards:
-    """Imageboards; today 4chan alone."""
+    """The source for imageboards; 4chan is the only one so far."""
 
     site: ClassVar[Site] = FOURCHAN
 
@@ -46,7 +46,7 @@ class Imageboards:
         return cls(crawler)
 
     def describe(self, item: Any) -> None:
-        """Make text, quotes, links and the rest of a post out of its `raw`; what is odd goes to the quarantine."""
+        """Fill the columns of a post from its `raw`. A post with unreadable keys also goes to the quarantine."""
         if isinstance(item, Post) and (problems := self.site.describe(item)):
             path = self.site.thread_path(item.board, item.thread_no)
             self.quarantine.set_aside(self.url + path, dumps(item.raw).encode(), "; ".join(problems))

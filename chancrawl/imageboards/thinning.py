@@ -1,4 +1,4 @@
-"""Old rows of board_polls, of which a year has millions: one in ten minutes is enough for what coverage says."""
+"""Thins old rows of board_polls. A year has millions of rows, and coverage needs only one row in ten minutes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chancrawl.items import Poll
 from chancrawl.storage.base import Store, moment
 
 REACH = timedelta(days=30)
-"""Rows that are older than this by the time they could be thinned were thinned before."""
+"""How far back old rows are read. Rows that are older were thinned by an earlier call."""
 
 AT_ONCE = 500
 
@@ -24,7 +24,7 @@ REMOVE = "DELETE FROM board_polls WHERE board = ? AND polled_at IN ({})"
 
 
 def thin(store: Store, board: str, now: datetime | None = None) -> int:
-    """Thin the old rows of a board; how many went. Blocks."""
+    """Thin the old rows of a board. Returns the number of removed rows. Blocks."""
     until = (now or datetime.now(UTC)) - THIN_AFTER
     since, until_text = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (until - REACH, until))
     rows = store.rows(OLD, board, since, until_text)

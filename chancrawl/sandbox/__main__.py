@@ -1,4 +1,4 @@
-"""`python -m chancrawl.sandbox`: serve until stopped. Prints its address in its first line."""
+"""`python -m chancrawl.sandbox`: serves the sandbox until stopped. The first line of its output is its address."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def bundled_credentials() -> str:
 
 
 async def serve(options: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM (or the end of standard input); the exit code."""
-    # Imported here: every `scrapy` command reads the options above, and none of the others needs a server.
+    """Serve until SIGINT, SIGTERM or the end of standard input. Returns the exit code."""
+    # Imported here, because each `scrapy` command imports this module for its options, and only one needs a server.
     from aiohttp import web
 
     from chancrawl.sandbox.clock import Clock

@@ -1,4 +1,4 @@
-"""Living boards: posts arrive, threads bump and fall off, moderators delete. Pure: time is an argument.
+"""Simulated boards: posts arrive, threads are bumped and fall off, moderators delete. Sans I/O: time is an argument.
 
 A board lives from its own seeded random numbers, event by event in the order of time, so that what has happened until
 a moment never depends on who looked when. Times are seconds since 1970.
@@ -18,7 +18,7 @@ from typing import Any
 
 @dataclass(slots=True, frozen=True)
 class Pace:
-    """How a board lives. Chances are for each post (or thread), times in seconds."""
+    """The behaviour of a board. Probabilities are per post (or thread), times in seconds."""
 
     posts_a_day: float = 3000
     new_thread: float = 0.02
@@ -26,14 +26,14 @@ class Pace:
     sage: float = 0.1
     deleted: float = 0.04
     deleted_soon: float = 0.5
-    """How many of the deleted posts are deleted within about a minute; the others within about an hour."""
+    """The share of the deleted posts that are deleted within about a minute; the others within about an hour."""
     replies_at_start: float = 18
-    """The mean over the threads of the board as it is found."""
+    """The mean over the threads of the board at the start."""
     file_deleted: float = 0.006
     banned: float = 0.004
     thread_deleted: float = 0.03
     wiped: float = 0.0005
-    """A wipe takes every recent post of one address, and does not touch last_modified."""
+    """A wipe deletes all recent posts of one address, and does not change last_modified."""
     archive_seconds: float = 3 * 86400
     archived_at_start: int = 40
 
@@ -71,7 +71,7 @@ class Thread:
 
 
 class Board:
-    """One board: `advance` it to a time, then look at it."""
+    """One board. `advance` it to a time before you read it."""
 
     def __init__(self, about: dict[str, Any], pace: Pace, seed: int, start: float, boards: list[str]) -> None:
         self.about = about
@@ -97,7 +97,7 @@ class Board:
         return int(self.about["pages"] * self.about["per_page"])
 
     def advance(self, now: float) -> None:
-        """Let everything happen that happens until `now`."""
+        """Process all events until `now`."""
         while self._events and self._events[0][0] <= now:
             self.now, _, event, arguments = heapq.heappop(self._events)
             event(*arguments)
@@ -154,7 +154,7 @@ class Board:
                 self._touch(post.thread)
 
     def move(self, post: Post, thread: Thread) -> None:
-        """A moderator puts a reply into another thread, where it keeps its number."""
+        """A moderator moves a reply to another thread, where it keeps its number."""
         if post is not post.thread.posts[0]:
             before, post.thread, post.body = post.thread, thread, None
             before.posts.remove(post)
@@ -250,10 +250,10 @@ class Board:
             self._at(self.now + random.expovariate(1 / 900), self.ban, post)
         return post
 
-    # --- the board as it is found
+    # --- the board at the start
 
     def _fill(self, start: float) -> None:
-        """A full board, as if it had lived for long: every thread with its past, numbers in the order of time."""
+        """Fill the board as after a long time: each thread has older posts, and numbers are in the order of time."""
         random = self.random
         archived = self.pace.archived_at_start if self.about.get("is_archived") else 0
         threads = self.capacity + archived
@@ -288,7 +288,7 @@ class Board:
         sticky.closed = True
 
     def truth(self) -> Iterator[dict[str, Any]]:
-        """Every post ever made, its fate, and whether anybody was shown it."""
+        """Every post ever made, its fate, and whether it was in any answer."""
         for post in self.posts.values():
             yield {
                 "board": self.name,

@@ -6,7 +6,7 @@ import time
 
 
 class Clock:
-    """The sandbox's time, in seconds since 1970: `speed` seconds for each of ours; 0 stands still."""
+    """The sandbox's time, in seconds since 1970. It advances `speed` seconds per real second; 0 stops it."""
 
     def __init__(self, start: float, speed: float = 1.0) -> None:
         self.start = start

@@ -1,4 +1,4 @@
-"""What can go wrong between a site and its readers, on demand."""
+"""Faults that the sandbox makes on demand."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ X_KINDS = (
     *("401", "404", "nothing", "code34", "unavailable", "usage_capped"),
     *("circle", "no_meta", "surrogate_token", "reset_ms"),
 )
-"""What only its X does besides: refuse everybody, find nobody, show nothing; say in several ways that it has no answer;
-lead round in a circle; tell a window in milliseconds."""
+"""Further faults of its X: refuse all users, find no user, show no posts, send several forms of an error, send a page
+token that was sent before, and send the end of a window in milliseconds."""
 
 
 @dataclass(slots=True)
 class Fault:
-    """An order to misbehave: `times` answers (None: from now on) whose path contains `path`, with some probability.
+    """An order for faults: of `times` answers (None: all from now on) whose path contains `path`, with a probability.
 
     `peer` limits it to requests from one address; `seconds` is how slow slow is, and the Retry-After of 429 if not 0.
     """
@@ -80,7 +80,7 @@ class Faults:
 
 
 async def refuse(fault: Fault, request: web.Request) -> web.StreamResponse | None:
-    """An answer in place of the file; None if the file is to be sent, spoilt or late."""
+    """An answer that replaces the file; None if the file is sent, damaged or late."""
     match fault.kind:
         case "429":
             headers = {"Retry-After": str(int(fault.seconds))} if fault.seconds else {}
@@ -136,7 +136,7 @@ async def refuse(fault: Fault, request: web.Request) -> web.StreamResponse | Non
 
 
 def spoil(fault: Fault, body: bytes) -> bytes:
-    """A file's content, spoilt."""
+    """The damaged content of a file."""
     match fault.kind:
         case "empty":
             return b"[]" if body[:1] == b"[" else b"{}"
@@ -168,7 +168,7 @@ def spoil(fault: Fault, body: bytes) -> bytes:
 
 
 def _crowded(body: bytes, number: int) -> bytes:
-    """A list of threads or of the archive, with so many more that nobody has made."""
+    """A list of threads or of the archive, with many more threads that do not exist."""
     if body[:2] == b"[{":
         more = b",".join(b'{"no":%d,"last_modified":1,"replies":1}' % (900_000_000 + n) for n in range(number))
         return body[:-1] + b',{"page":11,"threads":[' + more + b"]}]"
@@ -178,7 +178,7 @@ def _crowded(body: bytes, number: int) -> bytes:
 
 
 def headers(fault: Fault, now: float) -> dict[str, str]:
-    """Headers that cannot be right."""
+    """Headers with implausible times."""
     match fault.kind:
         case "date2099":
             return {"Date": "Fri, 20 Nov 2099 00:00:00 GMT"}

@@ -1,4 +1,4 @@
-"""A board's files as the API sends them. To look at a post is to be shown it."""
+"""A board's files as the API sends them. Each post in a file is marked as shown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chancrawl.sandbox.board import Board, Post, Thread
 
 
 def read(board: Board, file: str) -> tuple[bytes, float] | None:
-    """A file by its name in the board's folder, with its time of change; None if there is none."""
+    """A file by its name in the board's folder, with the time of its last change; None if it does not exist."""
     stem, _, _ = file.partition(".")
     match stem.split("/"):
         case ["threads"]:
@@ -33,7 +33,7 @@ def read(board: Board, file: str) -> tuple[bytes, float] | None:
 
 
 def index_entries(board: Board) -> list[list[Thread]]:
-    """The live threads by pages. A sticky takes no place from the others, so the last page can be short."""
+    """The live threads by pages. Stickies do not count for the capacity, so the last page can be short."""
     size = board.about["per_page"]
     return [board.live[i : i + size] for i in range(0, len(board.live), size)]
 
@@ -68,7 +68,7 @@ def _catalog_thread(board: Board, thread: Thread) -> bytes:
 
 
 def _omitted_images(posts: list[Post]) -> int:
-    """Of the replies that an index file leaves out."""
+    """The counts of the replies that an index file leaves out."""
     return sum(1 for post in posts[1:][:-5] if _has_image(post))
 
 
@@ -120,7 +120,7 @@ def _tail_size(posts: list[Post]) -> int:
 
 
 def body_of(board: Board, post: Post) -> bytes:
-    """A post as JSON. Looking at it is what shows it."""
+    """A post as JSON. The post is marked as shown."""
     post.shown = True
     if post.body is None:
         place = bisect_left(post.thread.posts, post.no, key=lambda other: other.no)

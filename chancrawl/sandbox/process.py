@@ -1,7 +1,8 @@
-"""`-s SANDBOX=1`: a sandbox of one crawl's own, in a process beside it."""
+"""`-s SANDBOX=1`: starts a sandbox for one crawl, in a separate process."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -74,6 +75,8 @@ def start_for(crawler: Crawler, settings: BaseSettings) -> None:
         assert process.stdin is not None
         process.stdin.close()
         process.wait(timeout=10)
+        assert process.stdout is not None
+        process.stdout.close()
         bundled.close()
 
     crawler.signals.connect(first_item, signals.item_scraped, weak=False)
@@ -81,14 +84,15 @@ def start_for(crawler: Crawler, settings: BaseSettings) -> None:
 
 
 def _remember(file: Path, began: float, clock: float) -> None:
-    """Write sandbox.json, whole or not at all."""
+    """Write sandbox.json atomically."""
     new = file.with_suffix(".new")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         new.write_text(json.dumps({"began": began, "clock": clock}), encoding="utf-8")
         new.replace(file)
     except OSError as error:
-        new.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            new.unlink(missing_ok=True)
         logger.warning("%s could not be written: %s", file, error.strerror)
 
 

@@ -35,11 +35,11 @@ class Recorded:
         return versions[min(self.steps, len(versions) - 1)] if versions else None
 
     def step(self) -> None:
-        """Go on to every thread's next version."""
+        """Change to the next version of each thread."""
         self.steps += 1
 
     def read(self, path: str, now: float) -> tuple[bytes, float] | None:
-        """A file of the API by its path, with its time of change; None if there is none."""
+        """A file of the API by its path, with the time of its last change; None if it does not exist."""
         if path == "/boards.json":
             return self.boards, 0.0
         match path.strip("/").removesuffix(".json").split("/"):

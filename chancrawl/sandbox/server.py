@@ -97,7 +97,7 @@ class Server:
             body = body[: len(body) // 2]
         return web.Response(body=body, headers=headers)
 
-    # --- what only a sandbox tells
+    # --- addresses that only a sandbox has
 
     async def truth(self, request: web.Request) -> web.Response:
         lines = (json.dumps(post) + "\n" for post in self.world.truth(self.clock.now()))

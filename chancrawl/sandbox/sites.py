@@ -1,4 +1,4 @@
-"""The sites that a sandbox can be: boards, and how they live."""
+"""The sites that a sandbox can simulate: boards and their behaviour."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ BOARDS = (
 
 
 def full(*names: str) -> Site:
-    """Some of BOARDS as they are after months: long threads, and numbers to match."""
+    """Some of BOARDS as after months: with long threads and high numbers."""
     boards = {entry["board"]: (entry, pace) for entry, pace in BOARDS}
     return [(boards[name][0], replace(boards[name][1], replies_at_start=68)) for name in names]
 
 
 def whole(boards: int = 70, posts_a_day: float = 725_000) -> Site:
-    """As many boards as the real site has, with paces that fall as theirs do; every fourteenth without an archive."""
+    """As many boards as the real site has, with a similar distribution of paces. Every fourteenth has no archive."""
     shares = [(place + 1.5) ** -0.95 for place in range(boards)]
     return [
         (
@@ -66,7 +66,7 @@ def whole(boards: int = 70, posts_a_day: float = 725_000) -> Site:
 
 
 def backlog(posts: int) -> Site:
-    """Boards that hold so many posts, or somewhat more, of which none was deleted."""
+    """Boards with `posts` posts or a few more, of which none was deleted."""
     pace = Pace(20_000, deleted=0, file_deleted=0, banned=0, thread_deleted=0, wiped=0, replies_at_start=140)
     a_page = 2_000
     boards = -(-posts // (10 * a_page))

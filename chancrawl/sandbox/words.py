@@ -115,7 +115,7 @@ def now_text(time: float) -> str:
 
 def post(seed: int, board: dict[str, Any], no: int, thread_no: int, time: float, earlier: list[int], boards: list[str],
          has_file: bool) -> dict[str, Any]:  # fmt: skip
-    """A post as the API sends it, but for the keys that an opening post carries for its thread."""
+    """A post as the API sends it, without the keys of an opening post that describe its thread."""
     random = Random(seed * 1_000_003 + no)
     raw: dict[str, Any] = {"no": no, "now": now_text(time), "name": random.choice(NAMES)}
     if no == thread_no and random.random() < 0.8:

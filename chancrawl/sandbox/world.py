@@ -1,4 +1,4 @@
-"""All boards of the sandbox. Pure: time is an argument, in seconds since 1970."""
+"""All boards of the sandbox. Sans I/O: time is an argument, in seconds since 1970."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class World:
         self._built: dict[str, tuple[float, dict[str, tuple[bytes, float] | None]]] = {}
 
     def begin(self) -> None:
-        """Make all boards at once, and not only when they are first asked for."""
+        """Create all boards now, instead of each at its first request."""
         for name in self.descriptions:
             self.board(name, self.start)
 
@@ -44,7 +44,7 @@ class World:
         return board
 
     def read(self, path: str, now: float) -> tuple[bytes, float] | None:
-        """A file of the API by its path (`/po/threads.json`), with its time of change; None if there is none."""
+        """A file of the API by its path (`/po/threads.json`), with its last change; None if there is none."""
         name, _, file = path.strip("/").partition("/")
         if name == "boards.json":
             boards = [entry for entry, _ in self.descriptions.values()]
@@ -67,7 +67,7 @@ class World:
             board.advance(now)
             yield from board.truth()
 
-    # --- moderation by hand, for tests and for the curious
+    # --- moderation on demand, for tests
 
     def act(self, now: float, do: str, board: str, no: int = 0, count: int = 1, to: int = 0) -> dict[str, Any]:
         """Make something happen now. `no` is a post or, for reply and delete_thread, a thread; see ACTIONS."""

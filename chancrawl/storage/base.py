@@ -1,8 +1,8 @@
-"""What a store is: a PostgreSQL database, or a folder of CSV files with its ledger.
+"""The protocols of stores: a PostgreSQL database, or a folder of CSV files with its ledger.
 
-A *state store* commits rows and the state that speaks of them together. A *row sink* is written from what was
-committed. Everything here blocks; storage/session.py calls it in the store's own thread. Nothing is created before
-there is something to write.
+A *state store* commits rows and the state that describes them together. A *row sink* is written from committed rows.
+All calls block; storage/session.py makes them in the store's own thread. A store creates nothing before there is
+something to write.
 """
 
 from __future__ import annotations
@@ -20,97 +20,97 @@ from chancrawl.storage.kinds import Kinds
 class Store(Protocol):
     """A state store. All calls come from one thread, and block.
 
-    SQL has `?` for parameters. What differs between the stores in a query is in the three `sql_` texts.
+    SQL has `?` for parameters. The three `sql_` texts are the parts of a query that differ between the stores.
     """
 
     kinds: Kinds
 
     place: str
-    """Where the data goes, in words."""
+    """The name of the store for messages, for example "the folder /data"."""
 
     errors: ClassVar[tuple[type[Exception], ...]]
-    """The errors of its driver."""
+    """The error classes of its driver."""
 
     is_exclusive: ClassVar[bool]
-    """Whether a lock lets one crawl at a time in."""
+    """Whether a lock allows only one crawl at a time."""
 
     sql_now: ClassVar[str]
-    """The time of the store's clock."""
+    """SQL for the time of the store's clock."""
 
     sql_age: ClassVar[str]
-    """Seconds since a time, which stands as {}."""
+    """SQL for the seconds since a time; {} is the time."""
 
     sql_seconds: ClassVar[str]
-    """A time, which stands as {}, in seconds since 1970."""
+    """SQL for a time in seconds since 1970; {} is the time."""
 
     @property
     def is_created(self) -> bool:
-        """Whether it has tables that can be read and written."""
+        """Whether it has tables of this version."""
 
     # --- connecting
 
     def open(self) -> None:
-        """Connect, without creating anything. UserError if that cannot be."""
+        """Connect, without creating anything. UserError if that is not possible."""
 
     def open_to_read(self, tables: Sequence[str]) -> None:
         """Connect to read these tables, also while a crawl writes. UserError if they are not there."""
 
     def connect(self) -> None:
-        """Connect (again), or raise what made it impossible."""
+        """Connect, or connect again. Raises the driver's error if that fails."""
 
     def another(self) -> Store | None:
-        """A second connection, not open yet; None where there can be only one."""
+        """A second connection, not yet open; None if the store allows only one."""
 
     def prepare(self) -> None:
-        """Create what is missing."""
+        """Create the tables, files and folders that are missing."""
 
     def close(self) -> None: ...
 
     # --- rows
 
     def rows(self, sql: str, *parameters: Any) -> list[Any]:
-        """The answer to a query; empty while nothing is created."""
+        """The result of a query; empty while nothing is created."""
 
     def stream(self, sql: str, *parameters: Any) -> Iterator[Any]:
-        """The answer to a query, row by row, whatever its length."""
+        """The result of a query, row by row, for results of any length."""
 
     def write(self, statements: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
-        """Carry out statements, all or none."""
+        """Execute statements in one transaction."""
 
     def locked(self, name: str) -> AbstractContextManager[Callable[..., list[Any]]]:
-        """A transaction that one process at a time can be in; it gives a function like `rows`."""
+        """A transaction under a lock, so that only one process at a time is in it. Yields a function like `rows`."""
 
     def take_in(self, batch: Sequence[Any]) -> list[tuple[Any, str]]:
-        """Store items that were set aside before; those that are rejected again, with the reason."""
+        """Store items from the quarantine. Returns the items that are rejected again, with the reasons."""
 
     # --- errors
 
     def is_outage(self, error: Exception) -> bool:
-        """Whether an error means that the store is out of reach: the call is worth another try once `connect` works."""
+        """Whether an error means that the store is out of reach. The call can be repeated when `connect` works."""
 
     def is_collision(self, error: Exception) -> bool:
-        """Whether another transaction got in the way: the same call is worth another try at once."""
+        """Whether an error comes from a conflict with another transaction. The call can be repeated at once."""
 
     def cause_of(self, error: Exception) -> Exception:
-        """The error to be told: the one that came first, where a later one hides it."""
+        """The error to report: the first one, if a later error hides it."""
 
 
 class RowSink(Protocol):
-    """Something that is given the rows that were committed, in their order, and can be rebuilt from the store.
+    """A place that gets the committed rows, in their order, and can be rebuilt from the store.
 
-    The setting ROW_SINKS names them. A crawl that is killed between a commit and `write` leaves its last rows out of a
-    sink; the store has them.
+    The setting ROW_SINKS lists them. If a crawl is killed between a commit and `write`, the sink lacks its last rows;
+    rows that `scrapy spool drain` and `scrapy quarantine take-in` store do not come to it. The store has them.
     """
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self: ...
 
     def write(self, items: Sequence[Any]) -> None:
-        """Take rows that are stored now. Blocks; called in a thread of its own."""
+        """Write rows that have been committed. Blocks; called in a separate thread."""
 
     def close(self) -> None: ...
 
 
 def moment(value: datetime | str | None) -> datetime | None:
-    """A time as either store gives it."""
+    """A time from either store, as a datetime: PostgreSQL returns datetimes, SQLite ISO 8601 texts."""
     return datetime.fromisoformat(value) if isinstance(value, str) else value

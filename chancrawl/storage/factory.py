@@ -1,4 +1,4 @@
-"""The store that the settings name."""
+"""Creates the store of the settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chancrawl.storage.sqlite.store import CsvStore
 
 
 def store_of(settings: BaseSettings) -> Store:
-    """The store that the settings name: DATABASE_URL's, or else CSV_FOLDER's."""
+    """The store of the settings: the database of DATABASE_URL, or without it the folder CSV_FOLDER."""
     kinds = Kinds.from_settings(settings)
     url = settings.get("DATABASE_URL")
     return PostgresStore(url, kinds) if url else CsvStore(Path(settings["CSV_FOLDER"]), kinds)

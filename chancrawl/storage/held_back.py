@@ -1,8 +1,8 @@
-"""State that waits because a row it speaks of was not stored. Sans I/O.
+"""State that is held back, because a row that it describes was not stored. Sans I/O.
 
-State is never ahead of the data, whatever the reason that a row was not stored: rejected by the store, dropped by a
-trigger, or set aside because of an exception. Then the state of its thread, board or feed is not stored either, and the
-next run asks again for what is missing. Which state speaks of which rows, each `Kind` says.
+State is never ahead of the data. If a row was not stored (rejected by the store, dropped by a trigger, or set aside
+because of an exception), the state of its thread, board or feed is not stored either. Then the next run requests the
+missing data again. Each `Kind` declares which state describes which rows.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from chancrawl.storage.kinds import Key, Kinds
 
 
 class HeldBack:
-    """Which rows are missing, and what state must wait for them."""
+    """The rows that are missing, and the state that waits for them."""
 
     def __init__(self, kinds: Kinds) -> None:
         self.kinds = kinds
-        self._lock = Lock()  # the reactor's thread and the store's
-        self._missing: defaultdict[Key, set[Key]] = defaultdict(set)  # by what waits: the rows it waits for
+        self._lock = Lock()  # the reactor's thread and the store's thread both use it
+        self._missing: defaultdict[Key, set[Key]] = defaultdict(set)  # by waiting state: the rows that it waits for
 
     def __bool__(self) -> bool:
         return bool(self._missing)
@@ -40,7 +40,7 @@ class HeldBack:
                 self._missing[waiting].add(kind.key_of(item))
 
     def arrived(self, items: Iterable[Any]) -> None:
-        """Rows are stored: some of them may have been missing."""
+        """Rows were stored. State no longer waits for them."""
         if not self._missing:
             return
         with self._lock:

@@ -1,4 +1,4 @@
-"""Items as lines of JSON, `["Post", {"board": "po", …}]`: what waits in a spool, and rows in the quarantine."""
+"""Items as lines of JSON, `["Post", {"board": "po", …}]`, for the spool and the quarantine."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def encoded(item: Any) -> str:
 
 
 def decoded(line: bytes, kinds: Kinds) -> Any:
-    """The item of a line. KeyError for a class that no source has, ValueError and TypeError for what is no item."""
+    """The item of a line. KeyError if no source has its class; ValueError or TypeError if the line is not an item."""
     name, values = loads(line)
     kind = kinds.named(name).item
     for column, form in forms(kind).items():
         if form is Form.TIME and values.get(column) is not None:
             values[column] = datetime.fromisoformat(values[column])
     if isinstance(values.get("found_in"), str):
-        values["found_in"] = [values["found_in"]]  # of a spool of version 2
+        values["found_in"] = [values["found_in"]]  # spools of version 2 have a text here
     return kind(**{column: values[column] for column in columns(kind) if column in values})

@@ -1,8 +1,8 @@
-"""Kinds of rows: what a store has to know of a class of items. Sans I/O.
+"""Kinds of rows: how each class of items is stored. Sans I/O.
 
 A source declares one `Kind` for each class of items that it yields. The order of writing, the upserts of both stores,
-the headers of CSV files and the privileges on tables follow from it. Only versions of posts, marks of deletions and
-merged tweets need SQL of their own (storage/postgres/versioned.py); it is found by the class of the item.
+the headers of CSV files and the privileges on tables are derived from it. Only versions of posts, marks of deletions
+and merged tweets need their own SQL (storage/postgres/versioned.py), which is selected by the class of the item.
 """
 
 from __future__ import annotations
@@ -30,14 +30,18 @@ def no_keys(item: Any) -> list[Key]:
     return []
 
 
+def nothing_odd(item: Any) -> Sequence[str]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class CsvFile:
     """The CSV file of a kind.
 
-    `path` gives the file of an item, relative to CSV_FOLDER; None for no file. `columns` are those of its header; empty
-    for all columns of the item. `values` gives their texts, where they are not simply those of the item. `placed`
-    decides where rows go that depend on what the store has: it is given the store and the lines of a batch, and returns
-    the lines to write.
+    `path` returns the file of an item, relative to CSV_FOLDER, or None for no file. `columns` are the columns of the
+    header; empty means all columns of the item. `values` returns their texts, if they differ from the item's values.
+    `placed` changes rows that depend on what is stored: it gets the store and the lines of a batch, and returns the
+    lines to write.
     """
 
     path: Callable[[Any], str | None]
@@ -48,9 +52,9 @@ class CsvFile:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedTable:
-    """The table of a kind in the SQLite ledger, where it is not simply that of the item's columns.
+    """The table of a kind in the SQLite ledger, if it does not have exactly the item's columns.
 
-    `columns` are the parameters of `statement`, in their order.
+    `columns` are the parameters of `statement`, in order.
     """
 
     schema: str
@@ -62,12 +66,12 @@ class EmbeddedTable:
 class Kind:
     """One kind of rows.
 
-    `later` is the SQL condition under which a stored row (`held`) may be replaced by a staged one (`new`); `merged` are
-    the columns that are not simply those of the new row; `compared` those that tell whether a row is new (None: all).
-    `order` names a column by which the rows of a batch are sorted first.
+    `later` is the SQL condition under which a staged row (`new`) may replace the stored one (`held`). `merged` has SQL
+    for the columns that are not copied from the new row. `compared` are the columns whose change makes the new row
+    replace the stored one (None: all). `order` is a column by which the rows of a batch are sorted first.
 
-    `is_state`: rows that say what is known of a source. They are not stored before the rows that they speak of:
-    `waits_as` gives the names under which a state waits, `keeps_waiting` those that a missing row keeps waiting.
+    `is_state`: the rows describe what has been read. They are not stored before the rows that they describe:
+    `waits_as` returns the keys under which a state waits, `keeps_waiting` the keys that a missing row keeps waiting.
     """
 
     item: type[Any]
@@ -78,33 +82,40 @@ class Kind:
     compared: Sequence[str] | None = None
     order: str | None = None
     schema: str = ""
-    """CREATE TABLE IF NOT EXISTS … for PostgreSQL, of a kind whose table schema.sql does not have."""
+    """CREATE TABLE IF NOT EXISTS … for PostgreSQL, if schema.sql does not have the table."""
     embedded_later: str = ""
-    """The condition of the ledger's upsert: `feeds.pages <= excluded.pages`."""
+    """The condition of the ledger's upsert, for example `feeds.pages <= excluded.pages`."""
     csv: CsvFile | None = None
     embedded: EmbeddedTable | None = None
     is_state: bool = False
     is_paid: bool = False
-    """Each reading costs money: see `HeldBack.missed`."""
+    """Whether each reading costs money; see `HeldBack.missed`."""
     waits_as: Callable[[Any], list[Key]] = no_keys
     keeps_waiting: Callable[[Any], list[Key]] = no_keys
+    describe: Callable[[Any], Sequence[str]] = nothing_odd
+    """Fills the columns of an item that are computed from `raw`. Returns texts about what could not be read."""
 
     @property
     def name(self) -> str:
-        """Its name in stats, in the quarantine and in the spool: `post`."""
+        """Its name in stats, in the quarantine and in the spool, for example `post`."""
         return self.item.__name__.lower()
+
+    @property
+    def has_table(self) -> bool:
+        """Whether the ledger has a table for it. Deletions have none, because they are marks on rows of posts."""
+        return self.embedded is None or bool(self.embedded.schema)
 
     @property
     def columns(self) -> list[str]:
         return columns(self.item)
 
     def key_of(self, item: Any) -> Key:
-        """The name of a row, the same for every version of it."""
+        """The key of a row. All its versions have the same key."""
         return self.name, *(getattr(item, name) for name in self.key)
 
 
 class Kinds:
-    """The kinds of all sources, in the order in which a batch is written: data before the state that speaks of it."""
+    """The kinds of all sources, in the order of writing: data before the state that describes it."""
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
         self._kinds = {kind.item: kind for kind in kinds}
@@ -126,7 +137,7 @@ class Kinds:
         return self._kinds[type(item)]
 
     def named(self, name: str) -> Kind:
-        """The kind of the items of a class, by its name, `Post`. KeyError if there is none."""
+        """The kind whose item class has this name, for example `Post`. KeyError if there is none."""
         return self._by_name[name]
 
     def sorted(self, batch: Iterable[Any]) -> dict[Kind, list[Any]]:

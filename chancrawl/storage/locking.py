@@ -1,4 +1,4 @@
-"""A file that one process holds for as long as it lives, however it ends."""
+"""Advisory lock on a file, released when the process exits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ except ImportError:  # Windows
 
 
 def locked(file: Path) -> int | None:
-    """The descriptor of a file that is locked now, to be closed; None if another process has it."""
+    """Lock a file. Returns its descriptor, which the caller closes, or None if another process has the lock."""
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         if fcntl:

@@ -1,12 +1,13 @@
-"""What could not be read or stored, under CSV_FOLDER/quarantine: payloads as examples, rows all of them.
+"""The quarantine, CSV_FOLDER/quarantine: examples of payloads that could not be read, and all rows that could not be
+stored.
 
-A payload becomes NAME.body, to the byte, and NAME.json with its URL, time and reason. The name begins with the day and
-ends with a hash of URL and body, so a payload that is met again takes its place once. An API that changes one key
-would fill a disk: only EXAMPLES payloads of each kind of problem are kept a day, and QUARANTINE_MB in all. The rest is
-counted.
+A payload becomes NAME.body, with the same bytes, and NAME.json with its URL, time and reason. The name begins with the
+day and ends with a hash of URL and body, so that the same payload is kept once. An API that changes one key could fill
+the disk, so at most EXAMPLES payloads a day are kept for each kind of problem, and QUARANTINE_MB in all. The others are
+only counted.
 
-A row is data that exists nowhere else, so each is kept: a line of rows-DAY.jsonl, which `scrapy quarantine take-in`
-reads back.
+A row is data that exists nowhere else, so each row is kept: a line of rows-DAY.jsonl, which `scrapy quarantine take-in`
+reads.
 """
 
 from __future__ import annotations
@@ -30,19 +31,19 @@ from scrapy import signals
 from scrapy.crawler import Crawler
 
 from chancrawl.engine import PerCrawl
-from chancrawl.items import Deletion, Post, Trend, columns
+from chancrawl.items import Post
 from chancrawl.storage.item_json import decoded, encoded
-from chancrawl.storage.kinds import Kinds
+from chancrawl.storage.kinds import Kind, Kinds
 from chancrawl.text import visible
 
 logger = logging.getLogger(__name__)
 
 EXAMPLES = 5
-"""Payloads of one kind of problem that are kept on one day."""
+"""Number of payloads with one kind of problem that are kept on one day."""
 
 
 class Quarantine(PerCrawl):
-    """The extension that sets aside. All writing is done in a thread of its own."""
+    """The extension that writes the quarantine, in a separate thread."""
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
@@ -55,7 +56,7 @@ class Quarantine(PerCrawl):
         self._day = ""
         self._kept: Counter[str] = Counter()  # by kind of problem, on that day
         self._names: set[str] = set()
-        self._rows: set[str] | None = None  # which are kept; None until the folder was read
+        self._rows: set[str] | None = None  # versions of rows that are kept; None until the folder is read
         self._bytes = 0
         self._is_full = False
 
@@ -63,22 +64,25 @@ class Quarantine(PerCrawl):
         self._thread.shutdown(wait=True)
 
     def set_aside(self, url: str, body: bytes, reason: str) -> None:
-        """Keep a payload that came from an address. A full disk costs the copy only."""
+        """Keep a payload that was read from `url`. If the disk is full, only this copy is lost."""
         self.stats.inc_value("quarantine/payloads")
         self._thread.submit(self._keep, url, body, reason)
 
     def keep_row(self, item: Any, reason: str) -> None:
-        """Keep a row that cannot be stored. The same row is kept once, however often it is fetched and rejected."""
+        """Keep a row that cannot be stored. The same row is kept once, also if it is rejected again."""
         self.stats.inc_value("store/rejected")
         self._thread.submit(self._keep_row, item, reason)
 
     def has_row(self, item: Any) -> bool:
         """Whether a row is kept already. Blocks."""
-        return self._thread.submit(lambda: version_of(item) in self._kept_rows()).result()
+        return self._thread.submit(lambda: self._version_of(item) in self._kept_rows()).result()
+
+    def _version_of(self, item: Any) -> str:
+        return version_of(self.kinds.of(item), item)
 
     def _keep_row(self, item: Any, reason: str) -> None:
-        if (version := version_of(item)) not in self._kept_rows():
-            if keep_row(self.folder, item, reason):
+        if (version := self._version_of(item)) not in self._kept_rows():
+            if keep_row(self.folder, self.kinds.of(item), item, reason):
                 self._kept_rows().add(version)
             else:
                 self.stats.inc_value("quarantine/not_kept")
@@ -87,7 +91,8 @@ class Quarantine(PerCrawl):
         if self._rows is None:
             self._rows = set()
             with contextlib.suppress(OSError):
-                self._rows |= {version_of(row.item) for _, rows in kept_rows(self.folder, self.kinds) for row in rows}
+                kept = kept_rows(self.folder, self.kinds)
+                self._rows |= {self._version_of(row.item) for _, rows in kept for row in rows}
         return self._rows
 
     def _keep(self, url: str, body: bytes, reason: str) -> None:
@@ -115,7 +120,7 @@ class Quarantine(PerCrawl):
             logger.error("Could not keep what %s answered: %s", url, error)
 
     def _begin(self, day: str) -> None:
-        """Read what is kept already, once a day: crawls that are started every few minutes keep no more."""
+        """Read once a day what is kept, so that the limits also hold for crawls that are started every few minutes."""
         if day == self._day:
             return
         self._day, self._kept, self._names = day, Counter(), set()
@@ -128,7 +133,7 @@ class Quarantine(PerCrawl):
 
 
 def kind_of(reason: str) -> str:
-    """What problems have in common that differ in numbers and values only.
+    """The kind of a problem: its text without numbers and values.
 
     >>> kind_of("post 5: sub is [1]; post 6: sub is [2]")
     'post #: sub is …'
@@ -137,7 +142,7 @@ def kind_of(reason: str) -> str:
 
 
 def keep(folder: Path, url: str, body: bytes, reason: str) -> str:
-    """Put a payload aside; its name. Blocks."""
+    """Write a payload to the quarantine. Returns its name. Blocks."""
     now = datetime.now(UTC)
     name = name_of(now, url, body)
     report = {"url": url, "time": now.isoformat(timespec="seconds"), "reason": reason, "bytes": len(body)}
@@ -155,7 +160,7 @@ def name_of(now: datetime, url: str, body: bytes) -> str:
 
 
 def report_of(file: Path) -> dict[str, str]:
-    """What is said of a payload; empty if that cannot be read."""
+    """The report of a payload, NAME.json; empty if it cannot be read."""
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -168,7 +173,7 @@ def report_of(file: Path) -> dict[str, str]:
 
 @dataclass(slots=True, frozen=True)
 class KeptRow:
-    """A row that could not be stored. `line` is its item as a spool has it."""
+    """A row that could not be stored. `line` is its item as JSON; see item_json.py."""
 
     what: str
     reason: str
@@ -176,25 +181,19 @@ class KeptRow:
     item: Any
 
 
-def name_of_row(item: Any) -> str:
-    match item:
-        case Deletion():
-            key: tuple[object, ...] = (item.board, item.no)
-        case Trend():
-            key = (item.woeid, item.seen_at, item.rank)
-        case _:
-            key = tuple(getattr(item, name) for name in columns(type(item))[:2])
-    return f"{type(item).__name__.lower()} {'/'.join(map(str, key))}"
+def name_of_row(kind: Kind, item: Any) -> str:
+    """The kind of a row and its key, for example `post po/570368`."""
+    return f"{kind.name} {'/'.join(str(getattr(item, name)) for name in kind.key)}"
 
 
-def version_of(item: Any) -> str:
-    """The name of a row, and of a post the digest of what it says."""
-    return f"{name_of_row(item)} {item.digest}" if isinstance(item, Post) else name_of_row(item)
+def version_of(kind: Kind, item: Any) -> str:
+    """The name of a row, with the digest if it is a post."""
+    return f"{name_of_row(kind, item)} {item.digest}" if isinstance(item, Post) else name_of_row(kind, item)
 
 
-def keep_row(folder: Path, item: Any, reason: str) -> bool:
-    """Put a row aside that cannot be stored; into the log if that cannot be (False). Blocks."""
-    what = name_of_row(item)
+def keep_row(folder: Path, kind: Kind, item: Any, reason: str) -> bool:
+    """Write a row to the quarantine. If that fails, log the row and return False. Blocks."""
+    what = name_of_row(kind, item)
     now = datetime.now(UTC)
     line = repr(item)
     try:
@@ -206,7 +205,7 @@ def keep_row(folder: Path, item: Any, reason: str) -> bool:
             stream.write(json.dumps(kept).encode() + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
-    except Exception as error:  # a row that cannot even be written down must not stop the others
+    except Exception as error:  # a row that cannot be written here either must not stop the others
         logger.error("%s cannot be stored (%s), and it cannot be set aside in %s (%s). This is the row: %s",
                      visible(what), visible(reason), folder, error, line[:100_000])  # fmt: skip
         return False
@@ -215,17 +214,17 @@ def keep_row(folder: Path, item: Any, reason: str) -> bool:
 
 
 TAKING = ".taking"
-"""Suffix of a file of rows that is being taken in. A crawl that rejects a row meanwhile begins another file."""
+"""Suffix of a file of rows that is being taken in. A crawl that rejects a row meanwhile starts another file."""
 
 
 def begin_taking(folder: Path) -> None:
-    """Mark all files of rows; those of a take-in that was interrupted are marked already."""
+    """Add the suffix TAKING to all files of rows. Files of an interrupted take-in have it already."""
     for file in folder.glob("rows-*.jsonl"):
         file.rename(file.with_name(f"{file.name}.{time.time_ns()}{TAKING}"))
 
 
 def kept_rows(folder: Path, kinds: Kinds, pattern: str = "rows-*") -> Iterator[tuple[Path, list[KeptRow]]]:
-    """The files of rows and what is in them, each row once. What is no row is left out."""
+    """The files of rows and their rows, each row once. Unreadable lines are left out."""
     for file in sorted(folder.glob(pattern)):
         rows: dict[str, KeptRow] = {}
         for line in file.read_bytes().splitlines():
@@ -240,7 +239,7 @@ def kept_rows(folder: Path, kinds: Kinds, pattern: str = "rows-*") -> Iterator[t
 
 
 def end_taking(file: Path, rows: list[KeptRow]) -> None:
-    """Put the rows that were rejected again back into a file as the crawls write it, and remove the one that was taken.
+    """Append the rows that were rejected again to a rows-DAY.jsonl file, and remove the file that was taken in.
 
     Blocks.
     """

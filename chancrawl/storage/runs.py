@@ -1,7 +1,7 @@
-"""The runs table: which crawls are alive, where, and which boards they follow.
+"""The runs table: which crawls are running, where, and which boards they follow.
 
-A crawl gives a sign of life every BEAT seconds (`runs.alive_at`). One that gave none for DEAD_AFTER seconds is not
-alive, and neither is one of this machine whose process is gone.
+A crawl writes a sign of life every BEAT seconds (`runs.alive_at`). A crawl without one for DEAD_AFTER seconds counts as
+ended. So does a crawl of this machine whose process does not exist any more.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ DEAD_AFTER = 100.0
 
 
 def _host() -> str:
-    """The name of this machine; in a container with the number of its process namespace, for containers can share a
-    name, and the number of a process means nothing outside of its own."""
+    """The name of this machine. In a container, the number of its process namespace is added: containers can share a
+    host name, and a process number has a meaning only within its namespace."""
     try:
         space = Path("/proc/self/ns/pid").stat().st_ino
     except OSError:
@@ -33,7 +33,7 @@ def _host() -> str:
 
 
 INITIAL_NAMESPACE = 0xEFFFFFFC
-"""The machine's own: PROC_PID_INIT_INO in Linux' include/linux/proc_ns.h."""
+"""The process namespace of the machine itself: PROC_PID_INIT_INO in Linux' include/linux/proc_ns.h."""
 
 HOST = _host()
 
@@ -51,7 +51,7 @@ FROM runs WHERE finished_at IS NULL AND alive_at IS NOT NULL AND {age} < ? ORDER
 
 @dataclass(slots=True, frozen=True)
 class Run:
-    """A crawl that has not ended. `age` is how many seconds ago it gave a sign of life."""
+    """A crawl whose end is not recorded. `age` is the number of seconds since its last sign of life."""
 
     run_id: int
     spider: str
@@ -70,8 +70,8 @@ class Run:
         return self.age < DEAD_AFTER and not self._is_gone()
 
     def _is_gone(self) -> bool:
-        """Whether its process was on this machine and is no more. Of a process with our own number nobody knows: in a
-        container each is the first one."""
+        """Whether its process was on this machine and has ended. False if it has the number of this process, because
+        in a container each crawl can be process 1."""
         if self.host != HOST or self.pid == os.getpid():
             return False
         try:
@@ -87,29 +87,29 @@ class Run:
 
 
 def begin(store: Store, spider: str, arguments: dict[str, str], source: str, started_at: datetime, folder: str) -> int:
-    """Note a crawl that has something to write; its number."""
+    """Insert the row of a crawl that has something to write. Returns its `run_id`."""
     values = (spider, json.dumps(arguments), source, started_at.isoformat(), HOST, os.getpid(), folder)
     run_id: int = store.rows(BEGIN.format(now=store.sql_now), *values)[0][0]
     return run_id
 
 
 def beat(store: Store, run_id: int, stats: dict[str, Any]) -> None:
-    """Give a sign of life."""
+    """Write a sign of life."""
     store.rows(BEAT_OF.format(now=store.sql_now), json.dumps(stats, default=str, sort_keys=True), run_id)
 
 
 def alive(store: Store) -> list[Run]:
-    """The crawls that are alive, the oldest first."""
+    """The crawls that are running, the oldest first."""
     return _alive(store.rows(_unfinished(store), DEAD_AFTER))
 
 
 def others(store: Store, run_id: int, boards: Collection[str]) -> list[Run]:
-    """Other crawls that are alive and follow one of some boards."""
+    """Other running crawls that follow at least one of `boards`."""
     return _others(alive(store), run_id, boards)
 
 
 def claim(store: Store, run_id: int, boards: Collection[str]) -> list[Run]:
-    """Note that a crawl follows boards, unless other crawls follow one of them: these."""
+    """Record that a crawl follows `boards`. If other crawls follow one of them, return these and record nothing."""
     if store.is_exclusive:
         store.rows(FOLLOWS, ",".join(boards), run_id)
         return []
@@ -141,6 +141,6 @@ def _run(row: Any) -> Run:
 
 
 def _loaded(value: Any) -> dict[str, Any]:
-    """JSON as either store gives it."""
+    """A JSON object from either store: PostgreSQL returns it decoded, SQLite as text."""
     found = json.loads(value) if isinstance(value, str) else value
     return found if isinstance(found, dict) else {}

@@ -1,7 +1,7 @@
-"""A crawl's session with its store: one thread for all calls, outages, and the crawl's row in `runs`.
+"""A crawl's session with its store: the thread of the store, outages, and the crawl's row in `runs`.
 
-The store is used by one thread of its own, which takes reads and writes in the order they are asked for: the reactor
-never waits for a disk or a database, and a read sees every write before it.
+One separate thread uses the store. It executes reads and writes in the order of the calls. So the reactor never waits
+for a disk or a database, and a read sees each earlier write.
 """
 
 from __future__ import annotations
@@ -50,37 +50,37 @@ class Session(PerCrawl):
         self.started_at = datetime.now(UTC)
         self.run_id: int | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        self._is_there = asyncio.Event()  # the store is in reach, and all that waited for it is written
+        self._is_there = asyncio.Event()  # the store is in reach, and everything that waited for it is written
         self._is_there.set()
         self._returning: asyncio.Task[None] | None = None
         self._is_ending = False
         self._away_since = 0.0
         self._patience = crawler.settings.getfloat("STORE_PATIENCE")
-        self._boards: tuple[str, ...] = ()  # that this crawl follows
+        self._boards: tuple[str, ...] = ()  # the boards that this crawl follows
         self._beating: asyncio.Task[None] | None = None
         self.failure: UserError | None = None
-        """Why the store cannot be used any more, if it was in reach again and something else was wrong."""
+        """The error that makes the store unusable after an outage, if it is in reach again and something else fails."""
         self.is_full = False
-        """Whether the store, or the disk where batches wait for it, takes no more: nothing is asked for meanwhile."""
+        """Whether the store, or the disk where batches wait for it, is full. No requests are sent while it is True."""
         self.waits = True
-        """Whether `call` waits while the store is out of reach. If not it raises StoreAway: what needs the store is put
-        off, and the rest goes on."""
+        """Whether `call` waits while the store is out of reach. If not, it raises StoreAway, so that the caller can
+        put off what needs the store and continue with other work."""
         self.on_return: Callable[[], Awaitable[None]] | None = None
-        """Writes what waited for the store, and then calls `came_back`; StoreAway if it is gone again."""
+        """Writes what waited for the store, then calls `came_back`. StoreAway if the store is out of reach again."""
         self.held_back = HeldBack(self.kinds)
-        self.before_closing: list[Callable[[], Awaitable[None]]] = []  # what others still have to write
+        self.before_closing: list[Callable[[], Awaitable[None]]] = []  # last writes of other components
 
     # --- the store's thread, and a store that is out of reach
 
     @property
     def is_away(self) -> bool:
-        """Whether the store is out of reach, or not all is written yet that waited for it."""
+        """Whether the store is out of reach, or rows that waited for it are not all written yet."""
         return not self._is_there.is_set()
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a blocking function in the store's thread; wait and try again while the store is out of reach.
+        """Run a blocking function in the store's thread. While the store is out of reach, wait and try again.
 
-        UserError if the crawl ends meanwhile.
+        UserError if the crawl ends during the wait.
         """
         while True:
             if self.is_away and not self.waits:
@@ -93,7 +93,7 @@ class Session(PerCrawl):
                     raise
 
     async def attempt(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a blocking function in the store's thread, once; StoreAway if the store is out of reach."""
+        """Run a blocking function in the store's thread, without waiting. StoreAway if the store is out of reach."""
         for tries_left in (2, 1, 0):
             try:
                 return await self._in_thread(functools.partial(function, *args, **kwargs))
@@ -109,7 +109,7 @@ class Session(PerCrawl):
         raise AssertionError("not reached")
 
     async def wait_for_store(self) -> None:
-        """UserError if the crawl ends before the store is back."""
+        """Wait until the store is in reach. UserError if the crawl ends before."""
         if not await self.is_back(lambda: stopping(self.crawler)):
             waited = f" for {self._patience / 60:.0f} minutes (STORE_PATIENCE)" if self.is_patience_over else ""
             raise self.failure or UserError(
@@ -117,7 +117,7 @@ class Session(PerCrawl):
             )
 
     async def is_back(self, give_up: Callable[[], bool]) -> bool:
-        """Wait for the store; whether it is back before somebody gives it up."""
+        """Wait for the store. Returns whether it is back before `give_up` returns True or the patience is over."""
         while self.is_away and self.failure is None and not give_up() and not self.is_patience_over:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._is_there.wait(), 0.2)
@@ -140,17 +140,17 @@ class Session(PerCrawl):
         self._returning = asyncio.ensure_future(self._return())
 
     async def _return(self) -> None:
-        """Try until the store is back, with longer and longer pauses."""
+        """Try to connect until the store is back, with increasing pauses of up to 10 seconds."""
         pause = 0.5
         while True:
-            for _ in range(int(pause / 0.1)):  # in short steps, so that Ctrl-C is heard
+            for _ in range(int(pause / 0.1)):  # in short steps, to react to Ctrl-C
                 if self.is_ending:
                     return
                 await asyncio.sleep(0.1)
             pause = min(pause * 2, 10.0)
             try:
                 await self._in_thread(self.store.connect)
-                if self.run_id is not None:  # before all that waits is written: nobody is to take its boards meanwhile
+                if self.run_id is not None:  # first of all, so that no other crawl takes over its boards
                     await self.attempt(runs.beat, self.store, self.run_id, self.crawler.stats.get_stats())
                 if self.on_return is not None:
                     await self.on_return()
@@ -168,17 +168,17 @@ class Session(PerCrawl):
 
     @property
     def is_ending(self) -> bool:
-        """Whether nobody waits for the store any more: a person has stopped the crawl, or it is at its end."""
+        """Whether waiting for the store has ended, because the crawl was stopped or has finished."""
         return self._is_ending or not self.crawler.crawling
 
     async def stop_returning(self) -> None:
-        """Do not try any more to have the store back; what is being written is written."""
+        """Stop trying to reach the store. A write that has begun is completed."""
         self._is_ending = True
         if self._returning is not None:
             await self._returning
 
     def came_back(self, written: str = "") -> None:
-        """The store is in reach, and all that waited for it is written."""
+        """Report that the store is in reach and everything that waited for it is written."""
         logger.info("%s is back%s.", capitalized(self.store.place), written)
         self._is_there.set()
 
@@ -203,13 +203,13 @@ class Session(PerCrawl):
                 await self._beat()
 
     async def _beat(self) -> None:
-        """Give a sign of life; end the crawl if one that began before it follows the same boards."""
+        """Write a sign of life. End this crawl if one that began before it follows the same boards."""
         assert self.run_id is not None
         try:
             others = await self.attempt(self._beat_now, self.run_id)
-        except (StoreAway, UserError):  # whoever writes next meets it, too
+        except (StoreAway, UserError):  # the next write gets the same error and handles it
             return
-        if others and others[0].run_id < self.run_id:  # it was thought to be dead, and is back
+        if others and others[0].run_id < self.run_id:  # it had counted as ended, and is running again
             end(self.crawler, UserError(
                 f"{capitalized(str(others[0]))} follows the same boards again, and was there before: this crawl ends. "
                 "Start it again, and it stands by.", reason="doubled",
@@ -220,7 +220,7 @@ class Session(PerCrawl):
         return runs.others(self.store, run_id, self._boards) if self._boards else []
 
     async def follow(self, boards: Collection[str]) -> list[runs.Run]:
-        """Note that this crawl follows boards; if other crawls follow one of them, these, and nothing is noted."""
+        """Record that this crawl follows `boards`. If others follow one of them, return these and record nothing."""
         others = await self.call(self._claim, boards)
         self._boards = () if others else tuple(boards)
         return others
@@ -245,7 +245,7 @@ class Session(PerCrawl):
         self._thread.shutdown(wait=False)
 
     def prepare(self) -> None:
-        """Get the store ready for the first row. Blocks; called in the store's thread."""
+        """Prepare the store for the first row, and insert the row of the run. Blocks; called in the store's thread."""
         self.store.prepare()
         if self.run_id is None:
             spider = self.crawler.spider
@@ -267,10 +267,10 @@ class Session(PerCrawl):
     # --- queries
 
     async def refuse_mixed_sources(self, address: str, spiders: Collection[str]) -> None:
-        """UserError where this store was filled from another API than `address`.
+        """UserError if this store has data from another API than `address`.
 
-        Posts of a sandbox and of a real site must not come into one store, and neither must those of two real sites of
-        one kind: their numbers mean different things. `spiders` are those that read the same kind of site.
+        A store must not mix posts of a sandbox and of a real site, or of two real sites of one kind, because the same
+        number means different posts there. `spiders` are those that read the same kind of site.
         """
         sql = "SELECT DISTINCT spider, source FROM runs WHERE source IS NOT NULL"
         for spider, earlier in await self.call(self.store.rows, sql):
@@ -282,7 +282,7 @@ class Session(PerCrawl):
                 )
 
     async def select(self, item_class: type[T], where: str = "", *parameters: Any) -> list[T]:
-        """Items of one kind from the store; `where` is the rest of the query."""
+        """Items of one class from the store; `where` is the rest of the query."""
         kind = self.kinds[item_class]
         sql = f"SELECT {', '.join(kind.columns)} FROM {kind.table} {where}"
         rows = await self.call(self.store.rows, sql, *parameters)
@@ -290,7 +290,7 @@ class Session(PerCrawl):
 
 
 def restore(item_class: type[T], row: Sequence[Any]) -> T:
-    """An item from its row, in PostgreSQL's types or in SQLite's."""
+    """An item from its row, which has the types of PostgreSQL or of SQLite."""
     values = dict(zip(columns(item_class), row, strict=True))
     for name, form in forms(item_class).items():
         value = values[name]
@@ -300,5 +300,5 @@ def restore(item_class: type[T], row: Sequence[Any]) -> T:
             elif form is Form.FLAG:
                 values[name] = bool(value)
             elif form is Form.JSON and isinstance(value, str):
-                values[name] = json.loads(value)  # SQLite has texts for them
+                values[name] = json.loads(value)  # SQLite stores JSON as text
     return item_class(**values)

@@ -7,6 +7,7 @@ from typing import Any
 from chancrawl.items import Account, Feed, Gap, Handle, Trend, Tweet
 from chancrawl.storage.kinds import CsvFile, EmbeddedTable, Key, Kind
 from chancrawl.storage.sqlite.upsert import upsert
+from chancrawl.x import tweet_columns
 from chancrawl.x.csv_files import COLUMNS, OF_ACCOUNT, older_values, placed
 
 LEDGER_TWEET = ["id", "retweeted_username", "metrics", "first_seen_at", "last_seen_at", "found_in"]
@@ -33,6 +34,7 @@ CREATE TABLE IF NOT EXISTS tweets (id INTEGER PRIMARY KEY, retweeted_username TE
         ),
         is_paid=True,
         keeps_waiting=lambda tweet: [("feed", feed) for feed in tweet.found_in],
+        describe=tweet_columns.describe,
     ),
     Kind(Trend, "trends", ("woeid", "seen_at", "rank"), csv=CsvFile(lambda trend: "twitter/trends.csv")),
     Kind(

@@ -81,7 +81,9 @@ class TrendingRound:
         """Search for posts about trends that were not searched for within the window, for this place or another."""
         if not self.posts:
             return
-        names = [trend.name for trend in trends if trend.name.lower() not in self.seen][: self.sample]
+        by_lower = {trend.name.lower(): trend.name for trend in reversed(trends)}  # case makes no other search
+        new = [trend.name for trend in trends if by_lower[trend.name.lower()] == trend.name]
+        names = [name for name in dict.fromkeys(new) if name.lower() not in self.seen][: self.sample]
         self.seen |= {name.lower() for name in names}
         queries = {feed_of_query("trend", query_of(name)): query_of(name) for name in names}
         feeds = await self.reader.ledger.feeds(list(queries))

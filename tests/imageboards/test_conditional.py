@@ -6,7 +6,7 @@ import pytest
 
 from chancrawl.http import http_date
 from chancrawl.imageboards.conditional import if_modified_since, is_behind, strong_validator
-from chancrawl.imageboards.fourchan import IndexEntry
+from chancrawl.imageboards.pages import IndexEntry
 from chancrawl.items import Thread
 
 AT = 1_795_000_000

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chancrawl.imageboards.coverage import Coverage, HeldPost, Look, account, between, by_day, thinned
+from chancrawl.imageboards.coverage import BoardPoll, Coverage, HeldPost, account, between, by_day, thinned
 from chancrawl.items import Poll
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -16,14 +16,14 @@ def post(no: int, minute: float, delay: float = 3, deleted: bool = False) -> Hel
     return HeldPost(no, posted, posted + int(delay), deleted)
 
 
-def look(minute: float, newest_no: int | None, longest_gap: float | None = 30.0) -> Look:
-    return Look(NOON + timedelta(minutes=minute), newest_no, longest_gap)
+def poll(minute: float, newest_no: int | None, longest_gap: float | None = 30.0) -> BoardPoll:
+    return BoardPoll(NOON + timedelta(minutes=minute), newest_no, longest_gap)
 
 
-def test_an_account() -> None:
-    looks = [look(1, 100, None), look(2, 103), look(70, 110)]
+def test_account_counts_posts_and_missing_numbers() -> None:
+    polls = [poll(1, 100, None), poll(2, 103), poll(70, 110)]
     posts = [post(99, 0.5), post(102, 2, delay=4), post(103, 2.5, deleted=True), post(107, 65, delay=60)]
-    coverage = account(posts, looks)
+    coverage = account(posts, polls)
     first, second = coverage.hours
     assert (first.issued, first.held, first.deleted, first.missing) == (3, 2, 1, [(101, 101)])
     assert (first.delay(0.5), first.delay(0.95)) == (3.0, 4.0)
@@ -32,33 +32,33 @@ def test_an_account() -> None:
     assert coverage.pauses == []
 
 
-def test_pauses() -> None:
-    looks = [look(0, 1, None), look(50, 1), look(90, 1, None), look(110, 1, 900.0)]
-    coverage = account([], looks)
+def test_pauses_between_and_within_crawls() -> None:
+    polls = [poll(0, 1, None), poll(50, 1), poll(90, 1, None), poll(110, 1, 900.0)]
+    coverage = account([], polls)
     assert [(end - start).total_seconds() / 60 for start, end in coverage.pauses] == [40, 15]
     assert [hour.unwatched.total_seconds() / 60 for hour in coverage.hours] == [10, 30 + 15]
 
 
 def test_a_board_that_was_never_followed() -> None:
-    """Passes over a board leave no looks: the first of them shows where to begin."""
+    """Passes over a board write no polls: the account begins with the oldest post."""
     coverage = account([post(5, -3000, delay=180000), post(9, 1), post(11, 2)], [])
     (hour,) = coverage.hours
     assert (hour.held, hour.missing) == (2, [(10, 10)])
 
 
-def test_a_number_that_is_none() -> None:
-    coverage = account([post(2, 1), post(2**63 - 1, 2), post(4, 3)], [look(0, 1, None)])
+def test_an_implausible_number_is_ignored() -> None:
+    coverage = account([post(2, 1), post(2**63 - 1, 2), post(4, 3)], [poll(0, 1, None)])
     assert coverage.hours[0].missing == [(3, 3)]
 
 
-def test_nothing() -> None:
+def test_no_posts_and_no_polls() -> None:
     assert account([], []) == Coverage([], [])
 
 
 @given(st.sets(st.integers(101, 400), max_size=60), st.integers(400, 420))
 def test_every_number_is_held_or_missing(held: set[int], newest: int) -> None:
     posts = [post(no, no / 3) for no in sorted(held)]
-    coverage = account(posts, [look(0, 100, None), look(200, newest)])
+    coverage = account(posts, [poll(0, 100, None), poll(200, newest)])
     missing = {no for hour in coverage.hours for first, last in hour.missing for no in range(first, last + 1)}
     assert not missing & held and missing | held == set(range(101, newest + 1))
     assert sum(hour.issued for hour in coverage.hours) == newest - 100
@@ -70,12 +70,12 @@ def test_every_number_is_held_or_missing(held: set[int], newest: int) -> None:
     st.integers(0, 8),
     st.integers(1, 8),
 )
-def test_a_stretch_is_the_same_part_of_the_whole(
-    held: dict[int, bool], looks: list[int], since: int, hours: int
+def test_part_of_the_account_equals_the_same_part_of_the_whole(
+    held: dict[int, bool], poll_numbers: list[int], since: int, hours: int
 ) -> None:
-    """What is read for `since` and `until` alone says what the whole account says of these hours."""
+    """An account read only for `since` to `until` has the same hours as the whole account."""
     posts = [post(no, no, deleted=deleted) for no, deleted in sorted(held.items())]  # a number a minute
-    polls = [look(30 * number, 100 + 30 * number, 30.0 if number else None) for number in sorted({0, *looks})]
+    polls = [poll(30 * number, 100 + 30 * number, 30.0 if number else None) for number in sorted({0, *poll_numbers})]
     start = NOON + timedelta(hours=since)
     end = start + timedelta(hours=hours)
     first, last = (start - timedelta(hours=1)).timestamp(), (end + timedelta(hours=1)).timestamp()
@@ -90,7 +90,7 @@ def test_a_stretch_is_the_same_part_of_the_whole(
 
 def test_days_are_sums_of_their_hours() -> None:
     coverage = account(
-        [post(n, 17 * n, deleted=n % 3 == 0) for n in range(1, 300, 2)], [look(0, 0, None), look(900, 40)]
+        [post(n, 17 * n, deleted=n % 3 == 0) for n in range(1, 300, 2)], [poll(0, 0, None), poll(900, 40)]
     )
     days = by_day(coverage).hours
     assert len(days) == 5 and all(day.start.hour == 0 for day in days)
@@ -101,8 +101,8 @@ def test_days_are_sums_of_their_hours() -> None:
 @given(
     st.lists(st.tuples(st.integers(1, 2000), st.integers(0, 5), st.sampled_from([None, 5.0, 30.0, 700.0])), max_size=80)
 )
-def test_thinned_looks_say_the_same(steps: list[tuple[int, int, float | None]]) -> None:
-    """Old rows of board_polls go, and coverage does not change."""
+def test_thinning_does_not_change_coverage(steps: list[tuple[int, int, float | None]]) -> None:
+    """Old rows of board_polls are removed, and the account stays the same."""
     at, newest, polls = NOON, 100, []
     for seconds, new, gap in steps:
         at, newest = at + timedelta(seconds=seconds), newest + new
@@ -113,13 +113,13 @@ def test_thinned_looks_say_the_same(steps: list[tuple[int, int, float | None]]) 
     assert len(left) + len(gone) == len(polls) and sum(p.looks for p in left) == len(polls)
     posts = [post(no, (no - 100) * 3) for no in range(101, newest, 2)]
     before, after = (
-        account(posts, [Look(p.polled_at, p.newest_no, p.longest_gap) for p in rows]) for rows in (polls, left)
+        account(posts, [BoardPoll(p.polled_at, p.newest_no, p.longest_gap) for p in rows]) for rows in (polls, left)
     )
     assert after == before
     assert thinned(left)[1] == [] or len(left) < len(polls)
 
 
-def test_a_week_of_polls_is_a_tenth() -> None:
+def test_thinning_a_day_of_polls_keeps_less_than_300() -> None:
     polls = [Poll("po", NOON + timedelta(seconds=10 * n), n, 10, 2, 12.0) for n in range(6 * 60 * 24)]
     changed, gone = thinned(polls)
     assert len(polls) - len(gone) < 300 and sum(poll.looks for poll in changed) > 17_000

@@ -97,7 +97,7 @@ def check_politeness(requests: list[dict[str, Any]], delay: float) -> None:
 
 
 @pytest.mark.soak
-def test_it_stays_with_boards(follower: Crawler, lively: Sandbox) -> None:
+def test_follow_stores_every_post_that_was_shown(follower: Crawler, lively: Sandbox) -> None:
     """Three virtual minutes of a fast board, a slow one, and one without an archive."""
     process = follow(follower, "pol,b,wsr")
     time.sleep(10)
@@ -119,7 +119,7 @@ def test_it_stays_with_boards(follower: Crawler, lively: Sandbox) -> None:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("lively", [200], indirect=True)
-def test_what_becomes_of_posts_and_threads(follower: Crawler, lively: Sandbox, wait_until: WaitUntil) -> None:
+def test_follow_stores_deletions_and_fates(follower: Crawler, lively: Sandbox, wait_until: WaitUntil) -> None:
     process = follow(follower, "wsr,qst")
     index = {board: [thread["no"] for page in json.loads(lively.ask(f"/{board}/threads.json"))
                      for thread in page["threads"]] for board in ("wsr", "qst")}  # fmt: skip
@@ -244,7 +244,7 @@ def test_half_an_hour_of_every_fault(tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
-def test_a_day_away(follower: Crawler, lively: Sandbox, wait_until: WaitUntil) -> None:
+def test_a_crawl_after_a_day_without_one(follower: Crawler, lively: Sandbox, wait_until: WaitUntil) -> None:
     """After a downtime, what went to the archive meanwhile is read there, and the pause is on record."""
     process = follow(follower, "wsr")
     wait_until(lambda: is_there(follower, "wsr"))
@@ -276,7 +276,7 @@ def test_ctrl_c_while_nothing_is_due(follower: Crawler, wait_until: WaitUntil) -
     assert time.monotonic() - began < 3
 
 
-def test_it_stays_with_whole_boards(crawler: Crawler) -> None:
+def test_follow_refuses_sample(crawler: Crawler) -> None:
     crawler("-a", "board=po", "-a", "follow=1", "-a", "sample=3").refused("follow=1", "sample")
 
 

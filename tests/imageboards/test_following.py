@@ -14,7 +14,8 @@ from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from chancrawl.imageboards.client import ChanClient
-from chancrawl.imageboards.follow import Follower, path_of
+from chancrawl.imageboards.follow import Follower
+from chancrawl.imageboards.fourchan import FOURCHAN
 from chancrawl.imageboards.frontier import Fetch
 from chancrawl.items import Board, Poll, Post, Thread
 from chancrawl.sandbox.world import World
@@ -33,7 +34,7 @@ async def follower_of(folder: Path, **settings: Any) -> AsyncIterator[tuple[Foll
         session = Session.of(crawler)
         await session.open()
         await session.call(session.prepare)
-        yield Follower(ChanClient(crawler), [PO], with_archive=True), World(1, START)
+        yield Follower(ChanClient(crawler, FOURCHAN), [PO], with_archive=True), World(1, START)
 
 
 async def items_of(follower: Follower, response: Response, fetch: Fetch) -> list[Any]:
@@ -41,7 +42,7 @@ async def items_of(follower: Follower, response: Response, fetch: Fetch) -> list
     follower.under_way += 1
     follower.frontier.next(0.0)
     found = [item async for item in follower.answered(response, fetch)]
-    assert follower.under_way == 0 and follower.news.is_set()
+    assert follower.under_way == 0 and follower.answer_came.is_set()
     return [item for item in found if follower.ledger.accept(item) is not None]
 
 
@@ -53,7 +54,7 @@ async def items_of(follower: Follower, response: Response, fetch: Fetch) -> list
     (Fetch("po", "10"), "/po/10.json"),
 ])  # fmt: skip
 def test_what_a_wish_of_the_agenda_is_at_the_site(fetch: Fetch, path: str) -> None:
-    assert path_of(fetch) == path
+    assert FOURCHAN.path(fetch.board, fetch.what, fetch.no) == path
 
 
 @in_loop
@@ -80,7 +81,7 @@ async def test_a_thread_is_asked_for_with_the_validator_of_its_page(tmp_path: Pa
         no = max(follower.monitors["po"].state.threads, key=lambda no: len(follower.ledger.loaded("po", no).posts))
         fetch = Fetch("po", "thread", no)
         assert "If-Modified-Since" not in (await follower._request(fetch)).headers
-        response = answer_of(world, path_of(fetch))
+        response = answer_of(world, FOURCHAN.path(fetch.board, fetch.what, fetch.no))
         await items_of(follower, response, fetch)
         request = await follower._request(fetch)
         assert request.headers["If-Modified-Since"] == response.headers["Last-Modified"]
@@ -96,7 +97,9 @@ async def test_a_thread_whose_page_is_gone_is_no_longer_followed(tmp_path: Path)
         world.act(START + 1, "delete_thread", "po", no)
         fetch = Fetch("po", "thread", no)
         await items_of(follower, answer_of(world, "/po/catalog.json", START + 1), CATALOG)
-        items = await items_of(follower, answer_of(world, path_of(fetch), START + 2), fetch)
+        items = await items_of(
+            follower, answer_of(world, FOURCHAN.path(fetch.board, fetch.what, fetch.no), START + 2), fetch
+        )
         (state,) = [item for item in items if isinstance(item, Thread)]
         assert (state.no, state.fate) == (no, "deleted")
         assert no not in follower.monitors["po"].state.threads
@@ -144,7 +147,7 @@ async def test_a_request_that_came_to_nothing_frees_its_place(tmp_path: Path) ->
         failure = Failure(DownloadTimeoutError("too slow"))  # type: ignore[no-untyped-call]
         failure.request = Request("https://a.4cdn.org/po/catalog.json", cb_kwargs={"fetch": CATALOG})  # type: ignore[attr-defined]
         follower.failed(failure)
-        assert follower.under_way == 0 and follower.news.is_set()
+        assert follower.under_way == 0 and follower.answer_came.is_set()
         assert follower.stats.get_value("chan/refused") == 1
         assert list(follower._failing) == ["https://a.4cdn.org/po/catalog.json"]
 

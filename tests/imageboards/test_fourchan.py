@@ -55,7 +55,7 @@ def test_every_documented_key_has_a_column() -> None:
     assert item.posted_at == datetime(2018, 12, 31, 22, 5, 48, tzinfo=UTC)
 
 
-def test_every_key_found_in_recordings_has_a_place(fixtures: Path) -> None:
+def test_every_key_found_in_recordings_has_a_column(fixtures: Path) -> None:
     """In a column of posts, in the thread's state, or at least in `raw`, which is kept whole."""
     known = set(KEYS) | NO_VERSION_KEYS
     found: set[str] = set()
@@ -96,7 +96,7 @@ def test_recorded_boards(fixtures: Path, name: str) -> None:
         assert boards["po"].has_archive and not boards["b"].has_archive and boards["po"].bump_limit == 310
 
 
-def test_a_version_is_what_the_post_itself_says() -> None:
+def test_keys_of_the_thread_make_no_new_version() -> None:
     raw = {"no": 5, "resto": 0, "time": 1, "com": "x", "replies": 3, "images": 1, "tail_size": 50}
     version = digest(raw, NO_VERSION_KEYS)
     assert digest(raw | {"replies": 4, "closed": 1, "archived": 1, "archived_on": 9}, NO_VERSION_KEYS) == version
@@ -110,12 +110,12 @@ def test_a_version_is_what_the_post_itself_says() -> None:
     "payload", [None, [], {}, {"posts": []}, {"posts": {}}, {"posts": [{"no": 6}]}, {"posts": [{"no": 5, "resto": 4}]},
                 {"posts": [{"no": 5, "resto": 0}]}, {"posts": ["x"]}, {"posts": [{"no": "5"}]}]
 )  # fmt: skip
-def test_a_thread_that_is_none(payload: Any) -> None:
+def test_a_payload_that_is_not_a_thread_is_malformed(payload: Any) -> None:
     with pytest.raises(Malformed):
         fourchan.parse_thread(payload, "po", 5)
 
 
-def test_an_odd_post_costs_itself_and_no_other() -> None:
+def test_an_unreadable_post_does_not_affect_others() -> None:
     good = [{"no": 5, "resto": 0, "time": 1}, {"no": 6, "resto": 5, "time": 2}]
     deep: Any = []
     for _ in range(500):
@@ -133,7 +133,7 @@ def test_an_odd_post_costs_itself_and_no_other() -> None:
     assert len(page.problems) == len(odd)
 
 
-def test_an_odd_field_that_is_not_needed_is_no_reason_to_read_the_thread_again() -> None:
+def test_an_unreadable_field_does_not_make_the_page_incomplete() -> None:
     posts = [
         {"no": 5, "resto": 0, "time": 1, "replies": 1},
         {"no": 6, "resto": 5, "time": 2, "sub": ["x"], "tail_size": "z"},
@@ -151,7 +151,7 @@ def test_parsers_refuse_what_they_do_not_know(parse: Any, payload: Any) -> None:
 
 @given(posts=st.lists(ODD_POSTS | JSON, max_size=5))
 @settings(max_examples=300)
-def test_any_posts_after_a_good_one(posts: list[Any]) -> None:
+def test_any_posts_after_a_good_one_are_read_or_named(posts: list[Any]) -> None:
     opening = {"no": 5, "resto": 0, "time": 1, "com": "good"}
     page = fourchan.parse_thread({"posts": [opening, *posts]}, "po", 5)
     assert 5 in page.posts
@@ -166,7 +166,7 @@ def test_any_posts_after_a_good_one(posts: list[Any]) -> None:
 
 
 @given(JSON)
-def test_json_comes_back_the_same(value: Any) -> None:
+def test_json_round_trips(value: Any) -> None:
     text = dumps(value)
     assert json.loads(text) == value
     assert "\x00" not in text and text.encode() is not None
@@ -179,7 +179,7 @@ def test_long_numbers_are_not_rounded() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"posts": [', b"\xff\xfe", b"[" * 100_000,
                                   b'{"x": NaN, "com": "\\ud83d"}', b"[1e999]", b"[Infinity]"])  # fmt: skip
-def test_no_json(body: bytes) -> None:
+def test_text_that_is_not_json_is_malformed(body: bytes) -> None:
     with pytest.raises(Malformed):
         loads(body)
 

@@ -15,14 +15,14 @@ from chancrawl.imageboards.frontier import Fetch, Frontier
 AT = 1_795_000_000.0  # the server's clock when ours shows 0
 
 
-def agenda_of(*paces: float, delay: float = 1.0, has_archive: bool = True) -> Frontier:
+def frontier_of(*paces: float, delay: float = 1.0, has_archive: bool = True) -> Frontier:
     """An agenda for boards of known pace, in posts a second."""
     frontier = Frontier(index_interval=5 * delay, thread_interval=10 * delay, delay=delay)
     for number, pace in enumerate(paces):
         board = BoardState(f"b{number}", has_archive=has_archive)
         board.pace.count(pace * 3600, 3600)
         frontier.add(board)
-    frontier.clock.heard(0.0, AT)
+    frontier.clock.synchronise(0.0, AT)
     return frontier
 
 
@@ -89,9 +89,9 @@ def answer(frontier: Frontier, ask: Fetch, now: float, random: Random | None) ->
 
 @settings(max_examples=25)
 @given(st.randoms(use_true_random=False), st.lists(st.floats(0.001, 3), min_size=1, max_size=4), st.booleans())
-def test_politeness(random: Random, paces: list[float], has_archive: bool) -> None:
+def test_requests_keep_their_delays_and_intervals(random: Random, paces: list[float], has_archive: bool) -> None:
     """No file within its interval, no thread within its own, nothing while it is under way."""
-    frontier = agenda_of(*paces, has_archive=has_archive)
+    frontier = frontier_of(*paces, has_archive=has_archive)
     for number in range(len(paces)):
         for no in range(1, 12):
             put(
@@ -113,10 +113,10 @@ def test_politeness(random: Random, paces: list[float], has_archive: bool) -> No
     st.lists(st.tuples(st.integers(0, 149), st.integers(0, 50), st.integers(0, 3), st.booleans()), max_size=6),
     st.booleans(),
 )
-def test_an_idle_agenda_names_the_next_due_time(
+def test_an_idle_frontier_returns_the_next_due_time(
     paces: list[float], threads: list[tuple[int, int, int, bool]], is_lagging: bool
 ) -> None:
-    frontier = agenda_of(*paces)
+    frontier = frontier_of(*paces)
     settle(frontier)
     for no, (position, missing, excess, is_gone) in enumerate(threads, 1):
         thread = TrackedThread(
@@ -138,9 +138,9 @@ def test_an_idle_agenda_names_the_next_due_time(
     raise AssertionError("nothing is ever due")
 
 
-def test_nothing_starves() -> None:
+def test_every_board_and_thread_is_requested() -> None:
     """More to poll than there are requests: what waits comes in its turn."""
-    frontier = agenda_of(*[0.5] * 10)
+    frontier = frontier_of(*[0.5] * 10)
     put(frontier, TrackedThread(1, position=3, missing=1, pending_since=AT))
     put(frontier, TrackedThread(2, position=3, excess=1, pending_since=AT), 1)
     put(frontier, TrackedThread(3, position=3, gone_at=AT), 2)
@@ -161,20 +161,20 @@ def test_nothing_starves() -> None:
     assert min(polls.values()) > 200
 
 
-def test_boards_are_asked_for_in_proportion_to_the_root_of_their_pace() -> None:
-    frontier = agenda_of(*[1.6] * 6, *[0.1] * 6)
+def test_boards_are_requested_in_proportion_to_the_root_of_their_pace() -> None:
+    frontier = frontier_of(*[1.6] * 6, *[0.1] * 6)
     asks = Counter(ask.board for _, ask in crawl(frontier, 3000))
     fast, slow = (sum(asks[f"b{number}"] for number in numbers) for numbers in (range(6), range(6, 12)))
     assert 2.8 < fast / slow < 5.0  # 4
 
 
-def test_a_slow_board_costs_little() -> None:
-    asks = [ask for _, ask in crawl(agenda_of(0.001), 3600)]
+def test_a_slow_board_takes_few_requests() -> None:
+    asks = [ask for _, ask in crawl(frontier_of(0.001), 3600)]
     assert 10 < len(asks) < 60
 
 
 def test_urgent_work_is_not_queued_behind_the_backlog() -> None:
-    frontier = agenda_of(1.7)
+    frontier = frontier_of(1.7)
     settle(frontier)
     for no in range(1, 150):
         put(frontier, TrackedThread(no, position=no, missing=100, backlog=100, pending_since=AT))
@@ -184,8 +184,8 @@ def test_urgent_work_is_not_queued_behind_the_backlog() -> None:
     assert sum(ask.what == "1" or ask.what == "catalog" for ask in asks) >= 8, "as often as without a backlog"
 
 
-def test_the_end_of_a_board_without_archive_comes_first() -> None:
-    frontier = agenda_of(1.0, has_archive=False)
+def test_threads_at_the_end_of_a_board_without_archive_are_first() -> None:
+    frontier = frontier_of(1.0, has_archive=False)
     settle(frontier)
     for no, position in ((1, 20), (2, 149), (3, 100)):
         put(frontier, TrackedThread(no, position=position, missing=50, backlog=50, pending_since=AT))
@@ -193,7 +193,7 @@ def test_the_end_of_a_board_without_archive_comes_first() -> None:
 
 
 def test_the_tail_of_a_long_thread_is_enough_for_a_few_posts() -> None:
-    frontier = agenda_of(1.0)
+    frontier = frontier_of(1.0)
     settle(frontier)
     thread = put(frontier, TrackedThread(1, replies=300, missing=3, has_tail=True, pending_since=AT))
     assert frontier.next(0.0) == Fetch("b0", "tail", 1)
@@ -206,8 +206,8 @@ def test_the_tail_of_a_long_thread_is_enough_for_a_few_posts() -> None:
     )
 
 
-def test_an_index_that_is_rebuilt_seldom_is_asked_for_then() -> None:
-    frontier = agenda_of(1.7)
+def test_an_index_that_is_rebuilt_at_intervals_is_requested_then() -> None:
+    frontier = frontier_of(1.7)
     settle(frontier)
     put(frontier, TrackedThread(1, position=0, recent=Rate(5, 70), shown_at=AT, modified=AT))
     asked: Counter[str] = Counter()
@@ -242,16 +242,16 @@ def crawl_of_lagging(frontier: Frontier, seconds: float) -> Iterator[tuple[float
 def test_the_servers_clock() -> None:
     clock = Clock()
     for now in range(0, 100, 7):
-        clock.heard(now, math.floor(AT + 10 * now))
+        clock.synchronise(now, math.floor(AT + 10 * now))
     assert clock.speed == pytest.approx(10, rel=0.02)
     assert clock.at(110) == pytest.approx(AT + 1100, abs=3)
-    clock.heard(111, AT + 5000)  # it was set
-    clock.heard(112, AT + 5010)
+    clock.synchronise(111, AT + 5000)  # it was set
+    clock.synchronise(112, AT + 5010)
     assert clock.speed == pytest.approx(10, rel=0.02) and clock.at(113) == pytest.approx(AT + 5020, abs=3)
 
 
-def test_a_file_that_cannot_be_had_waits_longer_each_time() -> None:
-    frontier = agenda_of(1.0)
+def test_a_file_that_fails_waits_longer_each_time() -> None:
+    frontier = frontier_of(1.0)
     pauses = []
     now = 0.0
     for _ in range(5):
@@ -268,8 +268,8 @@ def test_a_file_that_cannot_be_had_waits_longer_each_time() -> None:
     assert pauses == sorted(pauses) and pauses[-1] > 8 * pauses[0]
 
 
-def test_a_board_that_is_moderated_hard_is_asked_for_more_often() -> None:
-    frontier = agenda_of(0.5, 0.5)
+def test_a_board_with_many_deletions_is_requested_more_often() -> None:
+    frontier = frontier_of(0.5, 0.5)
     frontier.moderated(board_of(frontier), fresh=2000, deleted=400)
     frontier.moderated(board_of(frontier, 1), fresh=2000, deleted=4)
     asks = Counter(ask.board for _, ask in crawl(frontier, 3000))

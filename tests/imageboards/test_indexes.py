@@ -11,6 +11,7 @@ import pytest
 from chancrawl.errors import UserError
 from chancrawl.imageboards import fourchan
 from chancrawl.imageboards.client import ChanClient, Unavailable
+from chancrawl.imageboards.fourchan import FOURCHAN
 from chancrawl.imageboards.indexes import IndexReader
 from chancrawl.items import Board, Thread
 from chancrawl.payload import Malformed
@@ -26,7 +27,7 @@ PO = Board("po", pages=10, per_page=15)
 async def reader_of(folder: Path) -> AsyncIterator[tuple[IndexReader, Server]]:
     async with site() as (url, server), crawl(folder, CHAN_API_URL=url, **OVER_SOCKETS) as crawler:
         await Session.of(crawler).open()
-        yield IndexReader(ChanClient(crawler)), server
+        yield IndexReader(ChanClient(crawler, FOURCHAN)), server
 
 
 def live(server: Server) -> list[int]:
@@ -130,7 +131,7 @@ async def test_a_refusal_is_no_answer(tmp_path: Path) -> None:
 async def test_a_source_that_takes_no_connection_is_not_waited_for_at_the_start(tmp_path: Path) -> None:
     async with crawl(tmp_path, CHAN_API_URL="http://127.0.0.1:9", **OVER_SOCKETS) as crawler:
         await Session.of(crawler).open()
-        client = ChanClient(crawler)
+        client = ChanClient(crawler, FOURCHAN)
         with pytest.raises(UserError, match=r"cannot be reached.*CHAN_API_URL"):
             await client.read("/boards.json", fourchan.parse_boards, first=True)
         with pytest.raises(Unavailable):

@@ -103,7 +103,7 @@ async def test_times_that_lie_years_ahead_are_not_believed(tmp_path: Path) -> No
         await ledger.load("po", [5, 6])
         held = ledger.loaded("po", 5)
         assert held.validator is None and held.as_of is None
-        ledger._held.clear()
+        ledger._stored.clear()
         ledger._newest["po"] = 6  # a thread without posts is not looked for
         held = await ledger.thread("po", 6)
         assert held.validator == right.http_last_modified and held.as_of == START + timedelta(seconds=9)
@@ -154,7 +154,7 @@ async def test_what_was_accepted_and_rejected_is_asked_for_and_accepted_again(tm
             ledger.reject(NEWS[what])
             assert await ledger.thread("po", 5) is held
             assert held.validator is None, "its page is asked for whole, and not answered 304"
-            assert ledger._known_posts == len(held.posts)
+            assert ledger._posts_in_memory == len(held.posts)
 
 
 @pytest.mark.parametrize("what", NEWS)
@@ -217,7 +217,7 @@ async def test_a_thread_leaves_the_memory_when_all_of_it_is_committed(tmp_path: 
         assert await ledger.thread("po", 5) is not held
         assert sorted((await ledger.thread("po", 5)).posts) == [6, 7]  # as the store has it
         ledger.committed(items[1])  # nobody waits for it: nothing happens
-        assert ledger._known_posts == 2
+        assert ledger._posts_in_memory == 2
 
 
 @in_loop
@@ -239,14 +239,14 @@ async def test_a_crawl_that_follows_keeps_live_threads_in_memory(tmp_path: Path)
 async def test_memory_has_a_bound_and_nothing_on_its_way_is_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "KNOWN_POSTS_IN_MEMORY", 150)
+    monkeypatch.setattr(ledger_module, "POSTS_IN_MEMORY", 150)
     stored = [replace(post(no, "a"), thread_no=no) for no in range(1, 401)]
     async with ledger_of(tmp_path, None, *stored) as ledger:
         await ledger.load("po", [1])
         ledger.accept(replace(thread(3), no=1))
         for no in range(2, 401):
             await ledger.load("po", [no])
-        assert len(ledger._held) <= 151 and ledger._known_posts <= 151
+        assert len(ledger._stored) <= 151 and ledger._posts_in_memory <= 151
         assert (await ledger.thread("po", 1)).thread == replace(thread(3), no=1)
         assert sorted((await ledger.thread("po", 2)).posts) == [2]  # read again from the store
         ledger.committed(replace(thread(3), no=1))

@@ -28,7 +28,9 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
         (True, 10, 100, 2 * DAY, "deleted"),
     ],
 )
-def test_fates(has_archive: bool, position: int | None, bumped: int, unseen_for: timedelta, became: str) -> None:
+def test_fates_of_threads_that_are_gone(
+    has_archive: bool, position: int | None, bumped: int, unseen_for: timedelta, became: str
+) -> None:
     board = Board("po", has_archive=has_archive, pages=10, per_page=15)
     assert fate(board, position, bumped, 150, unseen_for) == became
 
@@ -42,7 +44,7 @@ def seen(minute: int, body: str) -> Observation:
     return Observation(START + timedelta(minutes=minute), None, body)
 
 
-def test_a_list_that_is_far_too_short_is_ignored_until_it_stays_so() -> None:
+def test_a_short_list_is_ignored_until_it_stays_short() -> None:
     lists = Plausibility()
     assert lists.accepts("index", 75, 150, seen(0, "a"))
     assert not lists.accepts("index", 3, 150, seen(1, "b"))
@@ -68,11 +70,11 @@ def test_a_list_that_is_far_too_short_is_ignored_until_it_stays_so() -> None:
         ({5: 1, 6: 1}, [6], "pruned"),
     ],
 )
-def test_what_became_of_a_thread_that_left_the_archive(
+def test_fates_of_threads_that_left_the_archive(
     archived_at: dict[int, int | None], listed: list[int], fate_: str
 ) -> None:
-    held = {
+    stored = {
         no: Thread("po", no, archived_at=None if minute is None else START + timedelta(minutes=minute))
         for no, minute in archived_at.items()
     }
-    assert left_archive(held[5], listed, held) == fate_
+    assert left_archive(stored[5], listed, stored) == fate_

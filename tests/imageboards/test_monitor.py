@@ -23,9 +23,9 @@ class Site:
 
     def __init__(self, has_archive: bool = True, threads: int = 150) -> None:
         self.frontier = Frontier(index_interval=5, thread_interval=10, delay=1)
-        self.held: defaultdict[int, StoredThread] = defaultdict(StoredThread)
+        self.stored: defaultdict[int, StoredThread] = defaultdict(StoredThread)
         board = Board("po", has_archive=has_archive, pages=threads // 5, per_page=5)
-        self.monitor = Monitor(FOURCHAN, board, self.frontier, lambda no: self.held[no])
+        self.monitor = Monitor(FOURCHAN, board, self.frontier, lambda no: self.stored[no])
         self.problems: list[str] = []
 
     def look(self, at: float, upto: float | None, is_own: bool = False) -> Observation:
@@ -37,17 +37,17 @@ class Site:
         items = found.items if isinstance(found, Found) else found
         for item in items:
             if isinstance(item, Post | Deletion):
-                self.held[item.thread_no].apply(item)
+                self.stored[item.thread_no].apply(item)
             elif isinstance(item, Thread):
-                self.held[item.no].apply(item)
+                self.stored[item.no].apply(item)
         return [item for item in items if isinstance(item, Post | Deletion | Thread)]
 
     def catalog(self, at: float, *threads: dict[str, Any], upto: float | None = None) -> list[Any]:
         ask = Fetch("po", "catalog")
         problems: list[str] = []
         entries = fourchan.parse_index([{"page": 1, "threads": list(threads)}], problems)
-        news = self.monitor.news(ask, entries)
-        found = self.monitor.index(ask, entries, news, self.look(at, upto), at, 1000, problems)
+        changed = self.monitor.changed_threads(ask, entries)
+        found = self.monitor.index(ask, entries, changed, self.look(at, upto), at, 1000, problems)
         self.problems = found.problems
         return self.apply(found)
 
@@ -85,7 +85,7 @@ def kinds(items: list[Any]) -> list[tuple[str, int]]:
     return [(type(item).__name__, item.no) for item in items]
 
 
-def test_a_thread_that_the_catalog_shows_whole_is_not_asked_for() -> None:
+def test_a_thread_that_the_catalog_shows_completely_is_not_requested() -> None:
     site = Site()
     items = site.catalog(10, entry(1000, [1001, 1002]))
     assert kinds(items) == [("Post", 1000), ("Post", 1001), ("Post", 1002), ("Thread", 1000)]
@@ -93,7 +93,7 @@ def test_a_thread_that_the_catalog_shows_whole_is_not_asked_for() -> None:
     assert site.catalog(20, entry(1000, [1001, 1002])) == []
 
 
-def test_what_the_last_replies_account_for_is_not_asked_for() -> None:
+def test_a_thread_whose_new_replies_are_all_shown_is_not_requested() -> None:
     site = Site()
     site.catalog(10, entry(1000, [1001, 1002]))
     site.catalog(20, entry(1000, [1001, 1002, 1012, 1013, 1014, 1015]))
@@ -101,7 +101,7 @@ def test_what_the_last_replies_account_for_is_not_asked_for() -> None:
     site.catalog(40, entry(1000, [1001, 1002, *range(1012, 1016), *range(1030, 1037)]))
     assert site.monitor.state.threads[1000].missing == 2
     site.page(50, 1000, [1001, 1002, *range(1012, 1016), *range(1030, 1037)])
-    assert not site.pending(1000) and len(site.held[1000].posts) == 14
+    assert not site.pending(1000) and len(site.stored[1000].posts) == 14
 
 
 def test_deletions_seen_in_an_index() -> None:
@@ -121,17 +121,17 @@ def test_deletions_seen_in_an_index() -> None:
     assert [(item.no, item.deleted_at) for item in back if isinstance(item, Deletion)] == [(1007, None)]
 
 
-def test_an_older_copy_takes_nothing_back() -> None:
+def test_an_older_copy_deletes_nothing() -> None:
     site = Site()
     site.page(3, 1000, [1001], upto=1)
     site.catalog(21, entry(1000, [1001, 1010, 1020]))
     assert site.page(25, 1000, [1001, 1002], upto=3) == [site_post(site, 1002)], "it can bring what was not known"
     assert site.catalog(26, entry(1000, [1001, 1010]), upto=12) == []
-    assert {no for no, known in site.held[1000].posts.items() if known.deleted_at} == set()
+    assert {no for no, known in site.stored[1000].posts.items() if known.deleted_at} == set()
 
 
 def site_post(site: Site, no: int) -> Any:
-    known = site.held[1000].posts[no]
+    known = site.stored[1000].posts[no]
 
     class Same:
         def __eq__(self, other: object) -> bool:
@@ -140,7 +140,7 @@ def site_post(site: Site, no: int) -> Any:
     return Same()
 
 
-def test_a_reply_that_cannot_be_read_hides_no_other() -> None:
+def test_an_unreadable_reply_does_not_hide_others() -> None:
     site = Site()
     odd = entry(1000, list(range(1001, 1011)))
     del odd["last_replies"][0]["time"]
@@ -161,7 +161,7 @@ def test_an_index_without_counts_deletes_nothing() -> None:
         assert [item for item in site.catalog(80, listed) if isinstance(item, Deletion)] == []
 
 
-def test_what_a_sticky_shed_is_no_deletion_when_it_is_unpinned() -> None:
+def test_replies_dropped_by_a_sticky_are_not_deleted_when_it_is_unpinned() -> None:
     site = Site()
     site.page(2000, 1000, list(range(1001, 2001)), sticky=1)
     site.page(2100, 1000, list(range(1501, 2501)), sticky=1)
@@ -172,14 +172,14 @@ def test_what_a_sticky_shed_is_no_deletion_when_it_is_unpinned() -> None:
 def test_posts_stored_before_a_crash_without_their_thread() -> None:
     site = Site()
     site.catalog(10, entry(1000, [1001, 1002, 1003, 1004, 1005]))
-    site.held[1000].thread = None
+    site.stored[1000].thread = None
     site.monitor.state.threads.clear()
     items = site.catalog(20, entry(1000, [1001, 1002, 1003, 1004, 1005, 1011]))
     assert kinds(items) == [("Post", 1011), ("Thread", 1000)] and not site.pending(1000)
     assert items[-1].replies is None, "not ahead of what is known: a later pass asks"
 
 
-def test_a_change_that_does_not_show_is_asked_for() -> None:
+def test_a_thread_with_an_invisible_change_is_requested() -> None:
     site = Site()
     replies = list(range(1001, 1021))
     site.page(25, 1000, replies)
@@ -192,7 +192,7 @@ def many(count: int, at: int) -> list[dict[str, Any]]:
     return [entry(no, [at + 1000 - place]) for place, no in enumerate(range(3000, 3000 + count))]
 
 
-def test_fates() -> None:
+def test_fates_of_threads_that_left_the_index() -> None:
     for has_archive, position, fate in ((True, 2, "deleted"), (False, 2, "deleted"), (False, 19, "pruned")):
         site = Site(has_archive, threads=20)
         threads = many(20, 0)
@@ -218,7 +218,7 @@ def test_a_quiet_thread_deleted_after_hours_is_deleted() -> None:
     assert site.answer(3 * 3600 + 90, threads[9]["no"], 404)[-1].fate == "deleted"
 
 
-def test_an_index_with_too_few_threads_is_believed_only_when_it_stays_so() -> None:
+def test_a_short_index_is_accepted_only_when_it_stays_short() -> None:
     site = Site(threads=20)
     threads = many(20, 0)
     site.catalog(10, *threads)
@@ -231,7 +231,7 @@ def test_an_index_with_too_few_threads_is_believed_only_when_it_stays_so() -> No
     assert sum(state.gone_at is not None for state in site.monitor.state.threads.values()) >= 17
 
 
-def test_debts_that_are_none_are_not_asked_for_for_ever() -> None:
+def test_replies_that_do_not_exist_are_not_requested_forever() -> None:
     site = Site()
     site.page(9, 1000, [1001, 1002])
     site.catalog(10, entry(1000, [1001, 1002]) | {"replies": 3, "omitted_posts": 1})
@@ -251,13 +251,13 @@ def test_a_thread_in_the_archive_whose_page_has_not_changed() -> None:
     site = Site()
     site.catalog(10, entry(1000, [1001]), entry(2000, []))
     site.catalog(50, entry(2000, []))
-    held = {1000: site.held[1000].thread}
-    site.monitor.archive(Fetch("po", "archive"), [1000], held, site.look(55, None), 55, 100)  # type: ignore[arg-type]
+    stored = {1000: site.stored[1000].thread}
+    site.monitor.archive(Fetch("po", "archive"), [1000], stored, site.look(55, None), 55, 100)  # type: ignore[arg-type]
     assert [item.fate for item in site.answer(60, 1000, 304)] == ["archived"]
     assert 1000 not in site.monitor.state.threads
 
 
-def test_odd_times_and_numbers_poison_nothing() -> None:
+def test_corrupt_times_and_numbers_are_ignored() -> None:
     site = Site()
     site.catalog(10, entry(1000, [1001], last_modified=253402300799), {"no": "x"}, entry(2000, [2**63 - 1]))
     assert site.problems and site.monitor.state.newest_no < 10**6
@@ -265,7 +265,7 @@ def test_odd_times_and_numbers_poison_nothing() -> None:
     assert ("Post", 1015) in kinds(items)
 
 
-def test_a_clock_that_jumps_blinds_nobody() -> None:
+def test_a_jump_of_the_servers_clock_does_not_stop_requests() -> None:
     site = Site()
     now = 0.0
     asked_at: list[float] = []

@@ -18,8 +18,9 @@ from twisted.python.failure import Failure
 
 from chancrawl.imageboards import fourchan
 from chancrawl.imageboards.client import ChanClient, Reading
-from chancrawl.imageboards.fourchan import IndexEntry
+from chancrawl.imageboards.fourchan import FOURCHAN
 from chancrawl.imageboards.one_pass import OnePass
+from chancrawl.imageboards.pages import IndexEntry, utc
 from chancrawl.items import Board, Post, Thread, Validator
 from chancrawl.sandbox.world import World
 from chancrawl.storage.session import Session
@@ -36,7 +37,7 @@ async def pass_of(folder: Path, only_threads: list[int] | None = None) -> AsyncI
         session = Session.of(crawler)
         await session.open()
         await session.call(session.prepare)
-        yield OnePass(ChanClient(crawler), True, only_threads, None), World(1, START)
+        yield OnePass(ChanClient(crawler, FOURCHAN), True, only_threads, None), World(1, START)
 
 
 def entry_of(world: World, least: int = 3) -> IndexEntry:
@@ -64,7 +65,7 @@ async def test_a_page_brings_its_posts_and_then_its_state_with_the_place_in_the_
         *posts, state = await items_of(one_pass, page(world, entry), entry)
         assert len(posts) == (entry.replies or 0) + 1 and all(isinstance(post, Post) for post in posts)
         assert isinstance(state, Thread) and state.position == entry.position
-        assert state.last_modified == fourchan.utc(entry.last_modified)
+        assert state.last_modified == utc(entry.last_modified)
         assert await items_of(one_pass, page(world, entry), entry) == []
         assert not one_pass.failed | one_pass.gone | one_pass.behind and not one_pass.unread
 
@@ -122,7 +123,7 @@ async def test_an_unchanged_page_notes_the_time_of_the_index(tmp_path: Path) -> 
         await items_of(one_pass, page(world, entry), entry)
         later = replace(entry, last_modified=(entry.last_modified or 0) + 5, position=7)
         (state,) = await items_of(one_pass, page(world, entry, status=304), later)
-        assert (state.last_modified, state.position) == (fourchan.utc(later.last_modified), 7)
+        assert (state.last_modified, state.position) == (utc(later.last_modified), 7)
         assert await items_of(one_pass, page(world, entry, status=304), later) == []
 
 

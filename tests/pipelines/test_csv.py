@@ -24,7 +24,7 @@ MISSED = Deletion("po", 5, 6, START, minute(1))
     [SIX, replace(SIX, revision=2, digest=9), THERE],
 ])  # fmt: skip
 @pytest.mark.parametrize("batches", [1, 2, 3])
-def test_a_post_that_moves_is_in_one_place(tmp_path: Path, items: list[Item], batches: int) -> None:
+def test_a_moved_post_is_stored_in_one_thread(tmp_path: Path, items: list[Item], batches: int) -> None:
     store = CsvStore(tmp_path, KINDS)
     store.open()
     store.prepare()

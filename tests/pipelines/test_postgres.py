@@ -155,14 +155,14 @@ def test_deletions_are_marks(tables: Database) -> None:
     assert tables.rows("SELECT deleted_at, deletion_confirmed_at FROM posts") == [(None, None)]
 
 
-def test_what_postgres_does_not_take_is_kept_in_raw(tables: Database) -> None:
+def test_characters_that_postgres_refuses_are_kept_in_raw(tables: Database) -> None:
     write(tables, post(6, "nul \x00 and \ud83d"))
     ((html, text, raw),) = tables.rows("SELECT comment_html, comment_text, raw FROM posts")
     assert html == text == "nul \ufffd and \ufffd"
     assert raw["com"] == "nul \x00 and \ud83d"
 
 
-def test_the_last_state_counts(tables: Database) -> None:
+def test_the_last_state_is_stored(tables: Database) -> None:
     write(tables, thread(replies=1), thread(replies=2))
     assert tables.rows("SELECT no, replies, last_seen_at FROM threads") == [(5, 2, START)]
 
@@ -185,7 +185,7 @@ def tweet(likes: int, text: str | None = "tab\there, line\nthere, back\\slash", 
                  raw={"id": "7", "text": "a NUL \x00, half \ud83d"}, **more)  # type: ignore[arg-type]  # fmt: skip
 
 
-def test_a_post_that_is_read_again_brings_its_counts_and_keeps_what_is_gone(tables: Database) -> None:
+def test_a_post_that_is_read_again_has_new_counts_and_keeps_columns_that_are_gone(tables: Database) -> None:
     write(tables, tweet(1, retweeted_text="whole"))
     (before,) = tables.rows("SELECT xmin, text, hashtags FROM tweets")
     assert before[1:] == ("tab\there, line\nthere, back\\slash", ["a b", "NULL", 'q"'])
@@ -212,7 +212,7 @@ def versions(tables: Database) -> list[tuple[int, str]]:
     return [*tables.rows(sql), *tables.rows("SELECT revision, comment_html FROM posts WHERE no = 6")]
 
 
-def test_a_version_that_comes_late_is_an_earlier_one(tables: Database) -> None:
+def test_a_version_that_arrives_late_is_stored_as_an_earlier_one(tables: Database) -> None:
     write(tables, seen(post(6, "b"), 5))
     write(tables, seen(post(6, "a"), 1))
     assert versions(tables) == [(1, "a"), (2, "b")]
@@ -232,7 +232,7 @@ def test_an_older_state_does_not_replace_a_later_one(tables: Database) -> None:
     assert tables.rows("SELECT replies, fate, first_seen_at FROM threads") == [(5, "live", minute(-5))]
 
 
-def test_two_crawls_miss_a_post_since_the_earlier_time(tables: Database) -> None:
+def test_if_two_crawls_miss_a_post_the_earlier_time_is_stored(tables: Database) -> None:
     write(tables, post(6, "a"), deletion(6, 3, confirmed=4))
     write(tables, deletion(6, 2))
     assert tables.rows("SELECT deleted_at, deletion_confirmed_at FROM posts") == [(minute(2), minute(4))]
@@ -242,7 +242,7 @@ def test_two_crawls_miss_a_post_since_the_earlier_time(tables: Database) -> None
     assert tables.one("SELECT deleted_at FROM posts") is None
 
 
-def test_a_deletion_and_what_was_seen_come_in_any_order(tables: Database) -> None:
+def test_deletions_and_sightings_give_the_same_result_in_any_order(tables: Database) -> None:
     """Missed in minute 3, and again in 4; another crawl's look at it, in minute 1, is written only then."""
     write(tables, post(6, "a"), deletion(6, 3, confirmed=4))
     write(tables, seen(post(6, "b"), 1))
@@ -258,7 +258,7 @@ def test_a_deletion_and_what_was_seen_come_in_any_order(tables: Database) -> Non
 
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.parametrize("sighting", ["changed", "back"])
-def test_it_does_not_matter_who_comes_first(tables: Database, first: int, sighting: str) -> None:
+def test_the_order_of_two_crawls_does_not_matter(tables: Database, first: int, sighting: str) -> None:
     """One crawl misses the post in minutes 4 and 7, the other one saw it in minute 5."""
     misses: list[Item] = [deletion(6, 4), deletion(6, 4, confirmed=7)]
     sees: list[Item] = [seen(post(6, "b"), 5)]
@@ -288,7 +288,7 @@ def all_kinds() -> list[Item]:
     ]  # fmt: skip
 
 
-def test_what_is_not_new_is_not_written(tables: Database) -> None:
+def test_unchanged_rows_are_not_written(tables: Database) -> None:
     """Not even a lock on a row: `xmax` stays, and the table is not one page longer."""
     kinds = "boards posts threads validators board_polls tweets trends accounts handles feeds".split()
     state = " UNION ALL ".join(f"SELECT '{kind}', xmin::text, xmax::text, ctid::text FROM {kind}" for kind in kinds)
@@ -317,7 +317,7 @@ def test_a_row_that_the_database_rejects_is_set_aside_alone(tables: Database, pl
     assert tables.rows("SELECT replies FROM threads") == []  # its state waits for them
 
 
-def test_writers_at_once_neither_deadlock_nor_lose(tables: Database) -> None:
+def test_concurrent_writers_neither_deadlock_nor_lose_rows(tables: Database) -> None:
     """Six of them write the same rows in any order, versions among them."""
 
     random = Random(1)

@@ -116,7 +116,7 @@ def test_whatever_is_rejected_is_kept_or_fetched_again(
         store.close()
 
 
-def test_of_x_a_feed_waits_for_its_posts_and_gaps(tables: Database) -> None:  # noqa: F811
+def test_a_feed_of_x_waits_for_its_posts_and_gaps(tables: Database) -> None:  # noqa: F811
     tables.rows("ALTER TABLE tweets ADD CHECK (id <> 2); ALTER TABLE gaps ADD CHECK (before_id <> 7)")
     connection = psycopg2.connect(tables.url)
     writer, kept = BatchWriter(KINDS), list[Item]()

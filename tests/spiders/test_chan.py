@@ -71,7 +71,7 @@ def test_csv_reads_back_as_it_was_sent(crawler: Crawler, sandbox: Sandbox, reade
         assert row["comment_html"] == clean
 
 
-def test_a_second_run_asks_almost_nothing_and_writes_nothing(any_store: Crawler, sandbox: Sandbox) -> None:
+def test_a_second_run_requests_almost_nothing_and_writes_nothing(any_store: Crawler, sandbox: Sandbox) -> None:
     any_store(f"-aboard={BOARD}").ok()
     before, start = snapshot(any_store), len(sandbox.requests())
     any_store(f"-aboard={BOARD}").ok()
@@ -92,7 +92,7 @@ def snapshot(crawler: Crawler) -> Any:
 
 
 @pytest.mark.soak
-def test_k_posts_in_m_threads_cost_m_fetches_and_k_rows(any_store: Crawler, sandbox: Sandbox) -> None:
+def test_new_posts_take_one_request_per_thread_and_one_row_each(any_store: Crawler, sandbox: Sandbox) -> None:
     any_store(f"-aboard={BOARD}").ok()
     held = set(any_store.held(BOARD))
     threads = live_threads(sandbox)[2:5]
@@ -190,7 +190,7 @@ def fates(crawler: Crawler) -> dict[int, str]:
 
 
 @pytest.mark.soak
-def test_a_deletion_alone_is_found_while_the_archive_stays_as_it_was(any_store: Crawler, sandbox: Sandbox) -> None:
+def test_a_deletion_is_found_while_the_archive_is_unchanged(any_store: Crawler, sandbox: Sandbox) -> None:
     any_store(f"-aboard={BOARD}").ok()
     sandbox.advance(60)
     killed = live_threads(sandbox)[3]
@@ -204,7 +204,7 @@ def test_a_deletion_alone_is_found_while_the_archive_stays_as_it_was(any_store: 
 
 
 @pytest.mark.soak
-def test_a_thread_that_the_index_forgot_is_not_gone(any_store: Crawler, sandbox: Sandbox) -> None:
+def test_a_thread_that_the_index_omits_is_not_gone(any_store: Crawler, sandbox: Sandbox) -> None:
     """The index flaps; the thread's own page has the last word."""
     any_store(f"-aboard={BOARD}").ok()
     sandbox.advance(60)
@@ -244,7 +244,7 @@ def test_an_empty_index_deletes_nothing(any_store: Crawler, sandbox: Sandbox) ->
 
 
 @pytest.mark.soak
-def test_arguments_bound_the_crawl(crawler: Crawler, sandbox: Sandbox) -> None:
+def test_arguments_limit_the_crawl(crawler: Crawler, sandbox: Sandbox) -> None:
     crawler(f"-aboard={BOARD}", "-asample=4").ok()
     assert len({row["no"] for row in crawler.csv(f"{BOARD}/threads")}) == 4
     crawler(f"-aboard={BOARD}", "-aarchive=0").ok()
@@ -264,7 +264,7 @@ def test_several_boards_in_one_crawl(crawler: Crawler, sandbox: Sandbox) -> None
     assert "7 boards" in everything.output
 
 
-def test_every_recorded_thread_lands_whole(
+def test_every_recorded_thread_is_stored_completely(
     recorded: Sandbox, fixtures: Path, tmp_path: Path, database: Database
 ) -> None:
     csv_crawler = Crawler(tmp_path / "csv", recorded.url)

@@ -74,7 +74,7 @@ def test_refusals_are_answered_with_longer_and_longer_pauses(tmp_path: Path, san
 
 
 @pytest.mark.soak
-def test_retry_after_is_kept(tmp_path: Path, sandbox: Sandbox) -> None:
+def test_retry_after_is_respected(tmp_path: Path, sandbox: Sandbox) -> None:
     crawler = Crawler(tmp_path / "data", sandbox.url, delay=0.05)
     sandbox.fault("429", path="/thread/", times=1, seconds=2)
     crawler(f"-aboard={BOARD}", "-asample=3").ok()
@@ -138,7 +138,7 @@ def test_an_archive_that_flaps_deletes_nothing(any_store: Crawler, sandbox: Sand
     assert set(fates(any_store).values()) == {"live", "archived"}
 
 
-def test_an_empty_index_at_the_first_run_is_not_believed_either(crawler: Crawler, sandbox: Sandbox) -> None:
+def test_an_empty_index_in_the_first_run_is_ignored_too(crawler: Crawler, sandbox: Sandbox) -> None:
     sandbox.ask(f"/{BOARD}/threads.json")
     sandbox.advance(60)
     sandbox.fault("empty", path="threads.json", times=1)
@@ -159,7 +159,7 @@ def test_a_payload_that_is_nested_deeply(crawler: Crawler, sandbox: Sandbox) -> 
 
 
 @pytest.mark.soak
-def test_an_index_that_cannot_be_read_is_no_deletion(crawler: Crawler, sandbox: Sandbox) -> None:
+def test_an_unreadable_index_deletes_nothing(crawler: Crawler, sandbox: Sandbox) -> None:
     crawler(f"-aboard={BOARD}").ok()
     sandbox.advance(60)
     sandbox.act("new_thread", board=BOARD)
@@ -213,7 +213,7 @@ def nothing_written(folder: Path) -> bool:
         (["-aboard=po", "-sROTATING_PROXY_LIST_PATH=none.txt"], ["ROTATING_PROXY_LIST_PATH", "no such file"]),
     ],
 )
-def test_a_mistake_costs_one_sentence(crawler: Crawler, arguments: list[str], words: list[str]) -> None:
+def test_a_mistake_is_reported_in_one_sentence(crawler: Crawler, arguments: list[str], words: list[str]) -> None:
     run = crawler(*arguments).refused(*words)
     assert run.output.count("ERROR") == 1 or len(run.output.splitlines()) == 1, run.output
     assert "secret" not in run.output
@@ -291,13 +291,13 @@ def test_csv_files_without_their_ledger_are_not_touched(crawler: Crawler) -> Non
     assert file.read_bytes() == content
 
 
-def test_a_server_that_is_no_4chan(crawler: Crawler, sandbox: Sandbox) -> None:
+def test_a_server_that_is_not_a_4chan_api(crawler: Crawler, sandbox: Sandbox) -> None:
     crawler("-aboard=po", f"-sCHAN_API_URL={sandbox.url}/somewhere").refused("cannot be read", "answered 404")
     assert nothing_written(crawler.folder)
 
 
 @pytest.mark.soak
-def test_a_silent_server_is_not_waited_for_for_ever(crawler: Crawler) -> None:
+def test_the_wait_for_a_silent_server_has_a_limit(crawler: Crawler) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         run = crawler("-aboard=po", f"-sCHAN_API_URL={url}", "-sDOWNLOAD_TIMEOUT=1", "-sRETRY_TIMES=1")
@@ -349,7 +349,7 @@ def test_a_store_that_fails_ends_the_crawl_even_while_it_backs_off(crawler: Craw
 
 @pytest.mark.soak
 @pytest.mark.parametrize("again", ["-asample=3", "-aarchive=0"])
-def test_partial_runs_do_not_make_the_index_unbelievable(crawler: Crawler, sandbox: Sandbox, again: str) -> None:
+def test_partial_runs_do_not_make_the_index_implausible(crawler: Crawler, sandbox: Sandbox, again: str) -> None:
     for _ in range(4):
         crawler(f"-aboard={BOARD}", again).ok()
         for _ in range(20):
@@ -381,7 +381,7 @@ def test_one_signal_stops_within_seconds_and_keeps_what_was_fetched(
     assert set(any_store.held()) == {p["no"] for p in sandbox.truth() if p["board"] == "po" and p["gone_at"] is None}
 
 
-def test_a_signal_is_heard_while_backing_off(crawler: Crawler, sandbox: Sandbox, wait_until: Wait) -> None:
+def test_a_signal_stops_a_crawl_that_backs_off(crawler: Crawler, sandbox: Sandbox, wait_until: Wait) -> None:
     sandbox.fault("429", path="/thread/", seconds=600)
     process = crawler.start(f"-aboard={BOARD}")
     wait_until(lambda: any(request["status"] == 429 for request in sandbox.requests()))
@@ -391,7 +391,7 @@ def test_a_signal_is_heard_while_backing_off(crawler: Crawler, sandbox: Sandbox,
 
 @pytest.mark.soak
 @pytest.mark.parametrize("after", [3, 12, 25])
-def test_a_killed_crawl_is_taken_up_again(any_store: Crawler, sandbox: Sandbox, wait_until: Wait, after: int) -> None:
+def test_a_killed_crawl_is_continued(any_store: Crawler, sandbox: Sandbox, wait_until: Wait, after: int) -> None:
     any_store.delay = 0.02
     process = any_store.start("-aboard=po", "-sBATCH_SECONDS=0.1", "-sBATCH_SIZE=37")
     wait_until(lambda: len(sandbox.requests()) > after)
@@ -404,7 +404,7 @@ def test_a_killed_crawl_is_taken_up_again(any_store: Crawler, sandbox: Sandbox, 
 
 
 @pytest.mark.soak
-def test_what_somebody_has_added_to_a_file_is_put_aside(crawler: Crawler, sandbox: Sandbox) -> None:
+def test_bytes_that_somebody_has_added_to_a_file_are_moved_to_another_file(crawler: Crawler, sandbox: Sandbox) -> None:
     crawler(f"-aboard={BOARD}").ok()
     (file,) = (crawler.folder / "chan" / BOARD).glob("posts-*.csv")
     with file.open("ab") as stream:

@@ -39,7 +39,7 @@ def paths(sandbox: Sandbox, start: int = 0) -> list[str]:
         ("429", "429"),
     ],
 )
-def test_a_refusal_quiets_the_address_and_is_said(tmp_path: Path, sandbox: Sandbox, kind: str, words: str) -> None:
+def test_a_refusal_starts_a_pause_and_is_logged(tmp_path: Path, sandbox: Sandbox, kind: str, words: str) -> None:
     crawler = Crawler(tmp_path / "data", sandbox.url, delay=0.1)
     sandbox.fault(kind, path="/thread/", times=4)
     start = len(sandbox.requests())
@@ -53,7 +53,7 @@ def test_a_refusal_quiets_the_address_and_is_said(tmp_path: Path, sandbox: Sandb
     assert len(crawler.csv(f"{BOARD}/threads")) == 4
 
 
-def test_a_site_that_refuses_from_the_start_is_said_so(tmp_path: Path, sandbox: Sandbox) -> None:
+def test_a_site_that_refuses_from_the_start_is_reported(tmp_path: Path, sandbox: Sandbox) -> None:
     crawler = Crawler(tmp_path / "data", sandbox.url, delay=0.05)
     sandbox.fault("json403")
     start = len(sandbox.requests())
@@ -63,14 +63,14 @@ def test_a_site_that_refuses_from_the_start_is_said_so(tmp_path: Path, sandbox: 
     assert len(times) == 6 and times[-1] - times[0] > 0.1 + 0.2 + 0.4 + 0.8, "with pauses"
 
 
-def test_waiting_has_a_bound_outside_of_follow(tmp_path: Path, sandbox: Sandbox) -> None:
+def test_waiting_has_a_limit_without_follow(tmp_path: Path, sandbox: Sandbox) -> None:
     crawler = Crawler(tmp_path / "data", sandbox.url, delay=0.05)
     sandbox.fault("302", path="/thread/")
     run = crawler(f"-aboard={BOARD}", "-sSOURCE_PATIENCE=2", timeout=60)
     run.refused("has given no answer", "302, a redirection", "SOURCE_PATIENCE")
 
 
-def test_proxies_that_are_refused_rest(tmp_path: Path, sandbox: Sandbox) -> None:
+def test_refused_proxies_pause(tmp_path: Path, sandbox: Sandbox) -> None:
     from tests.support.proxies import Proxy
 
     good, bad = Proxy("127.0.0.2"), Proxy("127.0.0.3")
@@ -121,7 +121,7 @@ def test_a_board_whose_every_index_fails_is_incomplete(crawler: Crawler, sandbox
     assert set(fates(crawler).values()) == {"archived"}  # what could be read is
 
 
-def test_one_entry_without_a_number_costs_itself(crawler: Crawler, sandbox: Sandbox) -> None:
+def test_one_entry_without_a_number_does_not_affect_others(crawler: Crawler, sandbox: Sandbox) -> None:
     sandbox.fault("holey", path="threads.json", times=1)
     run = crawler(f"-aboard={BOARD}").ok()
     first = live_threads(sandbox)[0]
@@ -131,7 +131,7 @@ def test_one_entry_without_a_number_costs_itself(crawler: Crawler, sandbox: Sand
     assert set(crawler.held(BOARD)) == sandbox.visible(BOARD)
 
 
-def test_one_entry_of_the_archive_that_is_none_costs_itself(crawler: Crawler, sandbox: Sandbox) -> None:
+def test_one_invalid_entry_of_the_archive_does_not_affect_others(crawler: Crawler, sandbox: Sandbox) -> None:
     sandbox.fault("holey", path="archive.json", times=1)
     crawler(f"-aboard={BOARD}").ok()
     crawler(f"-aboard={BOARD}").ok()
@@ -221,7 +221,7 @@ def test_a_stub_is_a_thread_that_is_gone(any_store: Crawler, sandbox: Sandbox) -
     assert set(new) <= set(any_store.held(BOARD))
 
 
-def test_what_an_index_spoke_of_stays_to_be_read(any_store: Crawler, sandbox: Sandbox) -> None:
+def test_threads_that_an_index_listed_are_read_later(any_store: Crawler, sandbox: Sandbox) -> None:
     """Pages that are gone for a moment, while the index itself never changes afterwards."""
     any_store(f"-aboard={BOARD}").ok()
     sandbox.advance(60)
@@ -313,7 +313,7 @@ def test_a_board_that_is_removed_is_remembered_as_gone(any_store: Crawler, sandb
     any_store("-aboard=qst").refused("no board /qst/", "any more")
 
 
-def test_a_boards_json_without_a_board_that_is_there_takes_nothing_away(crawler: Crawler, sandbox: Sandbox) -> None:
+def test_a_boards_json_without_an_existing_board_removes_nothing(crawler: Crawler, sandbox: Sandbox) -> None:
     crawler("-aboard=wsr", "-asample=2").ok()
     sandbox.act("drop_board", board="qst")  # so that boards.json is new
     sandbox.fault("forgetful", path="boards.json")  # and it has lost its last board, /wsr/, besides
@@ -324,7 +324,7 @@ def test_a_boards_json_without_a_board_that_is_there_takes_nothing_away(crawler:
 # --- C11
 
 
-def test_one_wrong_byte_costs_no_thread(any_store: Crawler, sandbox: Sandbox) -> None:
+def test_one_wrong_byte_does_not_lose_a_thread(any_store: Crawler, sandbox: Sandbox) -> None:
     thread = next(no for no in live_threads(sandbox)[1:] if len(sandbox.thread(no)["posts"]) > 3)
     sandbox.fault("bad_byte", path=f"/thread/{thread}.json")
     run = any_store(f"-aboard={BOARD}").ok()
@@ -347,7 +347,7 @@ def test_boards_and_threads_by_their_addresses(crawler: Crawler, sandbox: Sandbo
     crawler("-aboard=po", "-athreads=https://example.org/x/y/z").refused("address of a thread")
 
 
-def test_all_boards_but_some(crawler: Crawler, sandbox: Sandbox) -> None:
+def test_all_boards_except_some(crawler: Crawler, sandbox: Sandbox) -> None:
     crawler("-aboard=all", "-aexclude=/pol/,b,g,int", "-asample=1").ok()
     assert {path.name for path in (crawler.folder / "chan").iterdir()} == {"boards.csv", "po", "qst", "wsr"}
     crawler("-aboard=po", "-aexclude=b").refused("exclude")
@@ -397,7 +397,7 @@ def test_where_a_post_and_its_file_are(tmp_path: Path, sandbox: Sandbox, databas
         assert thumbnail == (f"https://i.4cdn.org/{BOARD}/{tim}s.jpg" if tim else None)
 
 
-def test_an_unwatched_stretch_is_on_record(tmp_path: Path, lively: Sandbox, wait_until: Wait) -> None:
+def test_an_unwatched_interval_is_recorded(tmp_path: Path, lively: Sandbox, wait_until: Wait) -> None:
     crawler = Crawler(tmp_path / "data", lively.url, delay=0.02)
     process = following(crawler, BOARD, "-s", "BACKOFF_MAX=1")
     wait_until(lambda: lively.visible(BOARD, live_only=True) <= set(crawler.held(BOARD)), timeout=40)

@@ -29,13 +29,13 @@ CREATE TRIGGER dropping BEFORE INSERT ON {table} FOR EACH ROW WHEN ({when}) EXEC
 BROKEN = """
 import sys
 from scrapy.cmdline import execute
-from chancrawl.imageboards import fourchan
-real = fourchan.describe
-def describe(post):
-    if post.no == {no}:
+from chancrawl.imageboards.source import Imageboards
+real = Imageboards.describe
+def describe(self, item):
+    if type(item).__name__ == "Post" and item.no == {no}:
         raise OverflowError("nobody thought of it")
-    return real(post)
-fourchan.describe = describe
+    real(self, item)
+Imageboards.describe = describe
 execute(["scrapy", *sys.argv[1:]])
 """
 

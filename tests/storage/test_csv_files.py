@@ -38,7 +38,7 @@ def text(files: Files) -> str:
     return (files.folder / A).read_bytes().decode()
 
 
-def test_rows_follow_rows_under_one_header(files: Files) -> None:
+def test_appended_rows_share_one_header(files: Files) -> None:
     append(files, "1,a")
     append(files, "2,b", "3,c")
     files.check()
@@ -64,7 +64,7 @@ def process_is_killed_while_writing(files: Files, written: bytes) -> None:
         stream.write(written)
 
 
-def test_a_new_file_that_was_not_finished_is_no_file(files: Files) -> None:
+def test_an_unfinished_new_file_is_removed(files: Files) -> None:
     files.connection.execute("INSERT INTO files VALUES (?, 0, 0, NULL, 40)", (A,))
     (files.folder / A).parent.mkdir(parents=True)
     (files.folder / A).write_bytes(b"no,te")
@@ -83,7 +83,7 @@ def test_a_write_that_fails_is_undone(files: Files) -> None:
     assert text(files) == "no,text\r\n1,a\r\n2,b\r\n"
 
 
-def test_what_a_person_adds_is_put_aside(files: Files, caplog: pytest.LogCaptureFixture) -> None:
+def test_bytes_added_by_a_person_are_moved_to_another_file(files: Files, caplog: pytest.LogCaptureFixture) -> None:
     append(files, "1,a")
     with (files.folder / A).open("ab") as stream:
         stream.write(b"2,mine\r\n")
@@ -117,7 +117,7 @@ def test_a_copy_with_another_time_is_the_same_file(files: Files) -> None:
     assert text(files).endswith("1,a\r\n2,b\r\n")
 
 
-def test_a_file_that_is_gone_is_told_once_and_begins_anew(files: Files, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_file_is_logged_once_and_started_again(files: Files, caplog: pytest.LogCaptureFixture) -> None:
     append(files, "1,a")
     (files.folder / A).rename(files.folder / "kept")
     files.check()
@@ -128,7 +128,7 @@ def test_a_file_that_is_gone_is_told_once_and_begins_anew(files: Files, caplog: 
     assert text(files) == "no,text\r\n2,b\r\n"
 
 
-def test_a_file_that_is_put_back_goes_on(files: Files) -> None:
+def test_a_file_that_is_put_back_is_continued(files: Files) -> None:
     append(files, "1,a")
     (files.folder / A).rename(files.folder / "kept")
     files.check()
@@ -138,7 +138,7 @@ def test_a_file_that_is_put_back_goes_on(files: Files) -> None:
     assert text(files) == "no,text\r\n1,a\r\n2,b\r\n"
 
 
-def test_a_strangers_file_is_not_written_to(files: Files) -> None:
+def test_a_file_that_is_not_in_the_ledger_is_not_written_to(files: Files) -> None:
     (files.folder / A).parent.mkdir(parents=True)
     (files.folder / A).write_bytes(b"mine")
     with pytest.raises(UserError, match="in the way"):

@@ -70,7 +70,9 @@ def set_up(server: Postgres, folder: Path) -> None:
 
 
 @pytest.mark.soak
-def test_the_grants_suffice_and_less_is_refused_by_name(archive: Postgres, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_the_grants_suffice_and_a_missing_privilege_is_named(
+    archive: Postgres, sandbox: Sandbox, tmp_path: Path
+) -> None:
     set_up(archive, tmp_path)
     url = archive.url(CRAWLER)
     crawler = Crawler(tmp_path / "data", sandbox.url, url)
@@ -213,9 +215,7 @@ def test_a_standby_and_several_hosts(sandbox: Sandbox, tmp_path: Path) -> None:
 # --- a pooler
 
 
-def test_behind_pgbouncer_nothing_of_ours_is_left_in_a_session(
-    archive: Postgres, sandbox: Sandbox, tmp_path: Path
-) -> None:
+def test_behind_pgbouncer_no_setting_stays_in_a_session(archive: Postgres, sandbox: Sandbox, tmp_path: Path) -> None:
     if PGBOUNCER is None:
         pytest.skip("left out: pgbouncer is not installed")
     set_up(archive, tmp_path)

@@ -45,7 +45,7 @@ def opened(url: str) -> int | None:
     return store.version
 
 
-def test_version_1_becomes_what_a_new_database_is(older: Database, postgres: str) -> None:
+def test_version_1_is_migrated_to_the_tables_of_a_new_database(older: Database, postgres: str) -> None:
     posts, tweets = (older.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in ("posts", "tweets"))
     assert len(posts) == 2 and len(tweets) == 10
     assert opened(older.url) == migrations.VERSION
@@ -67,14 +67,14 @@ def test_version_1_becomes_what_a_new_database_is(older: Database, postgres: str
     admin.close()
 
 
-def test_several_that_start_at_once_do_it_once(older: Database) -> None:
+def test_several_crawls_that_start_at_once_migrate_once(older: Database) -> None:
     with ThreadPoolExecutor(6) as pool:
         versions = list(pool.map(opened, [older.url] * 6))
     assert versions == [migrations.VERSION] * 6
     assert older.rows("SELECT version FROM schema_version") == [(migrations.VERSION,)]
 
 
-def test_all_of_it_or_nothing(older: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_migration_changes_nothing(older: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(migrations.MIGRATIONS, 2, "ALTER TABLE runs ADD COLUMN half text; SELECT 1 / 0")
     with pytest.raises(Exception, match=f"could not be brought to version {migrations.VERSION}: division by zero"):
         opened(older.url)

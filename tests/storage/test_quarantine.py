@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from scrapy.utils.test import get_crawler
 
+from chancrawl.items import Post
 from chancrawl.settings import SOURCES_BASE
 from chancrawl.storage.quarantine import (
     EXAMPLES,
@@ -42,7 +43,7 @@ def test_a_few_examples_of_each_kind_are_kept_a_day(tmp_path: Path) -> None:
     assert len(list((tmp_path / "quarantine").glob("*.body"))) == 2 * EXAMPLES
 
 
-def test_the_folder_has_a_bound(tmp_path: Path) -> None:
+def test_the_folder_has_a_size_limit(tmp_path: Path) -> None:
     quarantine = opened(tmp_path, QUARANTINE_MB=0.001)
     for number in range(4):
         quarantine.set_aside(f"/{number}", b"x" * 400, f"{'abcd'[number]} is odd")
@@ -59,7 +60,7 @@ def test_the_folder_has_a_bound(tmp_path: Path) -> None:
         ("not JSON: line 1 column 1 (char 0)", "not JSON: line 9 column 2 (char 7)", True),
     ],
 )  # fmt: skip
-def test_kinds(one: str, other: str, same: bool) -> None:
+def test_kinds_of_problems(one: str, other: str, same: bool) -> None:
     assert (kind_of(one) == kind_of(other)) is same
 
 
@@ -81,7 +82,7 @@ def test_a_row_is_kept_once_however_often_it_is_rejected(tmp_path: Path) -> None
     ((_, again),) = kept_rows(tmp_path / "quarantine", KINDS)
     assert again == rows, "what is no row is left out"
     begin_taking(tmp_path / "quarantine")
-    keep_row(tmp_path / "quarantine", post(7, "c"), "meanwhile")
+    keep_row(tmp_path / "quarantine", KINDS[Post], post(7, "c"), "meanwhile")
     ((taken, _),) = kept_rows(tmp_path / "quarantine", KINDS, f"rows-*{TAKING}")
     end_taking(taken, rows[:1])
     assert [row.item for _, rows in kept_rows(tmp_path / "quarantine", KINDS) for row in rows] == [post(7, "c"), first]
@@ -90,5 +91,5 @@ def test_a_row_is_kept_once_however_often_it_is_rejected(tmp_path: Path) -> None
 
 def test_a_row_that_cannot_be_set_aside_is_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("in the way")
-    assert keep_row(tmp_path / "file", post(6, "a"), "bad\nline") is False
+    assert keep_row(tmp_path / "file", KINDS[Post], post(6, "a"), "bad\nline") is False
     assert "This is the row: [" in caplog.text and "bad\\nline" in caplog.text and json.dumps("a") in caplog.text

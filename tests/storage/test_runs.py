@@ -30,7 +30,7 @@ def reported(crawler: Crawler) -> dict[str, Any]:
 
 
 @pytest.mark.soak
-def test_status_lists_who_is_alive_and_how_the_others_ended(
+def test_status_lists_running_crawls_and_how_others_ended(
     any_store: Crawler, sandbox: Sandbox, wait_until: Wait
 ) -> None:
     if not any_store.database_url:
@@ -124,7 +124,7 @@ def begun(store: PostgresStore, host: str, pid: int, age: float) -> int:
     return number
 
 
-def test_who_is_taken_for_alive(store: PostgresStore) -> None:
+def test_which_crawls_count_as_running(store: PostgresStore) -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
     elsewhere = begun(store, "another", 1, 20)

@@ -48,7 +48,7 @@ def test_batches_come_out_in_order_and_the_folder_goes_with_the_last(spool: Spoo
     assert spool.numbers == [13]  # numbers are not used again: the database knows those of before
 
 
-def test_the_bound_holds(tmp_path: Path) -> None:
+def test_the_size_limit_holds(tmp_path: Path) -> None:
     spool = Spool.new(tmp_path / "spool", KINDS, 1000)
     put(spool, post(1, "a"))
     with pytest.raises(SpoolFull):
@@ -90,7 +90,7 @@ def test_a_batch_whose_file_was_not_removed_any_more_is_not_written_again(
     assert database.rows("SELECT applied FROM spools") == [(2,)]
 
 
-def test_two_that_write_from_one_spool_write_a_batch_once(
+def test_two_processes_that_drain_one_spool_write_a_batch_once(
     spool: Spool, store: PostgresStore, database: Database
 ) -> None:
     put(spool, post(1, "a"))
@@ -101,7 +101,7 @@ def test_two_that_write_from_one_spool_write_a_batch_once(
     assert database.rows("SELECT no FROM posts") == []
 
 
-def test_a_batch_whose_commit_was_not_heard_of_changes_nothing_the_second_time(
+def test_a_batch_whose_commit_was_not_confirmed_changes_nothing_the_second_time(
     store: PostgresStore, database: Database
 ) -> None:
     twice: list[Item] = [post(1, "a"), post(1, "b"), replace(post(1, "c"), no=2), deletion(2, 1), thread(3)]
@@ -124,7 +124,7 @@ def test_a_folder_with_a_damaged_batch_is_used_again(spool: Spool) -> None:
     assert other.is_in_use() and [item.no for item in spool.read(2) if isinstance(item, Post)] == [2]
 
 
-def test_a_folder_that_could_not_be_made_is_made_later(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_could_not_be_created_is_created_later(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -137,7 +137,7 @@ def test_a_folder_that_could_not_be_made_is_made_later(spool: Spool, monkeypatch
     assert other.is_in_use() and spool.numbers == [1]
 
 
-def test_a_spool_that_vanishes_while_one_looks(spool: Spool) -> None:
+def test_a_spool_that_is_removed_while_it_is_listed(spool: Spool) -> None:
     put(spool, post(1, "a"))
     (other,) = spools(spool.folder.parent, KINDS, 1000)
     spool.remove(1, 1)

@@ -190,7 +190,9 @@ class Trial:
     def flush(self) -> None:
         batch, self.batch = self.batch, []
         rejected = BatchWriter(KINDS).write(
-            self.postgres.connection, batch, lambda item, why: keep_row(self.folder / "quarantine", item, why)
+            self.postgres.connection,
+            batch,
+            lambda item, why: keep_row(self.folder / "quarantine", KINDS.of(item), item, why),
         )
         self.quarantined["rows"] += len(rejected)
         self.csv.prepare()

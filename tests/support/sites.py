@@ -21,6 +21,7 @@ START = 1_795_000_000.0
 OVER_SOCKETS: dict[str, Any] = {
     "DOWNLOAD_HANDLERS": {},
     "DOWNLOADER_MIDDLEWARES": {
+        "scrapy.downloadermiddlewares.downloadtimeout.DownloadTimeoutMiddleware": 350,
         "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware": 500,
         "chancrawl.middlewares.Unpacking": 660,
     },

@@ -1,4 +1,4 @@
-"""Who may call what, and how often: the credentials of the sandbox's X, their signatures, states and windows."""
+"""The credentials of the sandbox's X, their signatures, states and rate limits."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Refusal:
 
 @dataclass(slots=True)
 class Pass:
-    """A call that is let through or refused; `headers` say how its window stands, where there is one."""
+    """A call that is accepted or refused. `headers` describe its window, if it has one."""
 
     member: Member | None
     is_app: bool
@@ -78,7 +78,7 @@ class Gate:
         self._nonces: set[str] = set()
 
     def check(self, method: str, url: str, authorization: str, endpoint: str, now: float) -> Pass:
-        """Whether a call is let through; counts it if so."""
+        """Whether a call is accepted. An accepted call is counted."""
         passed = self._identify(method, url, authorization, now)
         member = passed.member
         if member is None or member.state == "revoked":

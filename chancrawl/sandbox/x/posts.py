@@ -18,7 +18,7 @@ EPOCH_MS = 1288834974657
 
 SHORT = 280
 OTHERS = 400
-"""So many accounts beyond the ones of the world are mentioned, answered, quoted and retweeted."""
+"""The number of further accounts that are mentioned, answered, quoted and retweeted."""
 
 
 def id_at(time: float, number: int = 0) -> int:
@@ -37,7 +37,7 @@ class Person:
 
 
 def other(number: int) -> Person:
-    """One of the accounts that only others speak of."""
+    """One of the accounts that exist only in the posts of others."""
     noun, adjective = NOUNS[number % len(NOUNS)], ADJECTIVES[number // len(NOUNS) % len(ADJECTIVES)]
     name = f"{adjective.title()} {noun.title()} {'&amp; Co' if number % 9 == 0 else ''}".strip()
     return Person(10_000_000 + 7919 * number, f"{adjective[:6]}_{noun[:5]}{number}", html.unescape(name))
@@ -94,7 +94,7 @@ class Text:
 
 @dataclass(slots=True)
 class Post:
-    """What a post says, whoever asks."""
+    """The content of a post, independent of the request."""
 
     id: int
     author: Person

@@ -18,7 +18,7 @@ _WORD = re.compile(r'\s*(-?"[^"]*"|\(|\)|-\(|-?[^\s()"]+(?:"[^"]*")?)')
 
 
 class WrongQuery(ValueError):
-    """The text says what is wrong."""
+    """A query is invalid. The text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Term:
 
 
 def parse(query: str, id_of: Callable[[str], int | None]) -> Matches:
-    """What a post must be to be found. `id_of` gives the number of an account by its name."""
+    """A parsed query, which decides whether a post is found. `id_of` returns the number of an account by its name."""
     words: list[str] = []
     at = 0
     while at < len(query.rstrip()):

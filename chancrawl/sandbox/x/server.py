@@ -52,6 +52,7 @@ class XServer:
         self.faults = misbehaviour
         self.requests: list[dict[str, Any]] = []
         self.latency = 0.0
+        self.credential: int | None = None  # of the call that is being answered
         self._pages: dict[tuple[Any, ...], bytes] = {}
 
     def add_routes(self, app: web.Application) -> None:
@@ -100,7 +101,7 @@ class XServer:
             entry["limited"] = passed.refusal.status == 429
             return self._send(request, passed.refusal.problem, passed, passed.refusal.status)
         self.world.advance(now)
-        request["credential"] = entry["credential"]
+        self.credential = entry["credential"]
         try:
             check_fields(request)
             payload = answer(request)
@@ -189,7 +190,7 @@ class XServer:
         limit = number_of(request, "max_results", 10, 5, 100)
         number = request.match_info["id"]
         account = self.world.accounts.get(int(number)) if number.isdigit() else None
-        is_closed = account is not None and request["credential"] in account.blocks
+        is_closed = account is not None and self.credential in account.blocks
         if account is None or account.status != "active" or is_closed:
             detail, title, kind = f"Could not find user with id: [{number}].", "Not Found Error", "resource-not-found"
             if account is not None and (account.status == "protected" or is_closed):
@@ -340,7 +341,7 @@ class XServer:
                  "media": list(media.values()), "polls": polls, "places": list(places.values())}  # fmt: skip
         return {kind: values for kind, values in kinds.items() if values}
 
-    # --- what only a sandbox tells
+    # --- addresses that only a sandbox has
 
     async def truth(self, request: web.Request) -> web.Response:
         self.world.advance(self.clock.now())

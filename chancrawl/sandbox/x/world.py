@@ -1,4 +1,4 @@
-"""The accounts of the sandbox's X, and what they have posted by a given time. Pure: time is an argument, in seconds."""
+"""The accounts of the sandbox's X, and their posts up to a given time. Sans I/O: time is an argument, in seconds."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class XWorld:
         self.names[account.username.lower()] = account_id
 
     def advance(self, now: float) -> None:
-        """Let time go on: who posts, posts."""
+        """Advance to a time, and make the posts of the interval."""
         if now <= self.now:
             return
         self.now = now
@@ -109,7 +109,7 @@ class XWorld:
         insort(self.recent, (number, account.id))
         return number
 
-    # --- what there is
+    # --- queries
 
     def find(self, name: str) -> Account | None:
         return self.accounts.get(self.names.get(name.lower(), 0))
@@ -183,7 +183,7 @@ class XWorld:
                 for number in account.shown():
                     yield row(self.post(account, number)) | {"author_id": account.id}
 
-    # --- what people do, for tests and for the curious
+    # --- actions on demand, for tests
 
     def act(self, now: float, do: str, name: str, **more: Any) -> dict[str, Any]:
         """Make something happen now: see ACTIONS."""

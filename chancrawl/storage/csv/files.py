@@ -1,8 +1,8 @@
-"""Files that only grow: rows are appended, synced to disk, and then acknowledged in the ledger beside them.
+"""Append-only files: rows are appended, synced to disk, and then acknowledged in the ledger beside them.
 
-The ledger's table `files` knows of each file how long it is, its checksum, and when it was changed last. Before an
-append it notes how long the file is going to be. So what lies beyond the acknowledged length after a crash is known to
-be an unfinished write, and is cut off; whatever else has happened to a file was done by a person, and they are told.
+The ledger's table `files` has the length, the checksum and the last change of each file. Before an append it also gets
+the length that the file will have. After a crash, the bytes beyond the acknowledged length are an unfinished write and
+are cut off. Any other change of a file was made by a person, and is reported.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ MEND = (
 
 
 class DiskFull(Exception):
-    """There is no space for what is to be written. Nothing of it was."""
+    """The disk is full, and nothing of the batch was written."""
 
 
 @dataclass(slots=True)
-class Known:
-    """What the ledger knows of a file; `announced` is the length that a write under way will give it, else None."""
+class FileState:
+    """The ledger's row of a file. `announced` is the length that an unfinished write will give it, otherwise None."""
 
     bytes: int = 0
     crc: int | None = 0
@@ -52,23 +52,23 @@ class Known:
 
 
 class Files:
-    """The files of a folder. `connection` is its ledger's, in autocommit. All of it blocks."""
+    """The files of a folder. `connection` is that of its ledger, in autocommit mode. All calls block."""
 
     def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
         self.folder = folder
         self.connection = connection
 
     def check(self) -> None:
-        """Compare all files with the ledger: cut off unfinished writes, say what is gone. UserError for edited ones."""
+        """Compare all files with the ledger: cut off unfinished writes, log missing files. UserError for edits."""
         rows = self.connection.execute("SELECT path, bytes, crc, changed_ns, announced FROM files").fetchall()
         gone = []
         with transaction(self.connection):
             for path, *row in rows:
-                known = Known(*row)
-                found = self._checked(path, known)
-                if found.changed_ns is None and known.changed_ns is not None:
+                state = FileState(*row)
+                found = self._checked(path, state)
+                if found.changed_ns is None and state.changed_ns is not None:
                     gone.append(path)
-                if found != known:
+                if found != state:
                     self._note(path, found)
         if gone:
             more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
@@ -78,78 +78,78 @@ class Files:
             )  # fmt: skip
 
     @contextmanager
-    def appended(self, rows: Mapping[str, bytes], header: Callable[[str], bytes]) -> Iterator[dict[str, Known]]:
-        """Append to files and sync them. What comes of it goes to `acknowledge`; if that fails, it is undone."""
+    def appended(self, rows: Mapping[str, bytes], header: Callable[[str], bytes]) -> Iterator[dict[str, FileState]]:
+        """Append to files and sync them. Yields their new states for `acknowledge`; an exception there undoes it."""
         before = {path: self._current(path) for path in rows}
         texts = {path: text if before[path].bytes else header(path) + text for path, text in rows.items()}
         with transaction(self.connection):
             for path, text in texts.items():
-                known = before[path]
-                known.announced = known.bytes + len(text)
-                self._note(path, known)
+                state = before[path]
+                state.announced = state.bytes + len(text)
+                self._note(path, state)
         try:
             yield {path: self._append(path, before[path], text) for path, text in texts.items()}
         except BaseException:
-            for path, known in before.items():
-                self._undo(path, known)
+            for path, state in before.items():
+                self._undo(path, state)
             raise
 
-    def acknowledge(self, appended: Mapping[str, Known]) -> None:
-        """Note what was appended, in the transaction that notes what the rows say."""
-        for path, known in appended.items():
-            self._note(path, known)
+    def acknowledge(self, appended: Mapping[str, FileState]) -> None:
+        """Record the new states of files, in the transaction that stores the state of the rows."""
+        for path, state in appended.items():
+            self._note(path, state)
 
     # --- one file
 
-    def _current(self, path: str) -> Known:
+    def _current(self, path: str) -> FileState:
         row = self.connection.execute(SELECT, (path,)).fetchone()
-        known = Known(*row) if row else Known()
-        found = self._checked(path, known)
+        state = FileState(*row) if row else FileState()
+        found = self._checked(path, state)
         if found.bytes and found.changed_ns is None:
-            if known.changed_ns is not None:
+            if state.changed_ns is not None:
                 logger.warning("%s is missing; a new file begins, without the earlier rows.", self.folder / path)
-            return Known()
+            return FileState()
         return found
 
-    def _checked(self, path: str, known: Known) -> Known:
-        """What is known of a file after a look at it; an unfinished write is cut off."""
+    def _checked(self, path: str, state: FileState) -> FileState:
+        """Compare a file with its row, and return the new row. An unfinished write is cut off."""
         file = self.folder / path
         try:
             status = file.stat()
         except FileNotFoundError:
-            return Known(known.bytes, known.crc)  # it may be put back
-        if status.st_size == known.bytes and status.st_mtime_ns == known.changed_ns:
-            return Known(known.bytes, known.crc, known.changed_ns)
-        if not known.bytes and known.announced is None:
+            return FileState(state.bytes, state.crc)  # it may be put back
+        if status.st_size == state.bytes and status.st_mtime_ns == state.changed_ns:
+            return FileState(state.bytes, state.crc, state.changed_ns)
+        if not state.bytes and state.announced is None:
             raise UserError(f"{file} is in the way: it is not a file of this folder's ledger. Move it away.", "refused")
-        if status.st_size < known.bytes:
+        if status.st_size < state.bytes:
             raise UserError(
-                f"{file} has {status.st_size} bytes, but {known.bytes} were written: somebody has shortened it. {MEND}",
+                f"{file} has {status.st_size} bytes, but {state.bytes} were written: somebody has shortened it. {MEND}",
                 reason="store_failed",
             )
-        crc = _crc(file, known.bytes)
-        if known.crc is not None and crc != known.crc:
+        crc = _crc(file, state.bytes)
+        if state.crc is not None and crc != state.crc:
             raise UserError(f"Somebody has edited {file}: it is not as it was written. {MEND}", reason="store_failed")
-        if status.st_size > known.bytes:
-            if known.crc is not None and status.st_size > (known.announced or 0):
-                self._put_aside(file, known.bytes)
+        if status.st_size > state.bytes:
+            if state.crc is not None and status.st_size > (state.announced or 0):
+                self._put_aside(file, state.bytes)
             else:
-                logger.warning("%s: cut off %d bytes of an unfinished write.", file, status.st_size - known.bytes)
-            self._cut(file, known.bytes)
-        if not known.bytes:
-            return Known()
-        return Known(known.bytes, crc, file.stat().st_mtime_ns)
+                logger.warning("%s: cut off %d bytes of an unfinished write.", file, status.st_size - state.bytes)
+            self._cut(file, state.bytes)
+        if not state.bytes:
+            return FileState()
+        return FileState(state.bytes, crc, file.stat().st_mtime_ns)
 
-    def _undo(self, path: str, known: Known) -> None:
-        """Cut off what could not be acknowledged; if that is not possible now, it is done at the next start."""
+    def _undo(self, path: str, state: FileState) -> None:
+        """Cut off what could not be acknowledged. If that fails, the next start does it."""
         file = self.folder / path
         try:
-            if file.exists() and file.stat().st_size > known.bytes:
-                self._cut(file, known.bytes)
+            if file.exists() and file.stat().st_size > state.bytes:
+                self._cut(file, state.bytes)
         except OSError as error:
             logger.error("%s: an unfinished write could not be cut off (%s).", file, error.strerror)
 
-    def _append(self, path: str, known: Known, text: bytes) -> Known:
+    def _append(self, path: str, state: FileState, text: bytes) -> FileState:
         file = self.folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("ab") as stream:
@@ -157,12 +157,12 @@ class Files:
             stream.flush()
             os.fsync(stream.fileno())
             changed = os.fstat(stream.fileno()).st_mtime_ns
-        if not known.bytes:
+        if not state.bytes:
             sync_folder(file.parent)
-        return Known(known.bytes + len(text), zlib.crc32(text, known.crc or 0), changed)
+        return FileState(state.bytes + len(text), zlib.crc32(text, state.crc or 0), changed)
 
     def _put_aside(self, file: Path, length: int) -> None:
-        """Keep what somebody has added to a file beyond its length: it was not written by a crawl."""
+        """Move what somebody has added to a file into another file, because no crawl wrote it."""
         added = file.read_bytes()[length:]
         beside = file.with_name(f"{file.name}.added")
         with beside.open("ab") as stream:
@@ -183,25 +183,25 @@ class Files:
             stream.truncate(length)
             os.fsync(stream.fileno())
 
-    def _note(self, path: str, known: Known) -> None:
-        self.connection.execute(ANNOUNCE, (path, known.bytes, known.crc, known.changed_ns, known.announced))
+    def _note(self, path: str, state: FileState) -> None:
+        self.connection.execute(ANNOUNCE, (path, state.bytes, state.crc, state.changed_ns, state.announced))
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All of it or nothing, durably."""
+    """A durable transaction; an exception rolls it back."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:  # a full disk ends it by itself
+        if connection.in_transaction:  # after a full disk SQLite has ended it already
             connection.execute("ROLLBACK")
         raise
 
 
 def _crc(file: Path, length: int) -> int:
-    """The checksum of a file's first so many bytes."""
+    """The checksum of the first `length` bytes of a file."""
     crc = 0
     with file.open("rb") as stream:
         while length and (part := stream.read(min(length, 1 << 20))):
@@ -211,7 +211,7 @@ def _crc(file: Path, length: int) -> int:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder as durable as the files; not every system lets one sync a folder."""
+    """Sync the file names of a folder. It does nothing on systems that cannot sync a folder."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -223,10 +223,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def is_full(error: BaseException, folder: Path) -> bool:
-    """Whether an error means that the disk of a folder, or a person's share of it, is full."""
+    """Whether an error means that the disk of a folder, or the user's quota on it, is full."""
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", 0)
-        # What SQLite cannot write beside its file it calls an input/output error.
+        # If SQLite cannot write its WAL or journal file, it reports an input/output error.
         return code == sqlite3.SQLITE_FULL or (code & 0xFF == sqlite3.SQLITE_IOERR and _space(folder) < 200_000)
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 

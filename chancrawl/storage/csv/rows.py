@@ -1,8 +1,8 @@
 """Items as rows of CSV files: UTF-8, RFC 4180, a header in each file.
 
-CSV cannot replace a row, so every row is an event, appended: a version of a post (`revision` counts them), a state of a
-thread (the last row of a thread is the current one), a deletion missed, confirmed or taken back. Times are ISO 8601 in
-UTC, flags true and false, lists and `raw` JSON, nothing where the source said nothing.
+CSV cannot replace a row, so each row is an appended event: a version of a post (counted by `revision`), a state of a
+thread (its last row is current), a deletion that was seen, confirmed or taken back. Times are ISO 8601 in UTC, flags
+are true or false, lists and `raw` are JSON. A value that the source did not send is empty.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from chancrawl.storage.kinds import Kind, Kinds
 
 @dataclass(slots=True)
 class Line:
-    """An item as it is written.
+    """An item in the form in which it is written.
 
-    `values` are the texts of its line in the file `path` (None for no file), by column; `columns` those of the file's
-    header. `row` is its row in the ledger, empty for none; `before` a statement that comes before all rows of a batch,
-    with its parameters.
+    `values` are the texts of its line in the file `path` (None for no file), by column. `columns` are the columns of
+    the file's header. `row` is its row in the ledger, empty for none. `before` is a statement with its parameters that
+    is executed before all rows of a batch.
     """
 
     item: Any
@@ -35,26 +35,26 @@ class Line:
     before: tuple[str, tuple[Any, ...]] | None = None
 
     def text(self, names: Sequence[str]) -> str:
-        """The line in a file that has these columns."""
+        """The line for a file with the columns `names`."""
         return csv_text([self.values.get(name, "") for name in names])
 
 
 @dataclass(slots=True)
 class Prepared:
-    """A batch as it is written, and the items that cannot be, with the reason."""
+    """A batch in the form in which it is written, and the items that cannot be written, with the reasons."""
 
     lines: list[Line] = field(default_factory=list)
     rejected: list[tuple[Any, str]] = field(default_factory=list)
 
 
 def prepared(kinds: Kinds, batch: Sequence[Any], statements: Mapping[type[Any], tuple[str, Sequence[str]]]) -> Prepared:
-    """A batch as it is written. An item that cannot be is rejected alone. `statements` are those of the ledger."""
+    """Convert a batch to lines. An item that cannot be converted is rejected alone. `statements` are the ledger's."""
     result = Prepared()
     for item in batch:
         try:
             line = line_of(kinds.of(item), item, statements[type(item)][1])
             "".join(line.values.values()).encode()
-        except Exception as error:  # whatever nobody has thought of must cost this row alone
+        except Exception as error:  # an unforeseen error must affect only this row
             result.rejected.append((item, f"{type(error).__name__}: {error}"))
         else:
             result.lines.append(line)
@@ -62,7 +62,7 @@ def prepared(kinds: Kinds, batch: Sequence[Any], statements: Mapping[type[Any], 
 
 
 def line_of(kind: Kind, item: Any, ledger_columns: Sequence[str]) -> Line:
-    """An item as it is written. ValueError for what SQLite cannot hold."""
+    """Convert an item to a line. ValueError if SQLite cannot store a value."""
     row = tuple(_ledger_value(getattr(item, name)) for name in ledger_columns)
     file = kind.csv
     if file is None:
@@ -79,7 +79,7 @@ def csv_text(row: Sequence[str]) -> str:
 
 
 def text_of(value: Any) -> str:
-    """A value as it stands in a CSV file.
+    """The text of a value in a CSV file.
 
     >>> text_of(None), text_of(True), text_of([1, 2])
     ('', 'true', '[1,2]')
@@ -99,7 +99,7 @@ def text_of(value: Any) -> str:
 
 
 def _ledger_value(value: Any) -> Any:
-    """A value as SQLite takes it. ValueError for what it cannot hold."""
+    """A value in a type that SQLite has. ValueError if SQLite cannot store it."""
     if isinstance(value, datetime | dict | list):
         value = text_of(value)
     if isinstance(value, int) and not -(2**63) <= value < 2**63:

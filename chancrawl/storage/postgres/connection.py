@@ -1,7 +1,7 @@
 """The PostgreSQL database of DATABASE_URL as a store: connection, version, privileges.
 
-Nothing that a transaction sets up outlives it: behind a pooler such as PgBouncer in transaction mode the next one runs
-in another session, and somebody else's runs in this one.
+Nothing that a transaction sets lasts longer than the transaction. Behind a pooler such as PgBouncer in transaction
+mode, the next transaction runs in another session, and transactions of other clients run in this one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from chancrawl.text import capitalized, first_line
 
 logger = logging.getLogger(__name__)
 
-# A connection whose other end has vanished without a word is noticed within half a minute.
+# With these values, a connection that broke silently is detected within half a minute.
 KEEPALIVES: dict[str, Any] = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -56,8 +56,8 @@ WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')
 class PostgresStore:
     """The database of DATABASE_URL."""
 
-    # Lost connections, shutdowns, exhausted resources, transactions that others get in the way of, locks that were
-    # waited for in vain, and a server that takes no writes (another one has taken its place).
+    # Lost connections, shutdowns, exhausted resources, conflicts between transactions, lock timeouts, and a server that
+    # is read-only (because another server has replaced it).
     # https://www.postgresql.org/docs/current/errcodes-appendix.html
     TRANSIENT_SQLSTATES = ("08", "40", "53", "55P03", "57", "25006")
 
@@ -83,7 +83,7 @@ class PostgresStore:
 
     @property
     def ready(self) -> bool:
-        """Whether the tables are there, those of schema.sql and those of other sources."""
+        """Whether all tables exist in this version: those of schema.sql and those of other sources."""
         return self.version == migrations.VERSION and not self.lacks_tables
 
     @property
@@ -96,7 +96,7 @@ class PostgresStore:
     # --- connecting
 
     def open(self) -> None:
-        """Connect, and bring tables of an earlier version up to date. UserError where no crawl can write."""
+        """Connect, and migrate tables of an earlier version. UserError if a crawl could not write to the database."""
         self.open_to_create()
         if self.version is not None and self.version != migrations.VERSION:
             self._migrate()
@@ -109,7 +109,7 @@ class PostgresStore:
                 )
 
     def open_to_create(self) -> None:
-        """Connect. UserError where no table can be written or created."""
+        """Connect. UserError if tables cannot be written or created."""
         self._connect()
         with self.transaction() as cursor:
             cursor.execute(PLACE)
@@ -118,7 +118,7 @@ class PostgresStore:
                 self._refuse_without(self._first_column(cursor, CANNOT_CREATE))
 
     def open_to_read(self, tables: Sequence[str]) -> None:
-        """Connect; the right to read these tables is enough. UserError if they are not there."""
+        """Connect to read `tables`, for which SELECT privileges are enough. UserError if they do not exist."""
         self._connect()
         if self.version is None:
             raise UserError(f"{capitalized(self.place)} has no tables of chancrawl: nothing was collected yet.")
@@ -132,7 +132,7 @@ class PostgresStore:
             self._refuse_without(self._lacking(cursor, [(table, "SELECT") for table in tables]))
 
     def _connect(self) -> None:
-        """UserError if that cannot be."""
+        """Connect. UserError if that fails."""
         try:
             self.connect()
         except InsufficientPrivilege as error:
@@ -170,10 +170,10 @@ class PostgresStore:
         if self.connection is not None:
             self.connection.close()
 
-    # --- what may be wrong with a database
+    # --- checks of the database
 
     def _check_place(self, is_read_only: bool, schema: str | None, search_path: str, user: str) -> None:
-        """UserError for a server that takes no writes, and where no schema can have tables."""
+        """UserError if the server is read-only, or if the search_path has no schema for the tables."""
         if is_read_only:
             raise _refused(
                 f"{capitalized(self.place)} is read-only (a standby, or default_transaction_read_only is on): name the "
@@ -186,7 +186,7 @@ class PostgresStore:
             )
 
     def _refuse_gone(self, tables: Sequence[str]) -> None:
-        """UserError if somebody has dropped tables."""
+        """UserError if `tables`, the dropped ones, is not empty."""
         if tables:
             raise _refused(
                 f"Tables are gone from {self.place}: {', '.join(tables)}. Put them back from a backup, or have "
@@ -194,12 +194,12 @@ class PostgresStore:
             )
 
     def _lacking(self, cursor: Any, needed: Sequence[tuple[str, str]]) -> list[str]:
-        """Those of some privileges on tables that the user does not have."""
+        """The privileges of `needed` that the user does not have, as texts. `needed` are (table, privilege)."""
         tables, privileges = zip(*needed, strict=True)
         return self._first_column(cursor, MISSING_PRIVILEGES, list(tables), list(privileges))
 
     def _privileges_of_others(self) -> list[tuple[str, str]]:
-        """What a crawl's user needs on the tables of other sources."""
+        """The privileges that a crawl needs on the tables of other sources."""
         return [(kind.table, right) for kind in self._others for right in ("SELECT", "INSERT", "UPDATE")]
 
     def _first_column(self, cursor: Any, sql: str, *parameters: Any) -> list[str]:
@@ -207,7 +207,7 @@ class PostgresStore:
         return [value for (value,) in cursor.fetchall()]
 
     def _refuse_without(self, lacking: list[str]) -> None:
-        """UserError if privileges are lacking."""
+        """UserError if `lacking`, the missing privileges, is not empty."""
         if lacking:
             more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
             raise _refused(
@@ -231,18 +231,18 @@ class PostgresStore:
     def is_outage(self, error: Exception) -> bool:
         if not isinstance(error, psycopg2.Error):
             return False
-        if error.pgcode is None:  # the connection's fault, not the server's: a bare DatabaseError if the server crashed
+        if error.pgcode is None:  # an error of the connection; if the server crashed, it is a plain DatabaseError
             return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) or bool(
                 self.connection.closed or type(error) is psycopg2.DatabaseError
             )
         return error.pgcode.startswith(self.TRANSIENT_SQLSTATES) or bool(self.connection.closed)
 
     def is_collision(self, error: Exception) -> bool:
-        """Whether another transaction got in the way: the same call is worth another try at once."""
+        """Whether an error comes from a conflict with another transaction. The call can be repeated at once."""
         return (getattr(error, "pgcode", None) or "").startswith("40")
 
     def cause_of(self, error: Exception) -> Exception:
-        """The end of a transaction hides why it ended."""
+        """The error to report. An error at the end of a transaction hides the first error, which is its context."""
         return error.__context__ if isinstance(error.__context__, psycopg2.Error) else error
 
     # --- tables
@@ -252,7 +252,7 @@ class PostgresStore:
             self.apply_schema()
 
     def apply_schema(self, again: bool = False) -> None:
-        """Create the tables, or bring them up to date; see `migrations.bring_up_to_date`."""
+        """Create the tables, or migrate them; see `migrations.bring_up_to_date`."""
         with self.transaction() as cursor:
             if self.legacy_table(cursor):
                 raise _refused(
@@ -265,7 +265,7 @@ class PostgresStore:
             self._read_version(cursor)
 
     def legacy_table(self, cursor: Any) -> bool:
-        """Whether there is a table where the view of the same name belongs."""
+        """Whether LEGACY_TABLE is a table of the older crawler. In this version it is a view."""
         cursor.execute("SELECT relkind IN ('r', 'p') FROM pg_class WHERE oid = to_regclass(%s)", (LEGACY_TABLE,))
         row = cursor.fetchone()
         return bool(row and row[0])
@@ -274,7 +274,7 @@ class PostgresStore:
 
     @contextmanager
     def transaction(self) -> Iterator[Any]:
-        """A cursor in a transaction of its own, with our settings."""
+        """A cursor in a separate transaction, with SETTINGS."""
         with self.connection, self.connection.cursor() as cursor:
             cursor.execute(SETTINGS)
             yield cursor
@@ -287,26 +287,26 @@ class PostgresStore:
 
     @contextmanager
     def locked(self, name: str) -> Iterator[Callable[..., list[Any]]]:
-        """A transaction that one process at a time can be in; it gives a function like `rows`."""
+        """A transaction under a lock, so that only one process at a time is in it. Yields a function like `rows`."""
         with self.transaction() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (name,))
             yield functools.partial(_answer, cursor)
 
     def write(self, statements: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
-        """Carry out statements, all or none."""
+        """Execute statements in one transaction."""
         with self.transaction() as cursor:
             for sql, parameters in statements:
                 cursor.execute(sql.replace("?", "%s"), parameters)
 
     def take_in(self, batch: Sequence[Any]) -> list[tuple[Any, str]]:
-        """Store rows that were set aside; those that are rejected again, with the reason."""
+        """Store rows from the quarantine. Returns the rows that are rejected again, with the reasons."""
         rejected: list[tuple[Any, str]] = []
         writer = BatchWriter(self.kinds, is_known=lambda item: True)
         writer.write(self.connection, batch, lambda item, reason: rejected.append((item, reason)))
         return rejected
 
     def stream(self, sql: str, *parameters: Any) -> Iterator[Any]:
-        """The answer to a query, row by row, whatever its length. All of a command's come from one transaction."""
+        """The result of a query, row by row, for results of any length. A command has one transaction for all."""
         self._streams += 1
         with self.connection.cursor() as cursor:
             cursor.execute(SETTINGS)

@@ -1,4 +1,4 @@
-"""Items into a PostgreSQL staging table by COPY, from where one statement takes them over."""
+"""Writes items into a PostgreSQL staging table by COPY. A statement then merges them into the table."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from chancrawl.payload import dumps
 from chancrawl.text import list_text
 
 JSON_LISTS = ("quotes",)
-"""The columns whose lists are JSON; all other lists are arrays."""
+"""The columns whose lists are JSON. All other lists are arrays."""
 
 
 @dataclass(slots=True, frozen=True)
 class Rows:
-    """Items, all of one kind, as COPY takes them: https://www.postgresql.org/docs/current/sql-copy.html.
+    """Items of one kind in COPY's text format: https://www.postgresql.org/docs/current/sql-copy.html.
 
-    `names` are the columns that any of them has a value for.
+    `names` are the columns in which at least one item has a value.
     """
 
     names: list[str]
@@ -40,7 +40,7 @@ def rows_of(items: Sequence[Item]) -> Rows:
 
 
 def _texts(column: Sequence[Any], text: Callable[[Any], str]) -> Sequence[str]:
-    """A column's values; what they have in common is found out once, which is much faster than to ask each of them."""
+    """The texts of a column's values. Their types are checked once for the column, which is faster than for each."""
     kinds = set(map(type, column))
     if kinds == {str} and _is_plain("".join(column)):
         return column
@@ -50,10 +50,10 @@ def _texts(column: Sequence[Any], text: Callable[[Any], str]) -> Sequence[str]:
 
 
 def stage(cursor: Any, table: str, names: Sequence[str], rows: Rows, like: str = "") -> None:
-    """Put rows into `staged_TABLE` and nothing else.
+    """Replace the content of the temporary table `staged_TABLE` by rows.
 
-    It has our columns `names` of TABLE (or `like`, as CREATE TABLE has them) without any constraint: what else the
-    owner of the database has added to TABLE is none of our business. It ends with the transaction.
+    It has the columns `names` of TABLE (or `like`, in the syntax of CREATE TABLE), without constraints and without
+    columns that the owner of the database has added to TABLE. It is dropped at the end of the transaction.
     """
     columns = f"({like}) ON COMMIT DROP"
     if not like:
@@ -89,7 +89,7 @@ def json_text(value: Any) -> str:
 
 @lru_cache(maxsize=1024)
 def _time(time: datetime) -> str:
-    """The posts of a page share the times at which they were seen."""
+    """A time in ISO 8601. It is cached, because the posts of a page have the same `last_seen_at`."""
     return time.isoformat()
 
 
@@ -98,7 +98,7 @@ def _is_plain(text: str) -> bool:
 
 
 def _escaped(text: str) -> str:
-    """With its backslashes and control signs as COPY wants them; much faster than str.translate."""
+    """The text with backslashes and control characters escaped for COPY; much faster than str.translate."""
     if _is_plain(text):
         return text
     text = text.replace("\\", "\\\\")

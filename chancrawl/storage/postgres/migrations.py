@@ -1,8 +1,8 @@
-"""The version of the PostgreSQL tables, and what brings those of an earlier one up to it.
+"""The version of the PostgreSQL tables, and the migrations from earlier versions.
 
-schema.sql says what the tables are now. Where that is more than new tables, indexes and comments, MIGRATIONS says how
-tables of the version before get there. All of it happens in one transaction, under a lock: of two crawls that start at
-once the second finds it done.
+schema.sql creates the tables of the current version. It also adds new tables, indexes and comments to older databases;
+all other changes are in MIGRATIONS. Everything happens in one transaction under a lock, so that of two crawls that
+start at the same time, the second finds the tables up to date.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ SET LOCAL statement_timeout = '10min';
 SET LOCAL lock_timeout = '30s';
 SET LOCAL idle_in_transaction_session_timeout = '10min';
 """
-"""Of every transaction. Nothing that a crawl asks takes so long, unless the server or a lock is stuck: then it is tried
-again."""
+"""The settings of each transaction. A statement of a crawl reaches these timeouts only if the server or a lock is
+stuck; then it is tried again."""
 
 COLUMNS: dict[str, set[str]] = {
     table: set(re.findall(r"^    ([a-z_]+) +[a-z]", body, re.MULTILINE))
     for table, body in re.findall(r"^CREATE TABLE IF NOT EXISTS (\w+) \((.*?)^\);", SCHEMA, re.MULTILINE | re.DOTALL)
 }
-"""The columns of each table, as schema.sql has them."""
+"""The columns of each table in schema.sql."""
 COLUMNS["post_revisions"] |= COLUMNS["posts"]
 
 PRIVILEGES = [
@@ -38,10 +38,10 @@ PRIVILEGES = [
     *((t, right) for t in sorted(COLUMNS.keys() - {"schema_version"}) for right in ("SELECT", "INSERT", "UPDATE")),
     ("board_polls", "DELETE"),
 ]
-"""What a crawl's user needs on the tables. deploy/grants.sql grants it."""
+"""The privileges that the user of a crawl needs. deploy/grants.sql grants them."""
 
 MIGRATIONS = {
-    # Version 1 was not written down in the database; its first tables did not know what a run had cost.
+    # The database did not record version 1. Its first tables did not have the cost of a run.
     2: "ALTER TABLE runs ADD COLUMN IF NOT EXISTS dollars numeric",
     3: """
 ALTER TABLE boards ADD COLUMN gone_at timestamptz;
@@ -67,26 +67,26 @@ ALTER TABLE runs ADD COLUMN host text, ADD COLUMN pid integer, ADD COLUMN folder
     ADD COLUMN alive_at timestamptz;
 """,
 }
-"""By the version to which they lead."""
+"""SQL by the version that it leads to."""
 
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('chancrawl schema')), pg_advisory_xact_lock(hashtext('chancrawl write'))"
-"""Nobody else changes the tables, or writes to them."""
+"""Locks, so that nobody else changes the tables or writes to them."""
 
 
 def version_of(cursor: Any) -> int | None:
-    """The version of the tables that are there; None if there are none. UserError if they are not ours, or of a version
-    that this program does not know."""
+    """The version of the tables in the database; None if there are none. UserError if they are not chancrawl's, or of a
+    later version."""
     cursor.execute(
         "SELECT to_regclass('schema_version') IS NOT NULL, to_regclass('runs') IS NOT NULL AND EXISTS "
         "(SELECT FROM pg_attribute WHERE attrelid = to_regclass('posts') AND attname = 'digest')"
     )
     is_noted, is_there = cursor.fetchone()
-    held = _columns(cursor)
-    if is_noted and not held["schema_version"] >= COLUMNS["schema_version"]:
+    present = _columns(cursor)
+    if is_noted and not present["schema_version"] >= COLUMNS["schema_version"]:
         raise _foreign(["schema_version"])
     if not is_noted and not is_there:
-        if held:
-            raise _foreign(sorted(held))
+        if present:
+            raise _foreign(sorted(present))
         return None
     if not is_noted:
         return 1
@@ -98,18 +98,20 @@ def version_of(cursor: Any) -> int | None:
             f"version {VERSION}: update it, or name another database.",
             reason="store_unavailable",
         )
-    if version == VERSION and (odd := sorted(name for name, columns in held.items() if not columns >= COLUMNS[name])):
+    if version == VERSION and (
+        odd := sorted(name for name, columns in present.items() if not columns >= COLUMNS[name])
+    ):
         raise _foreign(odd)
     return version
 
 
 def gone(cursor: Any) -> list[str]:
-    """Tables of this version that are not there."""
+    """The tables of this version that do not exist."""
     return sorted(COLUMNS.keys() - _columns(cursor).keys())
 
 
 def _columns(cursor: Any) -> dict[str, set[str]]:
-    """The columns of those of our tables that are there, or of what has their names."""
+    """The columns of the existing tables that have the names of chancrawl's tables."""
     cursor.execute(
         "SELECT name, array_agg(attname::text) FROM unnest(%s) AS name "
         "JOIN pg_attribute ON attrelid = to_regclass(name) AND attnum > 0 AND NOT attisdropped GROUP BY name",
@@ -129,9 +131,9 @@ def _foreign(tables: list[str]) -> UserError:
 
 
 def bring_up_to_date(cursor: Any, again: bool = False) -> int | None:
-    """Create the tables, or bring them to VERSION; what they were before. In the transaction of the cursor.
+    """Create the tables, or migrate them to VERSION, in the transaction of the cursor. Returns the earlier version.
 
-    With `again`, schema.sql is applied to tables of this version, too: it brings back what somebody has dropped.
+    With `again`, schema.sql is also applied to tables of this version, to create again what somebody has dropped.
     """
     cursor.execute("SET LOCAL statement_timeout = 0")
     cursor.execute(LOCK)

@@ -1,8 +1,8 @@
-"""Batches on disk that wait for a database that is out of reach.
+"""The spool: batches on disk that wait for a database that is out of reach.
 
-A spool is a folder of one crawl, CSV_FOLDER/spool/NAME, with a file for each batch: numbered, in order, whole or not
-there. A file is gzip, whose checksum tells damage, of JSON lines: first a head, then the items. Every batch goes into
-the database once: the number of the last one stored is committed there together with it, in the table `spools`.
+A spool is a folder of one crawl, CSV_FOLDER/spool/NAME. It has one file for each batch, numbered in order; a file is
+never written in part. A file is gzip, whose checksum detects damage, of JSON lines: first a head, then the items. Each
+batch is stored exactly once: its number is committed together with it, in the table `spools`.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ logger = logging.getLogger(__name__)
 
 
 class SpoolFull(Exception):
-    """The spool holds as much as it may."""
+    """The spool has reached its size limit."""
 
 
 class Damaged(Exception):
-    """A file of a spool cannot be read. Its text says what is wrong."""
+    """A file of a spool cannot be read. The text is the reason."""
 
 
 @dataclass(slots=True, frozen=True)
 class Head:
-    """What is said of a batch: the spool, its number there, the database it is for, how many items, and since when."""
+    """The first line of a file: spool, number of the batch, database that it is for, number of items, and time."""
 
     spool: str
     number: int
@@ -53,7 +53,7 @@ class Head:
 
 
 class Spool:
-    """One crawl's spool. `limit` is in bytes. All of it blocks; one thread may append while another one removes."""
+    """The spool of one crawl. `limit` is in bytes. All calls block; one thread may append while another one removes."""
 
     def __init__(self, folder: Path, kinds: Kinds, limit: int) -> None:
         self.folder = folder
@@ -68,18 +68,18 @@ class Spool:
         self._lock: int | None = None
         self._counting = threading.Lock()
         if folder.is_dir():
-            self._look()
+            self._list_files()
 
     @classmethod
     def new(cls, folder: Path, kinds: Kinds, limit: int) -> Spool:
-        """One that is not on disk before it is written to; `folder` is that of all spools."""
+        """A new spool. Its folder is created with the first batch. `folder` is the folder of all spools."""
         now = datetime.now(UTC)
         return cls(folder / f"{now:%Y-%m-%dT%H%M%S}-{uuid.uuid4().hex[:8]}", kinds, limit)
 
-    def _look(self) -> None:
+    def _list_files(self) -> None:
         self.numbers, self.bytes = [], 0
         for file in sorted(self.folder.glob("*.jsonl.gz")):
-            with contextlib.suppress(FileNotFoundError):  # the one who has it has just written it
+            with contextlib.suppress(FileNotFoundError):  # its crawl has just stored it
                 self.bytes += file.stat().st_size
                 self.numbers.append(int(file.name.partition(".")[0]))
         self._next = max(self._next, max(self.numbers, default=0) + 1)
@@ -88,26 +88,26 @@ class Spool:
         return in_words(self.rows, len(self.numbers))
 
     def lock(self) -> bool:
-        """Keep other processes off it for as long as this one lives. False if another one has it."""
+        """Lock the spool until this process ends. Returns False if another process has the lock."""
         if self._lock is None:
             try:
                 self._lock = locked(self.folder / "lock")
             except FileNotFoundError:
-                return False  # it is no more
+                return False  # it was removed
             if self._lock is None:
                 return False
-            self._look()  # the one who had it may have written
+            self._list_files()  # its earlier process may have written to it
         return True
 
     def is_in_use(self) -> bool:
-        """Whether another process has it."""
+        """Whether another process has locked it."""
         if not self.lock():
             return True
         self._unlock()
         return False
 
     def adopt(self, database: str | None) -> bool:
-        """Take over what an earlier crawl left, if it is for that database and no crawl uses it."""
+        """Take over the spool of an earlier crawl. Returns False if it is empty, in use or for another database."""
         if not self.lock():
             return False
         if not self.numbers:
@@ -124,13 +124,13 @@ class Spool:
         return True
 
     def heads(self) -> Iterator[Head]:
-        """What is said of the batches, but for damaged ones."""
+        """The heads of the batches, without those of damaged files."""
         for number in self.numbers:
             with contextlib.suppress(Damaged, FileNotFoundError):
                 yield self.head(number)
 
     def append(self, items: Sequence[Any], database: str, place: str) -> None:
-        """Put a batch at the end, durably. SpoolFull if there is no room for it, OSError if the disk has none."""
+        """Append a batch durably. SpoolFull if it would exceed the limit, OSError if the disk is full."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         head = Head(self.name, self._next, database, place, len(items), now)
         lines = [dumps({name: getattr(head, name) for name in Head.__slots__}), *map(encoded, items)]
@@ -156,7 +156,7 @@ class Spool:
         self._next += 1
 
     def _create(self) -> None:
-        """Make the folder, if it is not there; it has its name only when it is locked."""
+        """Create the folder if it does not exist. It gets its name only after it is locked."""
         if self._lock is not None:
             return
         for folder in (self.folder.parent.parent, self.folder.parent):
@@ -191,7 +191,7 @@ class Spool:
                 raise Damaged(f"{type(error).__name__}: {error}") from None
 
     def read(self, number: int) -> list[Any]:
-        """The items of a batch; Damaged if they cannot be read."""
+        """The items of a batch. Damaged if they cannot be read."""
         try:
             lines = gzip.decompress(self._file(number).read_bytes()).split(b"\n")
             items = [decoded(line, self.kinds) for line in lines[1:]]
@@ -202,14 +202,14 @@ class Spool:
         return items
 
     def remove(self, number: int, rows: int) -> None:
-        """A batch of so many rows is stored."""
+        """Remove a batch of `rows` rows that is stored."""
         file = self._file(number)
         size = file.stat().st_size
         file.unlink()
         self._forget(number, size, rows)
 
     def put_away(self, number: int) -> Path:
-        """A damaged batch is kept beside the others, under another name."""
+        """Rename the file of a damaged batch, to keep it. Returns the new path."""
         file = self._file(number)
         size = file.stat().st_size
         damaged = file.rename(file.with_suffix(".damaged"))
@@ -224,7 +224,7 @@ class Spool:
             self.rows = max(self.rows - rows, 0) if self.numbers else 0
 
     def close(self) -> None:
-        """Let go of it; an empty one is no more."""
+        """Unlock the spool, and remove it if it is empty."""
         if self._lock is None:
             return
         if not [file for file in self.folder.iterdir() if file.suffix in (".gz", ".damaged")]:
@@ -240,7 +240,7 @@ class Spool:
 
 
 def spools(folder: Path, kinds: Kinds, limit: int = 0) -> Iterator[Spool]:
-    """The spools in a folder, oldest first; `limit` is for those that are to be appended to."""
+    """The spools in a folder, oldest first. `limit` is only used by those that are appended to."""
     for place in sorted(folder.iterdir() if folder.is_dir() else ()):
         if place.is_dir() and not place.name.startswith("."):
             yield Spool(place, kinds, limit)
@@ -252,7 +252,7 @@ def apply_oldest(
     writer: BatchWriter,
     set_aside: SetAside,
 ) -> tuple[list[Any], list[Any]]:
-    """Write the batch that waits longest, once; its items, and those of them that the database rejects."""
+    """Store the oldest batch. Returns its items, and those of them that the database rejects."""
     number = spool.numbers[0]
     try:
         items = spool.read(number)

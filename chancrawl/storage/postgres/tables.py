@@ -1,6 +1,6 @@
-"""A kind of rows in PostgreSQL: staged, then merged into its table by one INSERT … ON CONFLICT.
+"""Merges the rows of a kind from its staging table into its table, by one INSERT … ON CONFLICT.
 
-In the statements `new` is the staged row, `held` the one that is in the table.
+In the statements, `new` is the staged row and `held` is the stored row of the table.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from chancrawl.storage.postgres.copy import Rows, stage
 
 
 class NotStored(ValueError):
-    """A statement was carried out, and its row is not in the table: a trigger has dropped it."""
+    """A statement was executed, but its row is not in the table, because a trigger has dropped it."""
 
 
 class Table:
-    """How the rows of a kind are merged. A kind whose rows need more has a class in versioned.py."""
+    """Merges the rows of a kind. Kinds that need more than an upsert have a subclass in versioned.py."""
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
@@ -29,13 +29,13 @@ class Table:
         self.compared: Sequence[str] | None = kind.compared
 
     def rounds(self, items: Sequence[Any]) -> list[Sequence[Any]]:
-        """The items to write: those of a round have different keys."""
+        """The items to write, in rounds. The items of a round have different keys."""
         if self.kind.order is not None:
             items = sorted(items, key=attrgetter(self.kind.order))
         return [latest(items, *self.kind.key)]
 
     def write(self, cursor: Any, rows: Rows) -> None:
-        """Write rows, all with different keys. NotStored if one is not there afterwards."""
+        """Write rows, all with different keys. NotStored if one is not in the table afterwards."""
         stage(cursor, self.kind.table, self.kind.columns, rows)
         cursor.execute(self.merge)
         if cursor.rowcount < len(rows.lines):
@@ -69,7 +69,7 @@ class Table:
         return self.merged.get(name, f"new.{name}")
 
     def held_beside_new(self, join: str) -> str:
-        """The FROM of a statement. With its LIMIT it is always a look-up for each new row, however large the table."""
+        """The FROM clause of a statement. Because of the LIMIT, PostgreSQL looks up each new row by its key."""
         same = " AND ".join(f"it.{name} = new.{name}" for name in self.kind.key)
         return (
             f"FROM staged_{self.kind.table} AS new "

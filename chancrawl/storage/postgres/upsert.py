@@ -1,9 +1,9 @@
-"""Batches into PostgreSQL: each kind of item by COPY into a staging table, from there by one INSERT … ON CONFLICT.
+"""Writes batches to PostgreSQL: each kind by COPY into a staging table, then by one INSERT … ON CONFLICT.
 
-Crawls write into one database one after the other, under a lock that they share: none waits for another one's rows,
-and a statement can look at what is stored, decide, and replace it. What several crawls know of one post or thread need
-not agree. So a row is replaced only by a later one, a post keeps the earliest time at which it was seen, and a row that
-says nothing new is not touched.
+Crawls write to a database one after another, under one lock. So none waits for row locks of another one, and a
+statement can read the stored rows, decide, and replace them. Several crawls can know different states of one post or
+thread. So only a later row replaces a stored one, a post keeps the earliest time at which it was seen, and an unchanged
+row is not updated.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ SetAside = Callable[[Any, str], object]
 Prepared = list[tuple[Table, Rows]]
 
 MANY = 10
-"""So many rows in a row that are rejected for one reason are the store's fault, and so is a batch of which all are."""
+"""After this many successive rejections for one reason, the cause is the store and not the rows."""
 FEW = 5
-"""A batch of fewer rows tells nothing of that kind."""
+"""The same holds if all rows of one kind in a batch are rejected for one reason, and there are at least this many."""
 
 
 class RejectsAll(Exception):
-    """The database rejects every row, for one reason, which is the text. Nothing of the batch was written."""
+    """The database rejects all rows for one reason, which is the text. Nothing of the batch was written."""
 
 
 class Streaks:
-    """How many rows of each kind were rejected in a row for one reason, across batches.
+    """Counts successive rejections for one reason, for each kind of rows, across batches.
 
-    Rows that were rejected by an earlier crawl do not count (`is_known`): other rows were stored then.
+    Rows that an earlier crawl rejected (`is_known`) do not count, because other rows were stored then.
     """
 
     def __init__(self, is_known: Callable[[Any], bool] = lambda item: False) -> None:
@@ -71,16 +71,16 @@ class Streaks:
 
 
 def reason_of(error: Exception) -> str:
-    """What rejections have in common: the code, and the column or constraint."""
+    """The reason of a rejection: the code, and the column or constraint."""
     if isinstance(error, psycopg2.Error):
         return f"{error.pgcode} {error.diag.column_name} {error.diag.constraint_name}"
     return type(error).__name__
 
 
 class BatchWriter:
-    """Writes batches. State that speaks of rejected rows is left out too: `held_back` knows of rows of earlier batches.
+    """Writes batches without rejected rows and the state that describes them; `held_back` has those of earlier batches.
 
-    `is_known` tells whether a row was rejected by an earlier crawl; see `Streaks`.
+    `is_known` returns whether an earlier crawl rejected a row; see `Streaks`.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class BatchWriter:
         self.streaks = Streaks(is_known)
 
     def prepare(self, batch: Sequence[Any]) -> Prepared:
-        """A batch as COPY takes it: tables and their rows, in the order of writing. Blocks for a while."""
+        """Convert a batch for COPY: tables and their rows, in the order of writing. Takes some time; blocks."""
         prepared: Prepared = []
         for kind, items in self.kinds.sorted(batch).items():
             table = table_of(kind)
@@ -106,12 +106,12 @@ class BatchWriter:
         mark: tuple[str, int] | None = None,
         prepared: Prepared | None = None,
     ) -> list[Any]:
-        """Commit a batch: all of it but the rows that the database rejects. Returns these.
+        """Commit a batch without the rows that the database rejects. Returns the rejected rows.
 
-        `set_aside` is given each rejected row with the reason. `mark` is a spool's name and the number of its batch,
-        noted in the same transaction: what has been noted is not written again. `prepared` is what `prepare` made of
-        the batch. The same batch a second time changes nothing. RejectsAll if one reason rejects all rows,
-        psycopg2.Error if nothing was written; or if the answer to the commit was lost, and nobody knows.
+        `set_aside` gets each rejected row with the reason. `mark` is the name of a spool and the number of its batch,
+        committed in the same transaction so that the batch is not written twice. `prepared` is the result of `prepare`
+        for the batch. To write a batch again changes nothing. RejectsAll if all rows are rejected for one reason.
+        psycopg2.Error if nothing was written, or if the answer to the commit was lost.
         """
         with connection, connection.cursor() as cursor:
             cursor.execute(BEGIN)
@@ -131,7 +131,7 @@ class BatchWriter:
         return [item for item, _ in rejected]
 
     def _fits(self, cursor: Any, batch: Sequence[Any], prepared: Prepared | None) -> bool:
-        """Merge a batch as a whole; False, and nothing is changed, if something in it is rejected."""
+        """Merge a batch as a whole. If a row is rejected, change nothing and return False."""
         cursor.execute("SAVEPOINT batch")
         try:
             for table, rows in prepared or self.prepare(batch):
@@ -145,7 +145,7 @@ class BatchWriter:
         return True
 
     def _piecewise(self, cursor: Any, batch: Sequence[Any]) -> tuple[list[Any], list[tuple[Any, str]]]:
-        """Merge a batch one kind of rows after the other, data before state: what is stored, and what is rejected."""
+        """Merge a batch kind by kind, data before state. Returns the stored items, and the rejected with reasons."""
         stored: list[Any] = []
         rejected: list[tuple[Any, str]] = []
         for items in self.kinds.sorted(batch).values():
@@ -161,9 +161,9 @@ class BatchWriter:
         return stored, rejected
 
     def _halved(self, cursor: Any, items: Sequence[Any]) -> tuple[list[Any], list[tuple[Any, Exception]]]:
-        """Merge rows of one kind; if one is rejected, their halves one after the other, down to that row.
+        """Merge rows of one kind. If one is rejected, merge both halves separately, and so on down to that row.
 
-        So are rows halved that take longer than the server allows.
+        Rows are also halved if they take longer than the statement timeout.
         """
         if not items:
             return [], []
@@ -192,7 +192,7 @@ def _text(error: Exception) -> str:
 
 
 def is_rejection(error: Exception) -> bool:
-    """Whether an error is a row's fault: bad data, a broken constraint, a limit exceeded; or no text that COPY takes.
+    """Whether a row causes the error: bad data, a broken constraint, an exceeded limit, or text that COPY refuses.
 
     https://www.postgresql.org/docs/current/errcodes-appendix.html
     """

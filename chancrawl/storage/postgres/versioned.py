@@ -1,6 +1,6 @@
 """The tables whose rows need more than an upsert: versions of posts, marks of deletions, posts of X.
 
-In the statements `new` is the staged row, `held` the one that is in the table.
+In the statements, `new` is the staged row and `held` is the stored row of the table.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from chancrawl.storage.postgres.tables import Table
 LATER = """(new.last_seen_at > held.last_seen_at OR (new.last_seen_at = held.last_seen_at AND NOT EXISTS (
         SELECT FROM post_revisions AS kept WHERE kept.board = new.board AND kept.no = new.no
         AND kept.digest = new.digest AND kept.last_seen_at = new.last_seen_at)))"""
-"""Of two versions seen in the same second the one that comes later counts; but not if it has been replaced already."""
+"""Whether the new version is later. Of two versions seen in the same second, the one that is written last is later,
+unless it is an earlier version that was replaced already."""
 
 MERGED = {
     "revision": "greatest(new.revision, held.revision + 1)",  # another crawl may have stored versions since
     "first_seen_at": "least(new.first_seen_at, held.first_seen_at)",
     "last_seen_at": "greatest(new.last_seen_at, held.last_seen_at)",
-    # Another crawl may have missed it since.
+    # Another crawl may have seen its deletion since.
     "deleted_at": "CASE WHEN held.deleted_at > new.last_seen_at THEN held.deleted_at "
     "WHEN held.deletion_confirmed_at > new.last_seen_at THEN held.deletion_confirmed_at END",
     "deletion_confirmed_at": "CASE WHEN held.deletion_confirmed_at > new.last_seen_at "
@@ -36,7 +37,7 @@ MERGED = {
 
 
 class Posts(Table):
-    """Posts have versions: those that are replaced, or come too late, go to post_revisions."""
+    """Posts have versions. Versions that are replaced, or arrive after a later one, are written to post_revisions."""
 
     def __init__(self, kind: Kind) -> None:
         super().__init__(kind)
@@ -87,14 +88,14 @@ SEEN_EARLIER = """
 UPDATE posts SET first_seen_at = new.first_seen_at FROM staged_posts AS new
 WHERE posts.board = new.board AND posts.no = new.no AND new.first_seen_at < posts.first_seen_at
 """
-# The versions that new ones replace, kept before they are.
+# Copies the versions that are about to be replaced.
 KEEP_REPLACED = f"""
 INSERT INTO post_revisions ({POST_COLUMNS}, replaced_at)
 SELECT {REPLACED}, new.last_seen_at {BESIDE}
 WHERE new.digest <> held.digest AND {LATER}
 ON CONFLICT DO NOTHING
 """
-# Versions that a crawl has seen before the one that another crawl has stored already.
+# Inserts versions that are older than the version which another crawl has stored already.
 KEEP_LATE = f"""
 WITH late AS (
     INSERT INTO post_revisions ({POST_COLUMNS}, replaced_at)
@@ -111,16 +112,16 @@ UPDATE posts SET revision = posts.revision + 1 FROM late WHERE posts.board = lat
 
 
 class Deletions(Table):
-    """Marks on posts."""
+    """Deletions are marks on the rows of posts."""
 
     def write(self, cursor: Any, rows: Rows) -> None:
         stage(cursor, self.kind.table, self.kind.columns, rows, like=DELETION_COLUMNS)
         cursor.execute(MARK_DELETIONS)
 
 
-# Two crawls that miss a post have missed it since the earlier time. What one saw before the other one missed it, or
-# missed before the other one saw it, is no news; but a second look that missed it is, if it came after that.
-# A post that is missing from a thread because it was moved to another one is not deleted.
+# If two crawls miss a post, the earlier time counts. A sighting that is older than the stored deletion changes nothing,
+# and a deletion that is older than the stored sighting does not either; but its confirmation does, if that is later.
+# A post that is missing from a thread because it was moved to another thread is not deleted.
 MARK_DELETIONS = """
 UPDATE posts AS held SET last_seen_at = now.last_seen_at, deleted_at = now.deleted_at,
     deletion_confirmed_at = now.deletion_confirmed_at
@@ -157,8 +158,8 @@ DELETION_COLUMNS = (
 # --- X
 
 
-# A post that is read again brings its counts, and fills what was not known before; what only an answer of those days
-# told (a retweeted post that is gone by now) stays.
+# If a post is read again, its columns get the new values, except NULLs: a later answer can lack what an earlier one had
+# (for example a retweeted post that is gone by now).
 class Tweets(Table):
     def __init__(self, kind: Kind) -> None:
         super().__init__(kind)
@@ -166,7 +167,7 @@ class Tweets(Table):
         self.merged, self.compared = TWEET_MERGED, ["metrics", "first_seen_at", "found_in"]
 
     def rounds(self, items: Sequence[Any]) -> list[Sequence[Any]]:
-        """A post that several feeds show in one batch is one row, with the names of all."""
+        """One round. A post that several feeds show in one batch becomes one row with the names of all these feeds."""
         merged: dict[int, Tweet] = {}
         for tweet in items:
             before = merged.get(tweet.id)
@@ -196,5 +197,5 @@ OWN: dict[type[Any], type[Table]] = {Post: Posts, Deletion: Deletions, Tweet: Tw
 
 @functools.cache
 def table_of(kind: Kind) -> Table:
-    """How the rows of a kind are merged."""
+    """The object that merges the rows of a kind."""
     return OWN.get(kind.item, Table)(kind)

@@ -1,7 +1,7 @@
-"""A folder of CSV files as a store, with the SQLite ledger beside them, CSV_FOLDER/ledger.sqlite.
+"""A folder of CSV files as a store, with the SQLite ledger CSV_FOLDER/ledger.sqlite.
 
-The ledger says how many bytes of each file are committed (storage/csv/files.py). A batch is appended and synced to disk
-first, and committed there together with the state that it brings.
+The ledger has the number of committed bytes of each file (storage/csv/files.py). A batch is first appended to the files
+and synced to disk. Then the new lengths and the state of the batch are committed in the ledger.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from chancrawl.text import first_line
 
 
 class CsvStore:
-    """The SQLite ledger of a folder of CSV files: CSV_FOLDER/ledger.sqlite."""
+    """The CSV files of a folder and their SQLite ledger, CSV_FOLDER/ledger.sqlite."""
 
     sql_now: ClassVar[str] = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
     sql_seconds: ClassVar[str] = "CAST(strftime('%s', {}) AS INTEGER)"
@@ -42,7 +42,7 @@ class CsvStore:
         return self.connection is not None
 
     def another(self) -> None:
-        """There is one connection only: the folder has one crawl at a time."""
+        """None: the store has only one connection, because a folder has one crawl at a time."""
 
     def is_outage(self, error: Exception) -> bool:
         return False
@@ -91,7 +91,7 @@ class CsvStore:
             )
 
     def connect(self) -> None:
-        """DiskFull if there is no space for it, UserError if the ledger or a file cannot be used."""
+        """Lock the folder, open the ledger, check the files. DiskFull if there is no space, UserError for all else."""
         ledger = self.folder / "ledger.sqlite"
         try:
             self._lock(self.folder / "ledger.lock")
@@ -122,9 +122,9 @@ class CsvStore:
         self.connection = connection
 
     def columns_in(self, path: str) -> list[str] | None:
-        """The columns of a file as its first line names them; None for one that is still to be written.
+        """The columns in the header of a file; None if the file does not exist yet.
 
-        A file that an earlier version began keeps its columns: rows of another form would make it unreadable.
+        A file that an earlier version began keeps its columns, because all rows of a file must have the same columns.
         """
         try:
             with (self.folder / path).open(encoding="utf-8", newline="") as file:
@@ -133,20 +133,20 @@ class CsvStore:
             return None
 
     def rows_in(self, sql: str, keys: Collection[Any], *before: Any) -> Iterator[Any]:
-        """The answer to a query for any number of keys, which stand as {} in it, behind the parameters `before`."""
+        """The rows of a query for any number of keys. In `sql`, {} are the keys; the parameters `before` come first."""
         wanted = list(keys)
         for start in range(0, len(wanted), 500):
             some = wanted[start : start + 500]
             yield from self.connection.execute(sql.format(", ".join("?" * len(some))), (*before, *some))
 
     def _claim(self) -> None:
-        """Keep other crawls out of a folder that is not there yet: two that start at once are not both to ask."""
+        """Lock a folder that does not exist yet, so that of two crawls that start at the same time only one goes on."""
         name = sha256(str(self.folder.absolute()).encode()).hexdigest()[:16]
-        with contextlib.suppress(OSError):  # somebody else's, who will not write here; or there is no folder for it
+        with contextlib.suppress(OSError):  # the lock belongs to another user, or there is no temporary folder
             self._lock(Path(tempfile.gettempdir()) / f"chancrawl-{name}.lock")
 
     def _lock(self, file: Path) -> None:
-        """Hold a file; UserError if another process has it."""
+        """Lock a file. UserError if another process has the lock."""
         if file in self._locks:
             return
         lock = locked(file)
@@ -162,7 +162,8 @@ class CsvStore:
                 f"The ledger {self.folder / 'ledger.sqlite'} is of version {version}, and this chancrawl knows it up "
                 f"to version {LEDGER_VERSION}: update it, or name another CSV_FOLDER."
             )
-        if version == LEDGER_VERSION:
+        there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if version == LEDGER_VERSION and all(kind.table in there for kind in self.kinds if kind.has_table):
             return
         with transaction(connection):
             for statement in filter(str.strip, (OWN_SCHEMA + schema_of(self.kinds)).split(";")):
@@ -178,7 +179,7 @@ class CsvStore:
             connection.execute(f"PRAGMA user_version = {LEDGER_VERSION}")
 
     def _name_account_files(self, connection: sqlite3.Connection) -> None:
-        """The files of accounts that earlier versions began: by the first of its names that has one."""
+        """Record the files that earlier versions began for accounts: the first name of an account that has a file."""
         for number, username, former in connection.execute(
             "SELECT id, username, former_usernames FROM accounts ORDER BY first_seen_at"
         ).fetchall():
@@ -196,28 +197,28 @@ class CsvStore:
         return [] if self.connection is None else self.connection.execute(sql, parameters).fetchall()
 
     def write(self, statements: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
-        """Carry out statements, all or none."""
+        """Execute statements in one transaction."""
         with transaction(self.connection):
             for sql, parameters in statements:
                 self.connection.execute(sql, parameters)
 
     @contextmanager
     def locked(self, name: str) -> Iterator[Callable[..., list[Any]]]:
-        """A transaction; there is one process only."""
+        """A transaction. It needs no further lock, because only one process uses the folder."""
         with transaction(self.connection):
             yield self.rows
 
     # --- rows
 
     def prepared(self, batch: Sequence[Any]) -> Prepared:
-        """A batch as it is written; in any thread."""
+        """Convert a batch to lines. May be called in any thread."""
         return prepared(self.kinds, batch, self.statements)
 
     def line_of(self, item: Any) -> Line:
         return line_of(self.kinds.of(item), item, self.statements[type(item)][1])
 
     def append(self, lines: Sequence[Line]) -> None:
-        """Append to the files and note it in the ledger, all of it or nothing. Blocks."""
+        """Append lines to the files and commit them in the ledger, all or none. Blocks."""
         for place in dict.fromkeys(kind.csv.placed for kind in self.kinds if kind.csv is not None):
             if place is not None:
                 lines = place(self, lines)
@@ -233,7 +234,7 @@ class CsvStore:
                 self.connection.executemany(self.statements[kind.item][0], rows)
 
     def _texts(self, lines: Sequence[Line]) -> dict[str, bytes]:
-        """What is appended to each file. Of the states of one thing in a batch the last one is enough."""
+        """The bytes to append to each file. If a batch has several states with one key, only the last is written."""
         state = self.kinds.state
         last = {self.kinds.of(line.item).key_of(line.item): line for line in lines if type(line.item) in state}
         texts: defaultdict[str, list[str]] = defaultdict(list)
@@ -248,8 +249,8 @@ class CsvStore:
         return {path: "".join(parts).encode() for path, parts in texts.items()}
 
     def take_in(self, batch: Sequence[Any]) -> list[tuple[Any, str]]:
-        """Store rows that were set aside; those that are rejected again, with the reason. A row that the files have a
-        later version of is not written: it cannot be put in between there."""
+        """Store rows from the quarantine. Returns the rows that are rejected again, with the reasons. A row is left out
+        if the files have a later version of it, because rows can only be appended."""
         prepared = self.prepared([item for item in batch if not self._has(item)])
         self.append(prepared.lines)
         return prepared.rejected
@@ -261,7 +262,7 @@ class CsvStore:
         return bool(self.rows(sql, item.board, item.no, item.digest, item.revision))
 
     def open_to_read(self, tables: Sequence[str] = ()) -> None:
-        """While a crawl may be writing."""
+        """Open the ledger read-only, also while a crawl writes. UserError if it is missing or of another version."""
         file = self.folder / "ledger.sqlite"
         if not file.exists():
             raise UserError(f"There is no ledger {file}: nothing was collected yet, or CSV_FOLDER is another folder.")
@@ -269,7 +270,7 @@ class CsvStore:
             self.connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
             (version,) = self.connection.execute("PRAGMA user_version").fetchone()
         except sqlite3.OperationalError:
-            # Who may only read the folder cannot take part in its write-ahead log: a copy does.
+            # A user who may only read the folder cannot open its write-ahead log. A copy can be opened.
             self._copy = tempfile.TemporaryDirectory()
             for part in (file, file.with_name(f"{file.name}-wal")):
                 if part.exists():
@@ -283,7 +284,7 @@ class CsvStore:
             )
 
     def stream(self, sql: str, *parameters: Any) -> Iterator[Any]:
-        """The answer to a query, row by row, whatever its length."""
+        """The result of a query, row by row, for results of any length."""
         yield from self.connection.execute(sql, parameters)
 
     def close(self) -> None:
@@ -313,7 +314,7 @@ LEDGER_COLUMNS = (
     ("runs", "boards TEXT"),
     ("runs", "alive_at TEXT"),
 )
-"""What tables of earlier versions lack."""
+"""The columns that tables of earlier versions lack."""
 
 FEEDS_OF_VERSION_2 = (
     "UPDATE feeds SET timeline_at = visited_at WHERE feed LIKE 'timeline:%'",
@@ -322,9 +323,9 @@ FEEDS_OF_VERSION_2 = (
     "'unixepoch') WHERE complete_since < '1971-01-01' AND oldest_id >= 29700859247 "
     "AND (feed NOT LIKE 'timeline:%' OR posts >= 3104)",
 )
-"""Version 2 took the end of what can be had for the end of the feed."""
+"""Corrects feeds of version 2, which took the end of what X shows for the end of the feed."""
 
-# What the ledger has besides the tables of the kinds: committed lengths of files, runs, and what crawls of X share.
+# The tables of the ledger besides those of the kinds: committed lengths of files, runs, and limits of X.
 OWN_SCHEMA = f"""
 {FILES_TABLE}
 CREATE TABLE IF NOT EXISTS runs (run_id INTEGER PRIMARY KEY, spider TEXT, arguments TEXT, source TEXT,

@@ -9,7 +9,7 @@ from chancrawl.storage.kinds import Kind
 
 
 def upsert(table: str, names: Sequence[str], key: Sequence[str], later: str = "") -> str:
-    """An INSERT that replaces the row with the same key, under a condition on it.
+    """An INSERT that replaces the row with the same key, if the condition `later` is true or empty.
 
     >>> upsert("validators", ["path", "last_modified"], ["path"]).partition(" ON ")[2]
     'CONFLICT (path) DO UPDATE SET last_modified = excluded.last_modified'
@@ -22,7 +22,7 @@ def upsert(table: str, names: Sequence[str], key: Sequence[str], later: str = ""
 
 
 def statement_of(kind: Kind) -> tuple[str, Sequence[str]]:
-    """How a row of a kind is written: the statement, and the columns that are its parameters."""
+    """The statement that writes a row of a kind, and the columns that are its parameters."""
     if kind.embedded is not None:
         return kind.embedded.statement, kind.embedded.columns
     return upsert(kind.table, kind.columns, kind.key, kind.embedded_later), kind.columns

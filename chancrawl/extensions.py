@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any, Self
 
 from scrapy import Spider, signals
@@ -124,7 +125,7 @@ class Report:
             "store/held_back": "threads or feeds will be read again, because some of their rows could not be stored",
             "spool/damaged": "batches of the spool were damaged, and are kept there",
         }
-        return [f"{self.number(stat):,} {note}" for stat, note in notes.items() if self.number(stat)]
+        return [noted(self.number(stat), note) for stat, note in notes.items() if self.number(stat)]
 
     @property
     def spider(self) -> str:
@@ -137,6 +138,14 @@ class Report:
     def number(self, stat: str) -> int:
         value: int = self.stats.get_value(stat, 0)
         return value
+
+
+def noted(number: int, note: str) -> str:
+    """
+    >>> noted(1, "accounts suspended"), noted(1200, "accounts suspended")
+    ('1 account suspended', '1,200 accounts suspended')
+    """
+    return f"{number:,} {note if number != 1 else re.sub('^accounts', 'account', note)}"
 
 
 def size(number: float) -> str:

@@ -21,6 +21,7 @@ from scrapy.utils.httpobj import urlparse_cached
 from chancrawl.engine import end, pause, stays
 from chancrawl.errors import UserError
 from chancrawl.http import is_local, refusal_of
+from chancrawl.storage.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,22 @@ class Egress:
         self.probing = False
         if now >= self.closed_until:
             self.strikes = 0
+
+
+class PauseMiddleware:
+    """Delays requests while the store is full."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        self.session = Session.of(crawler)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(crawler)
+
+    async def process_request(self, request: Request) -> None:
+        while self.session.is_full:
+            await pause(self.crawler, 0.2)
 
 
 class BackoffMiddleware:

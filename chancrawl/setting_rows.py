@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from chancrawl.setting_kinds import (
+from chancrawl.setting_types import (
     ApiAddress,
     Choice,
     DatabaseAddress,
     Flag,
-    Kind,
     Number,
     PathName,
     ProxyAddresses,
     Text,
     Umask,
+    ValueType,
 )
 
 DEFAULT_FOLDER, SANDBOX_FOLDER = "data", "sandbox-data"
@@ -39,7 +39,7 @@ class Setting:
 
     name: str
     default: Any
-    kind: Kind
+    kind: ValueType
     text: str
     shown: str = ""
     sandbox: float | None = None

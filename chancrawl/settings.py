@@ -62,7 +62,7 @@ ITEM_PIPELINES = {
     "pipelines.csv.CsvPipeline": 300,  # without
 }
 DOWNLOADER_MIDDLEWARES = {
-    "chancrawl.pausing.PauseMiddleware": 605,
+    "chancrawl.middlewares.PauseMiddleware": 605,
     "chancrawl.middlewares.BackoffMiddleware": 640,  # behind the proxies (610, 620), which choose the address
     "chancrawl.x.middleware.RotatingCredentials": 650,  # signs last; a refusal of a credential is none of the address
     "chancrawl.middlewares.Unpacking": 660,  # the three above read the words of a refusal

@@ -19,8 +19,8 @@ from chancrawl import addon, configuration
 from chancrawl.commands import options
 from chancrawl.errors import UserError
 from chancrawl.proxies import listed
-from chancrawl.setting_kinds import Choice, Kind, Number
 from chancrawl.setting_rows import NAMES_IN_FILES, ROWS, SECRETS, SETTINGS
+from chancrawl.setting_types import Choice, Number, ValueType
 from tests.support import ROOT
 from tests.support.crawls import Run, environment
 
@@ -359,7 +359,7 @@ def test_a_bad_value_is_a_sentence(folder: Path, name: str, value: Any, words: s
         (Choice(("a", "b", "c")), "`a`, `b` or `c`"),
     ],
 )
-def test_what_a_kind_accepts_in_words(kind: Kind, words: str) -> None:
+def test_what_a_kind_accepts_in_words(kind: ValueType, words: str) -> None:
     assert kind.words == words
 
 

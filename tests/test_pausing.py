@@ -9,7 +9,7 @@ import pytest
 from scrapy import Request
 from scrapy.exceptions import IgnoreRequest
 
-from chancrawl.pausing import PauseMiddleware
+from chancrawl.middlewares import PauseMiddleware
 from tests.support.engines import crawl, in_loop, stop
 
 REQUEST = Request("https://a.4cdn.org/po/threads.json")

@@ -22,7 +22,7 @@ LIMIT = 10**9
 """Numbers are smaller than this."""
 
 
-class Kind(Protocol):
+class ValueType(Protocol):
     """A kind of setting."""
 
     @property

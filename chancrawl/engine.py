@@ -66,6 +66,24 @@ async def wait_for(crawler: Crawler, event: asyncio.Event, seconds: float) -> bo
     return event.is_set()
 
 
+class Broadcast:
+    """Wakes all who wait for something that happens again and again."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        self._next = asyncio.Event()
+
+    def notify(self) -> None:
+        """Wake all who wait now. Each event is set once, so that nobody who wakes late misses it."""
+        self._next.set()
+        self._next = asyncio.Event()
+
+    async def wait(self, seconds: float) -> None:
+        """Until the next time, at most so many seconds. IgnoreRequest when the crawl is stopping."""
+        if not await wait_for(self.crawler, self._next, seconds) and stopping(self.crawler):
+            raise IgnoreRequest("the crawl is stopping")
+
+
 def let_close(crawler: Crawler) -> None:
     """Let a stopping crawl close. Scrapy 2.19 checks this only after a response, and not after an item of `start`."""
     slot = crawler.engine.scraper.slot

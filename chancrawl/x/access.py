@@ -21,7 +21,7 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 
-from chancrawl.engine import PerCrawl, stays
+from chancrawl.engine import Broadcast, PerCrawl, stays
 from chancrawl.errors import UNREACHABLE, UserError, unreachable
 from chancrawl.http import Dates, is_json, is_of_the_api, problem_of, refusal_of
 from chancrawl.payload import Malformed, loads
@@ -30,7 +30,6 @@ from chancrawl.x import api, credentials
 from chancrawl.x.api import source_of
 from chancrawl.x.budget import Budget
 from chancrawl.x.credentials import Credential, Secret, SecretBytes
-from chancrawl.x.news import News
 from chancrawl.x.payloads import said
 from chancrawl.x.rate_limits import EVERYWHERE, Call, Limit, Pool, ServerClock, is_capped, limit_of
 from chancrawl.x.shared_limits import SharedLimits
@@ -57,8 +56,8 @@ class Access(PerCrawl):
         self.stats = crawler.stats
         self.dates = Dates(crawler)
         self.patience = inf if stays(crawler) else crawler.settings.getfloat("SOURCE_PATIENCE")
-        self.news = News(crawler)
-        self.budget = Budget(crawler.settings, crawler.stats, self.news)
+        self.answers = Broadcast(crawler)
+        self.budget = Budget(crawler.settings, crawler.stats, self.answers)
         self._succeeded_at: dict[str, float] = {}
         self._logged_until: dict[str, float] = {}  # by endpoint: until when its wait has been logged
 
@@ -120,7 +119,7 @@ class Access(PerCrawl):
         while True:
             now = time.monotonic()
             if not self.pool.clock.is_known and self.pool.in_flight:
-                await self.news.wait(60.0)  # the first answer tells the server's time, which signatures need
+                await self.answers.wait(60.0)  # the first answer tells the server's time, which signatures need
                 continue
             choice = self.pool.next(endpoint, now, avoid)
             if choice is None:
@@ -137,7 +136,7 @@ class Access(PerCrawl):
             if choice < inf and now - waiting_since + choice > self.patience:
                 raise self._too_long(endpoint, choice, now)
             self._log_wait(endpoint, choice, now)
-            await self.news.wait(choice)
+            await self.answers.wait(choice)
 
     def _log_wait(self, endpoint: str, seconds: float, now: float) -> None:
         """Log a wait for a window, once each."""
@@ -208,7 +207,7 @@ class Access(PerCrawl):
         await self._log_given_up(self._given_up() - before)
         if window is not None:
             await self.shared.learned(call.key, call.endpoint, window)
-        self.news.tell()
+        self.answers.notify()
         return retry
 
     def _refused(self, call: Call, response: Response, window: Limit | None, now: float) -> str:

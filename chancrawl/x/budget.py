@@ -15,6 +15,7 @@ from typing import Protocol
 from scrapy.settings import BaseSettings
 from scrapy.statscollectors import StatsCollector
 
+from chancrawl.engine import Broadcast
 from chancrawl.errors import UserError
 from chancrawl.x.shared_limits import Reads
 
@@ -50,24 +51,14 @@ class Spending(Protocol):
         """Dollars on a day's bill."""
 
 
-class Waiting(Protocol):
-    """Where those wait who cannot go on before an answer; see `News`."""
-
-    def tell(self) -> None:
-        """Wake all who wait."""
-
-    async def wait(self, seconds: float) -> None:
-        """Until there is an answer, at most so long."""
-
-
 class Budget:
     """The bill of a crawl, within the budget of the day that all crawls into one store share."""
 
     spending: Spending
 
-    def __init__(self, settings: BaseSettings, stats: StatsCollector, news: Waiting) -> None:
+    def __init__(self, settings: BaseSettings, stats: StatsCollector, answers: Broadcast) -> None:
         self.stats = stats
-        self.news = news
+        self.answers = answers
         self.prices = {
             "posts": settings.getfloat("X_PRICE_POST"),
             "users": settings.getfloat("X_PRICE_USER"),
@@ -99,7 +90,7 @@ class Budget:
                     "where it stopped when it is started tomorrow, or with a higher X_DAILY_BUDGET.",
                     reason="budget_spent",
                 )
-            await self.news.wait(0.5)
+            await self.answers.wait(0.5)
 
     async def affordable(self, kind: str) -> int:
         """How many reads the budget still allows today."""
@@ -115,7 +106,7 @@ class Budget:
         await self.spending.spend(reservation.day, back, inf)
         self._open.pop(id(reservation), None)  # only now: who waits for it looks at the bill next
         self._count(back)
-        self.news.tell()
+        self.answers.notify()
 
     async def settle_open(self) -> None:
         """Settle requests that were to be asked again when the crawl ended: they have read nothing."""

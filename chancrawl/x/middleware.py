@@ -85,4 +85,4 @@ class RotatingCredentials:
         request.headers.pop("Authorization", None)
         call, exchange.call = exchange.call, None
         self.access.pool.failed(call)
-        self.access.news.tell()
+        self.access.answers.notify()

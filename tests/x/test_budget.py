@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scrapy.exceptions import IgnoreRequest
 
+from chancrawl.engine import Broadcast
 from chancrawl.errors import UserError
 from chancrawl.x.budget import Bill, Budget, Reservation
-from chancrawl.x.news import News
 from tests.x.stubs import Ledger, stub_crawler
 
 PRICES = {"X_PRICE_POST": 0.005, "X_PRICE_USER": 0.01, "X_PRICE_TRENDS": 0.01}
@@ -22,7 +22,7 @@ PRICES = {"X_PRICE_POST": 0.005, "X_PRICE_USER": 0.01, "X_PRICE_TRENDS": 0.01}
 
 def budget_of(folder: Path, **settings: Any) -> tuple[Budget, Ledger]:
     crawler = stub_crawler(folder, **PRICES | settings)
-    budget, ledger = Budget(crawler.settings, crawler.stats, News(crawler)), Ledger()
+    budget, ledger = Budget(crawler.settings, crawler.stats, Broadcast(crawler)), Ledger()
     budget.spending = ledger
     return budget, ledger
 
@@ -89,7 +89,7 @@ def test_who_cannot_pay_waits_for_a_request_that_turns_out_cheaper(tmp_path: Pat
 def test_who_waits_for_money_hears_that_the_crawl_is_stopping(tmp_path: Path) -> None:
     async def run() -> None:
         crawler = stub_crawler(tmp_path, X_DAILY_BUDGET="0.5", **PRICES)
-        budget = Budget(crawler.settings, crawler.stats, News(crawler))
+        budget = Budget(crawler.settings, crawler.stats, Broadcast(crawler))
         budget.spending = Ledger()
         await budget.reserve("posts", 100)
         crawler.crawling = False

@@ -67,7 +67,7 @@ def test_imports_run_one_way(package: str, imported: tuple[str, ...]) -> None:
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
     try:
-        TopologicalSorter({name: imports_of(file) - {name} for name, file in MODULES.items()}).prepare()
+        TopologicalSorter({name: others - {name} for name, others in IMPORTS.items()}).prepare()
     except CycleError as error:
         raise AssertionError(" -> ".join(error.args[1])) from None
 

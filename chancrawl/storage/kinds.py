@@ -10,17 +10,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scrapy.settings import BaseSettings
 from scrapy.utils.conf import build_component_list
 from scrapy.utils.misc import load_object
 
 from chancrawl.items import columns
-
-if TYPE_CHECKING:
-    from chancrawl.storage.csv.rows import Line
-    from chancrawl.storage.sqlite.store import CsvStore
 
 Key = tuple[Hashable, ...]
 """The name of a row, or of a state that waits for rows: `("post", "po", 570368)`."""
@@ -40,14 +36,14 @@ class CsvFile:
 
     `path` returns the file of an item, relative to CSV_FOLDER, or None for no file. `columns` are the columns of the
     header; empty means all columns of the item. `values` returns their texts, if they differ from the item's values.
-    `placed` changes rows that depend on what is stored: it gets the store and the lines of a batch, and returns the
-    lines to write.
+    `placed` changes rows that depend on what is stored: it gets the `CsvStore` and the `Line`s of a batch, and returns
+    the lines to write.
     """
 
     path: Callable[[Any], str | None]
     columns: Sequence[str] = ()
     values: Callable[[Any], dict[str, str]] | None = None
-    placed: Callable[[CsvStore, Sequence[Line]], list[Line]] | None = None
+    placed: Callable[[Any, Sequence[Any]], list[Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 setup(
     name="chancrawl",
     version="0.1.0",
-    description="Stays with 4chan boards and X accounts, and keeps what was posted.",
+    description="Archives 4chan boards and X accounts: every post once, and a report of what is missing.",
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",

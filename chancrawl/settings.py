@@ -31,7 +31,7 @@ CONCURRENT_ITEMS = 1  # default 100: items go to the store in their order, posts
 DEFAULT_REQUEST_HEADERS = {"Accept": "application/json"}  # default: what a browser asks for
 # default: a few 5xx. Whatever is no answer is a refusal, redirections included; 400 is X's to a wrong request.
 RETRY_HTTP_CODES = [code for code in range(300, 600) if code not in (304, 400, 404)]
-RETRY_PRIORITY_ADJUST = 0  # default -1: the agenda decides what comes first
+RETRY_PRIORITY_ADJUST = 0  # default -1: the frontier decides what comes first
 DOWNLOAD_MAXSIZE = 64 * 1024 * 1024  # bytes (default 1 GiB): the largest file is a catalog of a few MB
 
 # --- safety

@@ -39,7 +39,7 @@ class LookUps:
         self.stats = client.crawler.stats
         self.names: list[str] = []
         self._tries: dict[str, int] = {}
-        self._paused_until = 0.0  # no look-up before: the last one came to nothing
+        self._paused_until = 0.0  # no look-up before: the last one failed
         self._names_at_once = USERS.page_size
         self._lost: dict[str, Account] = {}  # known accounts that were not shown, by the names they had
 
@@ -69,7 +69,7 @@ class LookUps:
         return len(self.names) >= USERS.page_size
 
     def is_due(self) -> bool:
-        """Whether the pause after a look-up that came to nothing is over."""
+        """Whether the pause after a look-up that failed is over."""
         return time.monotonic() >= self._paused_until
 
     async def next_request(self) -> Request:

@@ -6,7 +6,7 @@
   the one that `on_answer` settles it with;
 - an answer that cannot be parsed is set aside in the quarantine, and `on_problem` is told (`Malformed`);
 - a 400 is given to `on_problem` in X's own words (`BadRequest`);
-- a request that came to nothing is given to `on_problem` with the reason (`Unanswered`), unless the crawl is stopping.
+- a request that failed is given to `on_problem` with the reason (`Unanswered`), unless the crawl is stopping.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class BadRequest(Malformed):
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A request came to nothing, after all retries."""
+    """A request failed, after all retries."""
 
     why: str
 

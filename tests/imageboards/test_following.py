@@ -1,4 +1,4 @@
-"""Following boards, step by step: which request an agenda's wish becomes, and what becomes of an answer."""
+"""Following boards, step by step: which request is sent for a fetch, and what an answer changes."""
 
 from __future__ import annotations
 

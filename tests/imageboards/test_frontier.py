@@ -16,7 +16,7 @@ AT = 1_795_000_000.0  # the server's clock when ours shows 0
 
 
 def frontier_of(*paces: float, delay: float = 1.0, has_archive: bool = True) -> Frontier:
-    """An agenda for boards of known pace, in posts a second."""
+    """A frontier for boards of known pace, in posts a second."""
     frontier = Frontier(index_interval=5 * delay, thread_interval=10 * delay, delay=delay)
     for number, pace in enumerate(paces):
         board = BoardState(f"b{number}", has_archive=has_archive)
@@ -45,7 +45,7 @@ def put(frontier: Frontier, thread: TrackedThread, number: int = 0) -> TrackedTh
 
 
 def crawl(frontier: Frontier, seconds: float, random: Random | None = None) -> Iterator[tuple[float, Fetch]]:
-    """Ask for what the agenda names, at most once in its delay, and answer; now and then with a failure or late."""
+    """Ask for what the frontier names, at most once in its delay, and answer; now and then with a failure or late."""
     now, busy_until = 0.0, 0.0
     late: list[tuple[float, Fetch]] = []
     while now < seconds:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from chancrawl.imageboards.diff import Changes
 from chancrawl.imageboards.lifecycle import ARCHIVE_KEEPS
+from chancrawl.imageboards.pace import Rate
 
 BYTES_PER_REQUEST = 25_000
 """The number of bytes that cost as much as one request."""
@@ -34,55 +35,6 @@ PROOF_HOLDS = 600.0
 FRESH = 60.0
 """Seconds for which a post counts as new: most early deletions happen within them. Also the horizon of a thread's
 worth."""
-
-
-class Clock:
-    """The server's clock, computed from the local one. It can run faster, and it can jump."""
-
-    def __init__(self) -> None:
-        self.speed = 1.0
-        self.is_measured = False
-        self._first: tuple[float, float] | None = None
-        self._last = (0.0, 0.0)
-
-    def synchronise(self, now: float, at: float) -> float:
-        """Takes the Date of an answer that has just arrived. Returns the seconds by which the clock has jumped."""
-        jump = at - self.at(now) if self._first is not None else 0.0
-        if abs(jump) <= (60 * max(self.speed, 1.0) if self.is_measured else 600):
-            jump = 0.0
-        if self._first is None or jump:
-            self._first = now, at
-        since, then = self._first
-        if at - then >= 20 and now > since:  # Date counts in whole seconds
-            self.speed = (at - then) / (now - since)
-            self.is_measured = True
-        self._last = now, at
-        return jump
-
-    def at(self, now: float) -> float:
-        """The server's time."""
-        return self._last[1] + (now - self._last[0]) * self.speed
-
-
-@dataclass(slots=True)
-class Rate:
-    """Events per second, with recent events weighted more."""
-
-    events: float = 0.0
-    seconds: float = 0.0
-
-    MEMORY = 900.0
-
-    def count(self, events: float, seconds: float) -> None:
-        if seconds > self.MEMORY:
-            events, seconds = events * self.MEMORY / seconds, self.MEMORY
-        keep = math.exp(-seconds / self.MEMORY)
-        self.events = self.events * keep + events
-        self.seconds = self.seconds * keep + seconds
-
-    def __call__(self, prior: float, weight: float = 60.0) -> float:
-        """The rate. `prior` is an initial estimate that counts as much as `weight` seconds of observation."""
-        return (self.events + prior * weight) / (self.seconds + weight)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -219,6 +171,20 @@ class TrackedThread(Asked):
 
     # --- what a page shows
 
+    def shown(self, at: float) -> None:
+        """An answer shows it as it was."""
+        self.shown_at = at
+
+    def described(self, replies: int | None, modified: float | None, has_tail: bool | None = None) -> None:
+        """An answer tells its replies, its last change, and whether it has a tail; None where it does not."""
+        self.replies = replies or self.replies
+        self.modified = self.modified if modified is None else modified
+        self.has_tail = self.has_tail if has_tail is None else has_tail
+
+    def tail_failed(self) -> None:
+        """Its tail does not show what is pending: its whole page is asked for next."""
+        self.has_tail = False
+
     def compared(self, changes: Changes, at: float, is_own: bool = False) -> None:
         """Record what is pending after a comparison with what is stored. `is_own`: it was the thread's own page."""
         if changes.is_stale:
@@ -281,6 +247,46 @@ class BoardState:
         self.archived_tries: dict[int, int] = {}  # the same for those that were requested
         self.left_archive: set[int] = set()  # deleted, if their own pages are 404 too
         self.archived_now = NEVER
+
+    # --- what happens on it
+
+    def moderated(self, fresh: int, deleted: int) -> None:
+        """Count `fresh` new posts that were seen, and `deleted` posts that were deleted while new."""
+        self.exposed += fresh * FRESH
+        self.deleted += deleted
+
+    def numbered(self, newest_no: int, at: float) -> None:
+        """Update its pace from its newest post number."""
+        if newest_no > self.newest_no:
+            if self.newest_no:
+                self.pace.count(newest_no - self.newest_no, max(at - self.newest_at, 0.0))
+            self.newest_no, self.newest_at = newest_no, at
+        elif at - self.newest_at > 60:
+            self.pace.count(0, at - self.newest_at)
+            self.newest_at = at
+
+    def mark_pending(self, thread: TrackedThread) -> None:
+        """Note whether something is pending of a thread."""
+        if thread.is_pending:
+            self.pending[thread.no] = thread
+        else:
+            self.pending.pop(thread.no, None)
+
+    def begin_archive(self, nos: Iterable[int]) -> None:
+        """These threads of the archive are to be read, the first to expire first."""
+        self.archived = dict.fromkeys(nos, 0)
+        self.archived_tries = {}
+
+    def archived_sent(self, no: int, now: float) -> None:
+        """A request for a thread of the archive leaves."""
+        self.archived_tries[no] = self.archived.pop(no) + 1
+        self.archived_now = now
+
+    def index_read(self) -> None:
+        """An index file was read: whether the server rebuilds these files only every so many seconds."""
+        self.is_lagging = any(self.files[what].rebuilt_every > 0 for what in ("catalog", "1"))
+
+    # --- how much is to be expected of it
 
     def hazard(self) -> float:
         """The probability that a new post is deleted within the next second.
@@ -367,13 +373,3 @@ class BoardState:
         """The time up to which a file's content is known, from itself or from the catalog, which has all of it."""
         own = self.file(what).shown_at
         return own if what == "archive" else max(own, self.files["catalog"].shown_at)
-
-
-def pace_of(numbers: Mapping[int, int], at: float) -> tuple[int, float]:
-    """How many posts were made in how many seconds lately. `numbers` are the numbers and times of some of them."""
-    newest = max(numbers)
-    recent = {no: time for no, time in numbers.items() if at - 600 <= time <= at}
-    first = min(recent or {newest: numbers[newest]})
-    if first == newest:
-        first = max((no for no in numbers if no != newest), default=newest)
-    return newest - first, max(at - numbers[first], 1.0)

@@ -30,11 +30,11 @@ from chancrawl.imageboards.board_state import (
     PROOF_HOLDS,
     Asked,
     BoardState,
-    Clock,
     IndexFile,
     TrackedThread,
 )
 from chancrawl.imageboards.lifecycle import ARCHIVE_KEEPS
+from chancrawl.imageboards.pace import Clock
 
 WORTHWHILE = 0.0045
 """How many posts a request has to save, for each unit of its price."""
@@ -217,8 +217,7 @@ class Frontier:
             board.file(fetch.what).sent(now)
             return
         if fetch.no in board.archived:
-            board.archived_tries[fetch.no] = board.archived.pop(fetch.no) + 1
-            board.archived_now = now
+            board.archived_sent(fetch.no, now)
         thread = board.threads.get(fetch.no)
         if thread is not None:
             thread.sent(now)
@@ -255,40 +254,17 @@ class Frontier:
             file.unchanged(at, modified, self.index_interval * self.clock.speed / 2)
         else:
             file.changed(at, modified, size, oldest_change)
-        board.is_lagging = any(board.files[what].rebuilt_every > 0 for what in ("catalog", "1"))
+        board.index_read()
         self._best_threads.pop(board.name, None)
-
-    def gained(self, fetch: Fetch, posts: int, seconds: float) -> None:
-        """An index file was the first to show `posts` posts, in the `seconds` since its last reading."""
-        self.boards[fetch.board].file(fetch.what).found.count(posts, seconds)
-
-    def moderated(self, board: BoardState, fresh: int, deleted: int) -> None:
-        """Count `fresh` new posts that were seen, and `deleted` posts that were deleted while new."""
-        board.exposed += fresh * FRESH
-        board.deleted += deleted
 
     def archived(self, board: BoardState, nos: Iterable[int], now: float) -> None:
         """Set the threads of an archive to read, the first to expire first."""
-        board.archived = dict.fromkeys(nos, 0)
-        board.archived_tries = {}
+        board.begin_archive(nos)
         board.archived_now = max(board.archived_now, now - self._archive_pace(board)) if board.archived else NEVER
-
-    def numbered(self, board: BoardState, newest_no: int, at: float) -> None:
-        """Update a board's pace from its newest post number."""
-        if newest_no > board.newest_no:
-            if board.newest_no:
-                board.pace.count(newest_no - board.newest_no, max(at - board.newest_at, 0.0))
-            board.newest_no, board.newest_at = newest_no, at
-        elif at - board.newest_at > 60:
-            board.pace.count(0, at - board.newest_at)
-            board.newest_at = at
 
     def mark_pending(self, board: BoardState, thread: TrackedThread) -> None:
         """Update whether a thread is pending, and compute the worth of the board's threads again."""
-        if thread.is_pending:
-            board.pending[thread.no] = thread
-        else:
-            board.pending.pop(thread.no, None)
+        board.mark_pending(thread)
         self._best_threads.pop(board.name, None)
 
     def answered(self, fetch: Fetch, now: float, at: float) -> None:

@@ -11,14 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from chancrawl.imageboards.board_state import (
-    FRESH,
-    IMPLAUSIBLE,
-    NEVER,
-    BoardState,
-    TrackedThread,
-    pace_of,
-)
+from chancrawl.imageboards.board_state import FRESH, IMPLAUSIBLE, NEVER, BoardState, TrackedThread
 from chancrawl.imageboards.diff import Changes, Observation, StoredThread, compare
 from chancrawl.imageboards.frontier import Fetch, Frontier
 from chancrawl.imageboards.lifecycle import (
@@ -30,6 +23,7 @@ from chancrawl.imageboards.lifecycle import (
     left_archive,
     tells_what_is_gone,
 )
+from chancrawl.imageboards.pace import pace_of
 from chancrawl.imageboards.pages import IndexEntry, Page, is_rolling_sticky, utc
 from chancrawl.imageboards.pass_plan import archived_threads_due
 from chancrawl.imageboards.polls import PollRows
@@ -125,7 +119,7 @@ class Monitor:
         upto = None if seen_in.upto is None else seen_in.upto.timestamp()
         file = self.state.file(fetch.what)
         if file.shown_at != NEVER:
-            self.frontier.gained(fetch, 0, max(at - self.state.shown_at(fetch.what), 0.0))
+            file.found.count(0, max(at - self.state.shown_at(fetch.what), 0.0))
         self.frontier.read(fetch, now, at, upto, None)
         return self._poll(seen_in)
 
@@ -136,7 +130,7 @@ class Monitor:
     def _still(self, entry: IndexEntry, at: float, upto: float | None) -> None:
         """A thread is listed as before, apart from its position."""
         thread = self.state.threads[entry.no]
-        thread.shown_at = at
+        thread.shown(at)
         if thread.listed(entry.position, at if upto is None else upto):
             self.frontier.mark_pending(self.state, thread)
 
@@ -152,17 +146,15 @@ class Monitor:
             found.items += changes.items
         thread = self.state.threads.get(entry.no)
         if thread is None:
-            thread = self.state.threads[entry.no] = TrackedThread(entry.no, shown_at=seen_in.at.timestamp())
-            thread.backlog = changes.missing
+            thread = TrackedThread(entry.no, shown_at=seen_in.at.timestamp(), backlog=changes.missing)
+            self.state.threads[entry.no] = thread
         elif entry.replies is not None and not changes.is_stale:
             self.state.grew(thread, entry.replies, seen_in.at.timestamp())
         thread.listed(entry.position, (seen_in.upto or seen_in.at).timestamp())
-        thread.replies = entry.replies or thread.replies
-        thread.modified = float(entry.last_modified or 0)
+        thread.described(entry.replies, float(entry.last_modified or 0))
         if page is not None:
-            if page.thread.last_modified is not None:
-                thread.modified = page.thread.last_modified.timestamp()
-            thread.has_tail = bool(page.thread.tail_size)
+            modified = page.thread.last_modified
+            thread.described(None, None if modified is None else modified.timestamp(), bool(page.thread.tail_size))
             self.state.replied(thread, page.reply_times, seen_in.at.timestamp())
         thread.compared(changes, seen_in.at.timestamp())
         self.frontier.mark_pending(self.state, thread)
@@ -242,13 +234,12 @@ class Monitor:
         parts["catalog"] += parts["2"]
         for what in ("catalog", "1", "2") if fetch.what == "catalog" else (fetch.what,):
             if not is_first and state.shown_at(what) != NEVER:
-                file = Fetch(fetch.board, what)
-                self.frontier.gained(file, parts.get(what, 0), max(at - state.shown_at(what), 0.0))
+                state.file(what).found.count(parts.get(what, 0), max(at - state.shown_at(what), 0.0))
         self._count_moderation(changes for _, changes, _ in seen)
         if numbers:
             if not state.newest_no:
                 state.pace.count(*pace_of(numbers, at))
-            self.frontier.numbered(state, max(numbers), at)
+            state.numbered(max(numbers), at)
 
     def _count_moderation(self, seen: Iterable[Changes]) -> None:
         fresh = deleted = 0
@@ -259,7 +250,7 @@ class Monitor:
                 if isinstance(item, Deletion) and item.deleted_at is not None and item.deletion_confirmed_at is None:
                     since = self.stored(item.thread_no).posts[item.no].first_seen_at or item.deleted_at
                     deleted += (item.deleted_at - since).total_seconds() < FRESH
-        self.frontier.moderated(self.state, fresh, deleted)
+        self.state.moderated(fresh, deleted)
 
     def _count_births(self, entries: Mapping[int, IndexEntry], at: float) -> None:
         newest = max(entries, default=0)
@@ -319,10 +310,10 @@ class Monitor:
             return found
         if page.thread.replies is not None and not changes.is_stale:
             self.state.grew(thread, page.thread.replies, seen_in.at.timestamp())
-            thread.replies = page.thread.replies
+            thread.described(page.thread.replies, None)
             self.state.replied(thread, page.reply_times, seen_in.at.timestamp())
-        if fetch.what == "tail":
-            thread.has_tail = changes.is_settled  # otherwise the whole page is needed
+        if fetch.what == "tail" and not changes.is_settled:
+            thread.tail_failed()
         thread.compared(changes, seen_in.at.timestamp(), is_own=True)
         self.frontier.mark_pending(self.state, thread)
         if thread.is_pending:  # an older copy, or the index does not list it but its page exists
@@ -342,13 +333,14 @@ class Monitor:
         if thread is None or (thread.gone_at is not None and (thread.is_archived or stored.thread.archived_at)):
             self._forget(fetch.no)
             return [] if stored.thread.fate == "archived" else [replace(stored.thread, fate="archived")]
-        thread.shown_at = seen_in.at.timestamp()
+        thread.shown(seen_in.at.timestamp())
         if thread.is_pending:
             is_late = seen_in.at.timestamp() - thread.pending_since > 60
             if fetch.what == "thread" and thread.gone_at is None and is_late and thread.in_part >= PATIENCE:
                 stored.unaccounted += thread.settle()
             else:  # a copy older than the index, or the index does not list it but its page exists
-                thread.has_tail = thread.has_tail and fetch.what != "tail"
+                if fetch.what == "tail":
+                    thread.tail_failed()
                 self.read_in_part(fetch)
                 self.frontier.failed(fetch, now)
         self.frontier.mark_pending(self.state, thread)
@@ -360,7 +352,8 @@ class Monitor:
         thread = self.state.threads.get(fetch.no)
         stored = self.stored(fetch.no)
         if thread is not None and thread.gone_at is None:
-            thread.has_tail = thread.has_tail and fetch.what != "tail"
+            if fetch.what == "tail":
+                thread.tail_failed()
             self.frontier.failed(fetch, now)
             return []
         if fetch.no in self.state.left_archive:

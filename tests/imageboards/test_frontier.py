@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chancrawl.imageboards.board_state import BoardState, Clock, Rate, TrackedThread
+from chancrawl.imageboards.board_state import BoardState, TrackedThread
 from chancrawl.imageboards.frontier import Fetch, Frontier
+from chancrawl.imageboards.pace import Clock, Rate
 
 AT = 1_795_000_000.0  # the server's clock when ours shows 0
 
@@ -270,7 +271,7 @@ def test_a_file_that_fails_waits_longer_each_time() -> None:
 
 def test_a_board_with_many_deletions_is_requested_more_often() -> None:
     frontier = frontier_of(0.5, 0.5)
-    frontier.moderated(board_of(frontier), fresh=2000, deleted=400)
-    frontier.moderated(board_of(frontier, 1), fresh=2000, deleted=4)
+    board_of(frontier).moderated(fresh=2000, deleted=400)
+    board_of(frontier, 1).moderated(fresh=2000, deleted=4)
     asks = Counter(ask.board for _, ask in crawl(frontier, 3000))
     assert asks["b0"] > 1.3 * asks["b1"]

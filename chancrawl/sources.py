@@ -10,11 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
 from scrapy.crawler import Crawler
-from scrapy.utils.conf import build_component_list
-from scrapy.utils.misc import load_object
 
 from chancrawl.engine import PerCrawl
-from chancrawl.storage.kinds import Kind
+from chancrawl.storage.kinds import Kind, components
 from chancrawl.storage.session import Session
 
 
@@ -100,8 +98,7 @@ class Sources(PerCrawl):
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
         self.session = Session.of(crawler)
-        paths = build_component_list(crawler.settings.getwithbase("SOURCES"))
-        self.all: list[Source] = [load_object(path).from_crawler(crawler) for path in paths]
+        self.all: list[Source] = [source.from_crawler(crawler) for source in components(crawler.settings, "SOURCES")]
         self._by_item = {kind.item: source for source in self.all for kind in source.kinds}
 
     def of_item(self, item: Any) -> Source:

@@ -9,13 +9,11 @@ from typing import Any, Self
 
 from scrapy import signals
 from scrapy.crawler import Crawler
-from scrapy.settings import BaseSettings
-from scrapy.utils.conf import build_component_list
-from scrapy.utils.misc import load_object
 
 from chancrawl.engine import end, let_close, stopping
 from chancrawl.errors import UserError, store_failed
 from chancrawl.sources import Sources
+from chancrawl.storage.kinds import components
 from chancrawl.storage.session import Session
 from chancrawl.text import first_line
 
@@ -34,7 +32,7 @@ class BatchingPipeline:
         self.crawler = crawler
         self.session = session
         self.sources = Sources.of(crawler)
-        self.sinks = [load_object(path).from_crawler(crawler) for path in sink_paths(crawler.settings)]
+        self.sinks = [sink.from_crawler(crawler) for sink in components(crawler.settings, "ROW_SINKS")]
         self.stats = crawler.stats
         self.batch_size = crawler.settings.getint("BATCH_SIZE")
         self.batch_seconds = crawler.settings.getfloat("BATCH_SECONDS")
@@ -173,8 +171,3 @@ class BatchingPipeline:
         if isinstance(error, OSError) and error.strerror:
             return store_failed(str(error.filename or self.session.store.place), error.strerror)
         return store_failed(self.session.store.place, first_line(error))
-
-
-def sink_paths(settings: BaseSettings) -> list[str]:
-    """The import paths of ROW_SINKS."""
-    return [str(path) for path in build_component_list(settings.getwithbase("ROW_SINKS"))]

@@ -114,3 +114,18 @@ def test_a_store_that_is_there_already_gets_the_new_table(crawler: Crawler, sand
     replace(crawler, url=sandbox.url)("-aboard=wsr", "-asample=1").ok()
     crawler(*GIVEN, spider="notes", cwd=crawler.folder.parent).ok()
     assert len(notes(crawler)) == 2500
+
+
+@pytest.mark.parametrize("setting", ["SOURCES", "ROW_SINKS"])
+@pytest.mark.parametrize("value, sentence", [
+    ("nonsense", 'write {"package.Class": 100}'),
+    ('{"no.such.Thing": 1}', "names no.such.Thing, which cannot be loaded"),
+    ('{"outside.Nothing": 1}', "names outside.Nothing, which cannot be loaded"),
+])  # fmt: skip
+def test_a_component_that_cannot_be_found_is_one_sentence(
+    tmp_path: Path, setting: str, value: str, sentence: str
+) -> None:
+    (tmp_path / "outside.py").write_text(OUTSIDE)
+    crawler = Crawler(tmp_path / "data", "http://127.0.0.1:9")
+    crawler("-aboard=po", "-s", f"{setting}={value}", cwd=tmp_path).refused(setting, sentence)
+    assert not crawler.folder.exists()

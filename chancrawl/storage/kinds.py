@@ -16,6 +16,7 @@ from scrapy.settings import BaseSettings
 from scrapy.utils.conf import build_component_list
 from scrapy.utils.misc import load_object
 
+from chancrawl.errors import UserError
 from chancrawl.items import columns
 
 Key = tuple[Hashable, ...]
@@ -120,8 +121,8 @@ class Kinds:
 
     @classmethod
     def from_settings(cls, settings: BaseSettings) -> Kinds:
-        """The kinds of SOURCES, in the order of that setting."""
-        return _kinds_of(tuple(map(str, build_component_list(settings.getwithbase("SOURCES")))))
+        """The kinds of SOURCES, in the order of that setting. UserError if it names something that is no source."""
+        return _kinds_of(tuple(components(settings, "SOURCES")))
 
     def __iter__(self) -> Iterator[Kind]:
         return iter(self._kinds.values())
@@ -145,5 +146,23 @@ class Kinds:
 
 
 @functools.cache
-def _kinds_of(sources: tuple[str, ...]) -> Kinds:
-    return Kinds(kind for path in sources for kind in load_object(path).kinds)
+def _kinds_of(sources: tuple[Any, ...]) -> Kinds:
+    return Kinds(kind for source in sources for kind in source.kinds)
+
+
+def components(settings: BaseSettings, name: str) -> list[Any]:
+    """The classes of a setting such as SOURCES, `{"package.Class": 100}`, in the order of its numbers.
+
+    Those of NAME_BASE are among them. UserError, in one sentence, for what cannot be found.
+    """
+    try:
+        paths = build_component_list(settings.getwithbase(name))
+    except (ValueError, TypeError) as error:
+        raise UserError(f'{name} is {settings.get(name)}; write {{"package.Class": 100}} ({error}).') from None
+    found = []
+    for path in paths:
+        try:
+            found.append(load_object(path))
+        except (ImportError, NameError, ValueError, TypeError) as error:
+            raise UserError(f"{name} names {path}, which cannot be loaded ({error}).") from None
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,8 +16,9 @@ from scrapy.exceptions import NotConfigured
 
 from chancrawl.errors import UserError
 from chancrawl.items import Trend
+from chancrawl.storage.kinds import components
 from chancrawl.storage.session import Session
-from pipelines.batching import BatchingPipeline, sink_paths
+from pipelines.batching import BatchingPipeline
 from pipelines.csv import CsvPipeline
 from pipelines.postgres import PostgresPipeline
 from tests.support.engines import crawl, in_loop, settings_of
@@ -175,7 +177,8 @@ async def test_a_batch_that_fails_reaches_no_sink(tmp_path: Path) -> None:
 
 
 def test_sinks_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    assert sink_paths(settings_of(tmp_path, ROW_SINKS={"b.B": 2, "a.A": 1, "c.C": None})) == ["a.A", "b.B"]
+    sinks = {"collections.Counter": 2, "collections.OrderedDict": 1, "collections.deque": None}
+    assert components(settings_of(tmp_path, ROW_SINKS=sinks), "ROW_SINKS") == [OrderedDict, Counter]
 
 
 # --- which store

@@ -25,14 +25,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from chancrawl.imageboards.pages import utc
-
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # so that it runs from anywhere
 
 from benchmarks.tools import postgres  # noqa: E402
 from chancrawl.imageboards import fourchan  # noqa: E402
 from chancrawl.imageboards.diff import Observation, StoredThread, compare  # noqa: E402
+from chancrawl.imageboards.pages import utc  # noqa: E402
 from chancrawl.items import Post  # noqa: E402
 from chancrawl.payload import loads  # noqa: E402
 from tests.support.crawls import Crawler  # noqa: E402

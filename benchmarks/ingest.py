@@ -35,8 +35,6 @@ from typing import Any
 
 import psycopg2
 
-from chancrawl.imageboards.pages import utc
-
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # so that it runs from anywhere
 
@@ -49,6 +47,7 @@ from chancrawl.commands.crawl import be_quick  # noqa: E402
 from chancrawl.imageboards import fourchan  # noqa: E402
 from chancrawl.imageboards.diff import Observation, StoredThread, compare  # noqa: E402
 from chancrawl.imageboards.ledger import BoardLedger  # noqa: E402
+from chancrawl.imageboards.pages import utc  # noqa: E402
 from chancrawl.items import Post, columns  # noqa: E402
 from chancrawl.payload import dumps, loads  # noqa: E402
 from chancrawl.sandbox.sites import backlog  # noqa: E402
@@ -59,6 +58,7 @@ from chancrawl.storage.session import Session  # noqa: E402
 from pipelines.dedupe import DedupePipeline  # noqa: E402
 from pipelines.normalize import NormalizePipeline  # noqa: E402
 from pipelines.postgres import PostgresPipeline  # noqa: E402
+from tests.support import KINDS  # noqa: E402
 
 START = 1_795_000_000.0
 NAMES = columns(Post)
@@ -213,7 +213,7 @@ def run(number: int) -> dict[str, Any]:
 
         def database(of: str) -> str:
             url = server.new_database(of)
-            store = PostgresStore(url)
+            store = PostgresStore(url, KINDS)
             store.open()
             store.prepare()
             store.close()

@@ -116,7 +116,7 @@ class Report:
     def attention(self) -> list[str]:
         """Lines about everything that was not read or needs a person."""
         notes = {
-            "backoff/refusals": f"answers were refusals; the last one: {self.stats.get_value('backoff/refusal')}",
+            "backoff/refusals": f"refusals; the last one: {self.stats.get_value('backoff/refusal')}",
             "clock/not_believed": "answers with an implausible time",
             "quarantine/payloads": "payloads with something unreadable; examples are in CSV_FOLDER/quarantine",
             "quarantine/not_kept": "payloads or rows could not be written to the quarantine",
@@ -142,10 +142,14 @@ class Report:
 
 def noted(number: int, note: str) -> str:
     """
-    >>> noted(1, "accounts suspended"), noted(1200, "accounts suspended")
-    ('1 account suspended', '1,200 accounts suspended')
+    >>> noted(1, "accounts suspended"), noted(1200, "accounts suspended"), noted(1, "indexes were not read")
+    ('1 account suspended', '1,200 accounts suspended', '1 index was not read')
     """
-    return f"{number:,} {note if number != 1 else re.sub('^accounts', 'account', note)}"
+    if number == 1:
+        noun, _, rest = note.partition(" ")
+        noun = noun.removesuffix("es" if noun.endswith(("xes", "ches")) else "s")
+        note = f"{noun} {re.sub('^were ', 'was ', rest)}"
+    return f"{number:,} {note}"
 
 
 def size(number: float) -> str:

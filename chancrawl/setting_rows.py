@@ -110,8 +110,8 @@ ROWS = [
     Setting("BACKOFF_MAX", 300, Number(1, "seconds"), "longest pause after refusals in a row"),
     Setting(
         "SOURCE_PATIENCE", 3600, Number(1, "seconds"),
-        "how long a crawl waits for a source that refuses, does not answer or has no call left before it ends with "
-        "exit code 1; with `follow` it waits on",
+        "how long a crawl waits for a source that refuses, does not answer or has no call left before it ends; with "
+        "`follow` it waits on",
     ),
     # Scrapy's default is 180. No file of the API takes longer, and a stop waits for what is under way.
     Setting("DOWNLOAD_TIMEOUT", 15, Number(1, "seconds"), "longest time that one request takes"),

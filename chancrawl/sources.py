@@ -29,8 +29,6 @@ class Source(Protocol):
     kinds: ClassVar[Sequence[Kind]]
     """Its kinds of rows, in the order of writing: data before the state that describes it."""
 
-    schema: ClassVar[str]
-
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self: ...
 
@@ -66,7 +64,6 @@ class BaseSource:
 
     spiders: ClassVar[Sequence[str]] = ()
     kinds: ClassVar[Sequence[Kind]] = ()
-    schema: ClassVar[str] = ""
     attention: ClassVar[Mapping[str, str]] = {}
 
     @classmethod

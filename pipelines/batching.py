@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Self
 
 from scrapy import signals
@@ -13,6 +13,7 @@ from scrapy.crawler import Crawler
 from chancrawl.engine import end, let_close, stopping
 from chancrawl.errors import UserError, store_failed
 from chancrawl.sources import Sources
+from chancrawl.storage.base import RowSink
 from chancrawl.storage.kinds import components
 from chancrawl.storage.session import Session
 from chancrawl.text import first_line
@@ -32,7 +33,7 @@ class BatchingPipeline:
         self.crawler = crawler
         self.session = session
         self.sources = Sources.of(crawler)
-        self.sinks = [sink.from_crawler(crawler) for sink in components(crawler.settings, "ROW_SINKS")]
+        self.sinks: list[RowSink] = [sink.from_crawler(crawler) for sink in components(crawler.settings, "ROW_SINKS")]
         self.stats = crawler.stats
         self.batch_size = crawler.settings.getint("BATCH_SIZE")
         self.batch_seconds = crawler.settings.getfloat("BATCH_SECONDS")
@@ -86,8 +87,8 @@ class BatchingPipeline:
         await self._hand_over()
         while self._tasks:
             await asyncio.gather(*self._tasks)
-        for sink in self.sinks:
-            await asyncio.to_thread(sink.close)
+        for sink in list(self.sinks):
+            await self._sink(sink, sink.close)
 
     # --- batches
 
@@ -152,17 +153,20 @@ class BatchingPipeline:
         await self._to_sinks(batch)
 
     async def _to_sinks(self, batch: Sequence[Any]) -> None:
-        """Write rows to all sinks. A sink that fails is left out from then on; it can be rebuilt from the store."""
         for sink in list(self.sinks):
-            try:
-                await asyncio.to_thread(sink.write, batch)
-            except Exception as error:
-                self.sinks.remove(sink)
-                self.stats.inc_value("sinks/failed")
-                logger.error(
-                    "The sink %s is not written to any more (%s: %s). The store has all rows: rebuild it from there.",
-                    type(sink).__name__, type(error).__name__, error,
-                )  # fmt: skip
+            await self._sink(sink, sink.write, batch)
+
+    async def _sink(self, sink: RowSink, call: Callable[..., None], *arguments: Any) -> None:
+        """Call a sink. One that fails costs itself alone: the store has the rows, and it can be rebuilt from them."""
+        try:
+            await asyncio.to_thread(call, *arguments)
+        except Exception as error:
+            self.sinks.remove(sink)
+            self.stats.inc_value("sinks/failed")
+            logger.error(
+                "The sink %s is not written to any more (%s: %s). The store has all rows: rebuild it from there.",
+                type(sink).__name__, type(error).__name__, error,
+            )  # fmt: skip
 
     def explain(self, error: Exception) -> UserError:
         """The UserError for an error of `store`."""

@@ -19,7 +19,7 @@ from spiders.trending import TrendingSpider
 from tests.support import ROOT
 
 COLLECTING = (ROOT / "docs" / "collecting.md").read_text(encoding="utf-8")
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def test_the_table_of_settings_is_that_of_scrapy_options() -> None:

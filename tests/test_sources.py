@@ -131,7 +131,7 @@ async def test_a_source_from_outside_is_reported_in_its_words(tmp_path: Path) ->
     ({"store/rejected": 1}, "finished", "Incomplete.", ["1 rows could not be stored"]),
     ({"store/rows": 5, "failure": "x"}, "refused", "Ended early (refused).", []),
     ({"backoff/refusals": 4, "backoff/refusal": "429"}, "finished", "Done.", [
-        "4 answers were refusals; the last one: 429"]),
+        "4 refusals; the last one: 429"]),
     ({"chan/threads_vanished": 2}, "finished", "Done.", ["2 threads were gone before they could be read"]),
 ])  # fmt: skip
 @in_loop

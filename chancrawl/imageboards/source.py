@@ -25,7 +25,6 @@ class Imageboards:
     name = "imageboards"
     spiders = ("chan",)
     kinds = KINDS
-    schema = ""  # schema.sql has its tables
     attention: ClassVar[Mapping[str, str]] = {
         "chan/indexes_failed": "indexes could not be fetched or read",
         "chan/unwatched": "pauses of more than ten minutes in following a board; see scrapy coverage",

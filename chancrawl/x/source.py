@@ -31,7 +31,6 @@ class X:
     name = "x"
     spiders = ("timeline", "search", "trending")
     kinds = KINDS
-    schema = ""  # schema.sql has its tables
     attention: ClassVar[Mapping[str, str]] = {
         "x/handles_invalid": "entries in the list of handles are not valid handles",
         "x/handles_failed": "names could not be looked up; the next run asks for them again",

@@ -162,6 +162,7 @@ async def test_a_sink_is_given_what_is_stored_and_nothing_else(tmp_path: Path) -
             await pipeline.process_item(item)
         await pipeline.close_spider()
         (sink,) = pipeline.sinks
+        assert isinstance(sink, Lines)
         assert sink.given == [post(6, "a"), thread(1)] and bad not in sink.given and sink.is_closed
         assert crawler.stats.get_value("store/rows") == 2 and crawler.stats.get_value("store/rejected") == 1
 
@@ -173,7 +174,8 @@ async def test_a_batch_that_fails_reaches_no_sink(tmp_path: Path) -> None:
         for number in (1, 2, 3):
             await pipeline.process_item(trend(number))
         await pipeline.close_spider()
-        assert pipeline.sinks[0].given == [trend(1)]
+        (sink,) = pipeline.sinks
+        assert isinstance(sink, Lines) and sink.given == [trend(1)]
 
 
 def test_sinks_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:

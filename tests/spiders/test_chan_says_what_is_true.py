@@ -49,7 +49,7 @@ def test_a_refusal_starts_a_pause_and_is_logged(tmp_path: Path, sandbox: Sandbox
     assert max(pauses) > 0.7, "the pauses grow"
     assert run.output.count(f"refused with {words}") >= 1
     assert len([line for line in run.output.splitlines() if "WARNING" in line and "refused" in line]) == 1
-    assert f"4 answers were refusals; the last one: {words}" in run.output
+    assert f"4 refusals; the last one: {words}" in run.output
     assert len(crawler.csv(f"{BOARD}/threads")) == 4
 
 

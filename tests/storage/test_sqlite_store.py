@@ -206,3 +206,18 @@ def test_the_answer_for_many_keys_comes_in_parts_and_is_whole(store: CsvStore) -
     found = store.rows_in("SELECT no FROM posts WHERE board = ? AND no IN ({})", range(1, 1300), "po")
     assert sorted(no for (no,) in found) == list(range(1, 1203))
     assert list(store.rows_in("SELECT no FROM posts WHERE no IN ({})", [])) == []
+
+
+def test_a_ledger_gets_the_columns_of_new_fields_by_itself(tmp_path: Path) -> None:
+    store = CsvStore(tmp_path, KINDS)
+    store.open()
+    store.prepare()
+    store.connection.execute("ALTER TABLE threads DROP COLUMN semantic_url")
+    store.close()
+    store = CsvStore(tmp_path, KINDS)
+    store.open()
+    try:
+        store.append(store.prepared([thread(3)]).lines)
+        assert store.rows("SELECT no, semantic_url FROM threads") == [(thread(3).no, thread(3).semantic_url)]
+    finally:
+        store.close()

@@ -141,7 +141,8 @@ def bring_up_to_date(cursor: Any, again: bool = False) -> int | None:
     if before == VERSION and not again:
         return before
     for version in range((before or VERSION) + 1, VERSION + 1):
-        cursor.execute(MIGRATIONS[version])
+        if version in MIGRATIONS:
+            cursor.execute(MIGRATIONS[version])
     cursor.execute(SCHEMA)
     cursor.execute("UPDATE schema_version SET version = %s, applied_at = now() WHERE version <> %s", (VERSION, VERSION))
     return before

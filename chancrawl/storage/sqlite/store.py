@@ -162,8 +162,7 @@ class CsvStore:
                 f"The ledger {self.folder / 'ledger.sqlite'} is of version {version}, and this chancrawl knows it up "
                 f"to version {LEDGER_VERSION}: update it, or name another CSV_FOLDER."
             )
-        there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if version == LEDGER_VERSION and all(kind.table in there for kind in self.kinds if kind.has_table):
+        if version == LEDGER_VERSION and not any(self._lacking_columns(connection)):
             return
         with transaction(connection):
             for statement in filter(str.strip, (OWN_SCHEMA + schema_of(self.kinds)).split(";")):
@@ -172,11 +171,23 @@ class CsvStore:
                 known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
                 if column.split()[0] not in known:
                     connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+            for table, column in self._lacking_columns(connection):
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
             if version < 3:
                 self._name_account_files(connection)
                 for statement in FEEDS_OF_VERSION_2:
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {LEDGER_VERSION}")
+
+    def _lacking_columns(self, connection: sqlite3.Connection) -> list[tuple[str, str]]:
+        """The columns of the kinds' tables that are not there: those of new fields, or of a table that is missing."""
+        lacking = []
+        for kind in self.kinds:
+            if kind.has_table:
+                known = {row[1] for row in connection.execute(f"PRAGMA table_info({kind.table})")}
+                names = kind.columns if kind.embedded is None else kind.embedded.columns
+                lacking += [(kind.table, name) for name in names if name not in known]
+        return lacking
 
     def _name_account_files(self, connection: sqlite3.Connection) -> None:
         """Record the files that earlier versions began for accounts: the first name of an account that has a file."""

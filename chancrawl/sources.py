@@ -107,8 +107,9 @@ class Sources(PerCrawl):
 
     def committed(self, batch: Sequence[Any]) -> None:
         """The items of a batch were stored."""
+        sources = self._by_item
         for item in batch:
-            self.of_item(item).committed(item)
+            sources[type(item)].committed(item)
 
     def reject(self, item: Any) -> None:
         """An item could not be stored. State that waits for it is held back; see storage/held_back.py."""

@@ -126,11 +126,11 @@ class BoardLedger(PerCrawl):
                 return None
             self._posts_in_memory += len(stored.posts) - before
         self._uncommitted[key] = self._uncommitted.get(key, 0) + 1
-        if isinstance(item, Post) and item.revision > 1:
-            return "revision"
-        if isinstance(item, Thread) and item.first_seen_at != item.last_seen_at:
-            return "thread/changed"  # not a new one
-        return type(item).__name__.lower()
+        if isinstance(item, Post):
+            return "post" if item.revision == 1 else "revision"
+        if isinstance(item, Thread):
+            return "thread" if item.first_seen_at == item.last_seen_at else "thread/changed"
+        return "deletion"
 
     def reject(self, item: Any) -> None:
         """The inverse of `accept`: an item could not be stored, and its content is requested again."""

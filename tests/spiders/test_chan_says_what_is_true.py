@@ -414,4 +414,4 @@ def test_an_unwatched_interval_is_recorded(tmp_path: Path, lively: Sandbox, wait
 
     wait_until(lambda: longest() > 600, timeout=40)
     run = crawler.interrupted(process).ok()
-    assert "nobody looked at a board for more than ten minutes" in run.output
+    assert "in following a board; see scrapy coverage" in run.output

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
 from random import Random
@@ -22,8 +23,14 @@ from tests.support.x import XCrawler, expected, handles_of, pages, served
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """An X whose clock stands still but for what the test advances it by; 24 accounts, 3,000 posts."""
-    sandbox = Sandbox("--speed", "0")
+    """An X whose clock stands still but for what the test advances it by; 24 accounts, 3,000 posts.
+
+    It begins at 17:00 UTC at the latest: a post that is read again on a later day is paid for again, and the tests
+    go on for up to six hours.
+    """
+    now = datetime.now(UTC)
+    start = min(now, now.replace(hour=17, minute=0))
+    sandbox = Sandbox("--speed", "0", "--start", str(int(start.timestamp())))
     yield sandbox
     sandbox.stop()
 

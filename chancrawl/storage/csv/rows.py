@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -34,8 +34,10 @@ class Line:
     row: tuple[Any, ...] = ()
     before: tuple[str, tuple[Any, ...]] | None = None
 
-    def text(self, names: Sequence[str]) -> str:
-        """The line for a file with the columns `names`."""
+    def text(self, names: Sequence[str] | None = None) -> str:
+        """The line for a file with the columns `names`; None for `columns`."""
+        if names is None:
+            return csv_text(self.values.values())
         return csv_text([self.values.get(name, "") for name in names])
 
 
@@ -72,7 +74,7 @@ def line_of(kind: Kind, item: Any, ledger_columns: Sequence[str]) -> Line:
     return Line(item, file.path(item), names, values, row)
 
 
-def csv_text(row: Sequence[str]) -> str:
+def csv_text(row: Iterable[str]) -> str:
     text = io.StringIO(newline="")
     csv.writer(text).writerow(row)
     return text.getvalue()

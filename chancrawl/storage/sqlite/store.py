@@ -234,28 +234,35 @@ class CsvStore:
             if place is not None:
                 lines = place(self, lines)
         texts = self._texts(lines)
-        headers = {line.path: csv_text(line.columns).encode() for line in lines if line.path is not None}
-        with self.files.appended(texts, headers.__getitem__) as appended, transaction(self.connection):
+        columns = {line.path: line.columns for line in lines}
+        rows: defaultdict[type[Any], list[tuple[Any, ...]]] = defaultdict(list)
+        for line in lines:
+            if line.row:
+                rows[type(line.item)].append(line.row)
+        with (
+            self.files.appended(texts, lambda path: csv_text(columns[path]).encode()) as appended,
+            transaction(self.connection),
+        ):
             self.files.acknowledge(appended)
             for line in lines:
                 if line.before is not None:
                     self.connection.execute(*line.before)
             for kind in self.kinds:
-                rows = [line.row for line in lines if line.row and type(line.item) is kind.item]
-                self.connection.executemany(self.statements[kind.item][0], rows)
+                self.connection.executemany(self.statements[kind.item][0], rows[kind.item])
 
     def _texts(self, lines: Sequence[Line]) -> dict[str, bytes]:
         """The bytes to append to each file. If a batch has several states with one key, only the last is written."""
         state = self.kinds.state
         last = {self.kinds.of(line.item).key_of(line.item): line for line in lines if type(line.item) in state}
         texts: defaultdict[str, list[str]] = defaultdict(list)
-        names: dict[str, Sequence[str]] = {}
+        names: dict[str, list[str] | None] = {}  # None where a file has the columns of its lines
         for line in lines:
             if type(line.item) in state and last[self.kinds.of(line.item).key_of(line.item)] is not line:
                 continue
             if line.path is not None:
                 if line.path not in names:
-                    names[line.path] = self.columns_in(line.path) or line.columns
+                    there = self.columns_in(line.path)
+                    names[line.path] = None if there is None or there == list(line.columns) else there
                 texts[line.path].append(line.text(names[line.path]))
         return {path: "".join(parts).encode() for path, parts in texts.items()}
 

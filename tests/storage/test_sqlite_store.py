@@ -109,6 +109,7 @@ def older_file(store: CsvStore, columns: list[str]) -> None:
     first = store.prepared([thread(1)]).lines
     for line in first:
         line.columns = columns
+        line.values = {name: line.values.get(name, "") for name in columns}
     store.append(first)
 
 

@@ -17,10 +17,7 @@ from chancrawl.storage.session import Session
 
 
 class Source(Protocol):
-    """The methods of a source. Each crawl has one object of it.
-
-    `schema` creates its tables in PostgreSQL if schema.sql does not have them (CREATE TABLE IF NOT EXISTS …).
-    """
+    """The methods of a source. Each crawl has one object of it."""
 
     name: ClassVar[str]
     spiders: ClassVar[Sequence[str]]

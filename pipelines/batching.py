@@ -139,20 +139,25 @@ class BatchingPipeline:
 
     async def stored(self, batch: Sequence[Any], rejected: Sequence[Any] = ()) -> None:
         """A batch was stored, except `rejected` and the state that waits for these rows. Informs sources and sinks."""
-        if rejected or self.session.held_back:
-            out = {id(item) for item in rejected}
-            waiting = [item for item in batch if id(item) not in out and self.session.held_back.waits(item)]
-            for item in (*rejected, *waiting):
-                self.sources.of_item(item).reject(item)
+        rows, waiting = self.divided(batch, rejected)
+        for item in (*rejected, *waiting):
+            self.sources.of_item(item).reject(item)
+        if waiting:
             self.stats.inc_value("store/held_back", len(waiting))
-            out.update(map(id, waiting))
-            batch = [item for item in batch if id(item) not in out]
-        self.sources.committed(batch)
+        self.sources.committed(rows)
         self.stats.inc_value("store/batches")
-        self.stats.inc_value("store/rows", len(batch))
-        await self._to_sinks(batch)
+        self.stats.inc_value("store/rows", len(rows))
+        await self.to_sinks(rows)
 
-    async def _to_sinks(self, batch: Sequence[Any]) -> None:
+    def divided(self, batch: Sequence[Any], rejected: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The rows of a batch that are stored, and the state that is not, because it waits for other rows."""
+        if not rejected and not self.session.held_back:
+            return batch, ()
+        out = set(map(id, rejected))
+        left = [(item, self.session.held_back.waits(item)) for item in batch if id(item) not in out]
+        return [item for item, waits in left if not waits], [item for item, waits in left if waits]
+
+    async def to_sinks(self, batch: Sequence[Any]) -> None:
         for sink in list(self.sinks):
             await self._sink(sink, sink.write, batch)
 

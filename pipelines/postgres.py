@@ -189,8 +189,7 @@ class PostgresPipeline(BatchingPipeline):
                         self.stats.set_value("spool/rows", self.spool.rows)
                     elif items:
                         self.stats.inc_value("spool/earlier_rows", len(items))
-                        out = set(map(id, rejected))
-                        await self._to_sinks([item for item in items if id(item) not in out])
+                        await self.to_sinks(self.divided(items, rejected)[0])
             async with self._appending:
                 if not self.spool.numbers:
                     self._all_written()

@@ -12,7 +12,7 @@ from scrapy.exceptions import UsageError
 
 from chancrawl.command import StoreCommand
 from chancrawl.items import Item
-from chancrawl.storage.base import Store
+from chancrawl.storage.base import Store, parts
 from chancrawl.storage.factory import store_of
 from chancrawl.storage.kinds import Kinds
 from chancrawl.storage.quarantine import TAKING, KeptRow, begin_taking, end_taking, kept_rows, kind_of, report_of
@@ -54,8 +54,8 @@ class Command(StoreCommand):
             begin_taking(folder)
             for file, rows in kept_rows(folder, store.kinds, f"rows-*{TAKING}"):
                 rejected: list[KeptRow] = []
-                for start in range(0, len(rows), AT_ONCE):
-                    rejected += take_in(store, rows[start : start + AT_ONCE])
+                for some in parts(rows, AT_ONCE):
+                    rejected += take_in(store, some)
                 end_taking(file, rejected)
                 stored, left = stored + len(rows) - len(rejected), left + len(rejected)
         finally:

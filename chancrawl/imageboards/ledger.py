@@ -14,7 +14,7 @@ from chancrawl.engine import PerCrawl
 from chancrawl.http import http_time
 from chancrawl.imageboards.diff import StoredPost, StoredThread
 from chancrawl.items import Board, Deletion, Post, Thread, Validator
-from chancrawl.storage.base import moment
+from chancrawl.storage.base import marks, moment, parts
 from chancrawl.storage.session import Session
 
 FAR = timedelta(days=400)
@@ -30,9 +30,8 @@ class BoardLedger(PerCrawl):
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
         self.session = Session.of(crawler)
-        self._stored: OrderedDict[tuple[str, int], StoredThread] = (
-            OrderedDict()
-        )  # the most recently used one at the end
+        # The most recently used thread is at the end.
+        self._stored: OrderedDict[tuple[str, int], StoredThread] = OrderedDict()
         self._uncommitted: dict[tuple[str, int], int] = {}  # items on their way to the store
         self._newest: dict[str, int] = {}  # by board: threads with a higher number are in memory or not stored
         self._posts_in_memory = 0
@@ -98,12 +97,11 @@ class BoardLedger(PerCrawl):
         if self.session.is_away and board == self._listed_board:
             # The others have no stored state. If some of their posts are stored, the store does not write them again.
             to_read = [no for no in to_read if no in self._listed]
-        for start in range(0, len(to_read), 500):
-            some = to_read[start : start + 500]
-            where = f"WHERE board = ? AND no IN ({', '.join('?' * len(some))})"
+        for some in parts(to_read):
+            where = f"WHERE board = ? AND no IN ({marks(some)})"
             for thread in await self.session.select(Thread, where, board, *some):
                 found[thread.no] = StoredThread(_plausible(thread), as_of=_known_as_of(thread))
-            for no, *known in await self.session.call(self.session.store.rows, posts_query(len(some)), board, *some):
+            for no, *known in await self.session.call(self.session.store.rows, posts_query(some), board, *some):
                 found[no].posts[known[0]] = StoredPost(known[1], known[2], *map(moment, known[3:]))
         for no, stored in found.items():
             if (board, no) not in self._stored:
@@ -201,9 +199,9 @@ def _plausible(thread: Thread) -> Thread:
     return thread
 
 
-def posts_query(threads: int) -> str:
+def posts_query(threads: Collection[int]) -> str:
     """SQL for the stored posts of a board's threads; its parameters are the board and the numbers of the threads."""
     return (
         "SELECT thread_no, no, digest, revision, first_seen_at, deleted_at, deletion_confirmed_at FROM posts "
-        f"WHERE board = ? AND thread_no IN ({', '.join('?' * threads)})"
+        f"WHERE board = ? AND thread_no IN ({marks(threads)})"
     )

@@ -8,12 +8,10 @@ from typing import Any
 
 from chancrawl.imageboards.coverage import THIN_AFTER, thinned
 from chancrawl.items import Poll
-from chancrawl.storage.base import Store, moment
+from chancrawl.storage.base import Store, marks, moment, parts
 
 REACH = timedelta(days=30)
 """How far back old rows are read. Rows that are older were thinned by an earlier call."""
-
-AT_ONCE = 500
 
 OLD = """
 SELECT polled_at, newest_no, threads, looks, longest_gap FROM board_polls
@@ -41,6 +39,5 @@ def _statements(
 ) -> Iterator[tuple[str, tuple[Any, ...]]]:
     for poll in changed:
         yield CHANGE, (poll.looks, poll.longest_gap, board, keys[poll.polled_at])
-    for start in range(0, len(gone), AT_ONCE):
-        some = [keys[poll.polled_at] for poll in gone[start : start + AT_ONCE]]
-        yield REMOVE.format(", ".join("?" * len(some))), (board, *some)
+    for some in parts(keys[poll.polled_at] for poll in gone):
+        yield REMOVE.format(marks(some)), (board, *some)

@@ -7,14 +7,17 @@ something to write.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, ClassVar, Protocol, Self
+from itertools import islice
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from scrapy.crawler import Crawler
 
 from chancrawl.storage.kinds import Kinds
+
+T = TypeVar("T")
 
 
 class Store(Protocol):
@@ -109,6 +112,26 @@ class RowSink(Protocol):
         """Write rows that have been committed. Blocks; called in a separate thread."""
 
     def close(self) -> None: ...
+
+
+def parts(values: Iterable[T], size: int = 500) -> Iterator[list[T]]:
+    """Lists of at most `size` values, because a statement has a bounded number of parameters.
+
+    >>> list(parts([1, 2, 3], 2))
+    [[1, 2], [3]]
+    """
+    rest = iter(values)
+    while part := list(islice(rest, size)):
+        yield part
+
+
+def marks(values: Collection[Any]) -> str:
+    """A `?` for each value: the parameters of IN (…).
+
+    >>> marks([7, 8])
+    '?, ?'
+    """
+    return ", ".join("?" * len(values))
 
 
 def moment(value: datetime | str | None) -> datetime | None:

@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ INSERT INTO runs (spider, arguments, source, started_at, host, pid, folder, aliv
 VALUES (?, ?, ?, ?, ?, ?, ?, {now}) RETURNING run_id
 """
 BEAT_OF = "UPDATE runs SET alive_at = {now}, stats = ? WHERE run_id = ? AND finished_at IS NULL"
+FINISH = "UPDATE runs SET finished_at = ?, finish_reason = ?, stats = ?, dollars = ? WHERE run_id = ?"
 FOLLOWS = "UPDATE runs SET boards = ? WHERE run_id = ?"
 UNFINISHED = """
 SELECT run_id, spider, arguments, source, started_at, host, pid, folder, boards, {age}, stats
@@ -95,7 +96,12 @@ def begin(store: Store, spider: str, arguments: dict[str, str], source: str, sta
 
 def beat(store: Store, run_id: int, stats: dict[str, Any]) -> None:
     """Write a sign of life."""
-    store.rows(BEAT_OF.format(now=store.sql_now), json.dumps(stats, default=str, sort_keys=True), run_id)
+    store.rows(BEAT_OF.format(now=store.sql_now), _dumped(stats), run_id)
+
+
+def finish(store: Store, run_id: int, reason: str, stats: dict[str, Any]) -> None:
+    """Record the end of a crawl."""
+    store.rows(FINISH, datetime.now(UTC).isoformat(), reason, _dumped(stats), stats.get("x/dollars"), run_id)
 
 
 def alive(store: Store) -> list[Run]:
@@ -138,6 +144,10 @@ def _run(row: Any) -> Run:
     assert started is not None
     return Run(run_id, spider, _loaded(arguments), source, started, host or "?", pid or 0, folder or "?",
                boards.split(",") if boards else [], float(age), _loaded(stats))  # fmt: skip
+
+
+def _dumped(stats: dict[str, Any]) -> str:
+    return json.dumps(stats, default=str, sort_keys=True)
 
 
 def _loaded(value: Any) -> dict[str, Any]:

@@ -259,10 +259,7 @@ class Session(PerCrawl):
             return
         if reason == "finished" and incomplete(self.crawler.stats.get_stats(), True):
             reason = "incomplete"
-        stats = json.dumps(self.crawler.stats.get_stats(), default=str, sort_keys=True)
-        dollars = self.crawler.stats.get_value("x/dollars")
-        sql = "UPDATE runs SET finished_at = ?, finish_reason = ?, stats = ?, dollars = ? WHERE run_id = ?"
-        self.store.rows(sql, datetime.now(UTC).isoformat(), reason, stats, dollars, self.run_id)
+        runs.finish(self.store, self.run_id, reason, self.crawler.stats.get_stats())
 
     # --- queries
 

@@ -17,7 +17,7 @@ from chancrawl.engine import PerCrawl
 from chancrawl.errors import StoreAway
 from chancrawl.items import Account, Feed, Gap, Handle, Item, Trend, Tweet
 from chancrawl.payload import loads
-from chancrawl.storage.base import moment
+from chancrawl.storage.base import marks, moment, parts
 from chancrawl.storage.session import Session
 
 S = TypeVar("S", Account, Feed, Handle)
@@ -51,10 +51,8 @@ class XLedger(PerCrawl):
     async def _held(self, kind: type[S], keys: Collection[Any]) -> dict[Any, S]:
         name = KEYS[kind]
         held: dict[Any, S] = {}
-        wanted = list(keys)
-        for start in range(0, len(wanted), 500):
-            some = wanted[start : start + 500]
-            where = f"WHERE {name} IN ({', '.join('?' * len(some))})"
+        for some in parts(keys):
+            where = f"WHERE {name} IN ({marks(some)})"
             held |= {getattr(item, name): item for item in await self.session.select(kind, where, *some)}
         held |= {key: item for key in keys if isinstance(item := self._under_way.get((kind, key)), kind)}
         return held
@@ -78,7 +76,7 @@ class XLedger(PerCrawl):
 
     async def gaps(self, feeds: Collection[str]) -> list[Gap]:
         """The intervals of feeds that were not read, the earliest first."""
-        where = f"WHERE feed IN ({', '.join('?' * len(feeds))}) ORDER BY feed, before_id"
+        where = f"WHERE feed IN ({marks(feeds)}) ORDER BY feed, before_id"
         return await self.session.select(Gap, where, *feeds) if feeds else []
 
     # --- posts
@@ -139,7 +137,7 @@ class XLedger(PerCrawl):
         if not ids or self.session.is_away:
             return {}  # without the store all count as new; it knows better when it merges them
         names = "id, first_seen_at, last_seen_at, metrics, found_in"
-        sql = f"SELECT {names} FROM tweets WHERE id IN ({', '.join('?' * len(ids))})"
+        sql = f"SELECT {names} FROM tweets WHERE id IN ({marks(ids)})"
         try:
             rows = await self.session.attempt(self.session.store.rows, sql, *ids)
         except StoreAway:

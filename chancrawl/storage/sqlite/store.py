@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 from chancrawl.errors import UserError
 from chancrawl.items import Post
+from chancrawl.storage.base import marks, parts
 from chancrawl.storage.csv.files import FILES_TABLE, DiskFull, Files, is_full, transaction
 from chancrawl.storage.csv.rows import Line, Prepared, csv_text, line_of, prepared
 from chancrawl.storage.kinds import Kinds
@@ -134,10 +135,8 @@ class CsvStore:
 
     def rows_in(self, sql: str, keys: Collection[Any], *before: Any) -> Iterator[Any]:
         """The rows of a query for any number of keys. In `sql`, {} are the keys; the parameters `before` come first."""
-        wanted = list(keys)
-        for start in range(0, len(wanted), 500):
-            some = wanted[start : start + 500]
-            yield from self.connection.execute(sql.format(", ".join("?" * len(some))), (*before, *some))
+        for some in parts(keys):
+            yield from self.connection.execute(sql.format(marks(some)), (*before, *some))
 
     def _claim(self) -> None:
         """Lock a folder that does not exist yet, so that of two crawls that start at the same time only one goes on."""

@@ -204,9 +204,11 @@ async def test_state_that_waits_for_a_rejected_row_is_rejected_too(tmp_path: Pat
         await pipeline.open_spider()
         bad = post(6, "a")
         bad.last_seen_at = None  # it belongs to no file
-        for item in (bad, post(7, "b"), thread(2)):
+        batch = (bad, post(7, "b"), thread(2))
+        for item in batch:
             await pipeline.process_item(item)
         await pipeline.close_spider()
+        assert pipeline.divided(batch, [bad]) == ([batch[1]], [batch[2]])  # stored, and waiting
         rows = await pipeline.session.call(pipeline.session.store.rows, "SELECT no FROM posts")
         assert rows == [(7,)]
         assert await pipeline.session.call(pipeline.session.store.rows, "SELECT no FROM threads") == []

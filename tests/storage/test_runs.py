@@ -61,14 +61,26 @@ def test_status_lists_running_crawls_and_how_others_ended(
     assert "incomplete at" in text and "the last success at no time" in text
 
 
+def tables(database: Database) -> bool:
+    return bool(database.one("SELECT to_regclass('runs') IS NOT NULL"))
+
+
+def followed(
+    sandbox: Sandbox, database: Database, folder: Path, wait_until: Wait
+) -> tuple[Crawler, Crawler, subprocess.Popen[str]]:
+    """Two crawlers into one database, and the process of the first one, which follows the board."""
+    first, second = (Crawler(folder / name, sandbox.url, database.url) for name in ("one", "two"))
+    process = first.start(*FOLLOW)
+    wait_until(lambda: tables(database) and database.one("SELECT count(*) FROM runs WHERE boards = %s", BOARD))
+    return first, second, process
+
+
 @pytest.mark.soak
 def test_a_second_follower_stands_by_until_the_first_ends(
     sandbox: Sandbox, database: Database, tmp_path: Path, wait_until: Wait
 ) -> None:
     """R6: Scrapyd was restarted, and the crawl it had started goes on without it."""
-    first, second = (Crawler(tmp_path / name, sandbox.url, database.url) for name in ("one", "two"))
-    process = first.start(*FOLLOW)
-    wait_until(lambda: database.one("SELECT count(*) FROM runs WHERE boards = %s", BOARD) if tables(database) else 0)
+    first, second, process = followed(sandbox, database, tmp_path, wait_until)
     wait_until(lambda: len(first.held(BOARD)) > 100)
     other = second.start(*FOLLOW, "-LINFO")
     wait_until(lambda: database.one("SELECT count(*) FROM runs") == 2)
@@ -85,14 +97,8 @@ def test_a_second_follower_stands_by_until_the_first_ends(
     assert f"already follows /{BOARD}/ into this store. This crawl stands by" in run.output
 
 
-def tables(database: Database) -> bool:
-    return bool(database.one("SELECT to_regclass('runs') IS NOT NULL"))
-
-
 def test_ctrl_c_while_standing_by(sandbox: Sandbox, database: Database, tmp_path: Path, wait_until: Wait) -> None:
-    first, second = (Crawler(tmp_path / name, sandbox.url, database.url) for name in ("one", "two"))
-    process = first.start(*FOLLOW)
-    wait_until(lambda: tables(database) and database.one("SELECT count(*) FROM runs WHERE boards = %s", BOARD))
+    first, second, process = followed(sandbox, database, tmp_path, wait_until)
     other = second.start(*FOLLOW)
     wait_until(lambda: database.one("SELECT count(*) FROM runs") == 2)
     run = second.interrupted(other).ok()
@@ -105,9 +111,7 @@ def test_of_two_followers_the_later_one_ends(
     sandbox: Sandbox, database: Database, tmp_path: Path, wait_until: Wait
 ) -> None:
     """The first was thought to be dead, because it could not give signs of life, and is back."""
-    first, second = (Crawler(tmp_path / name, sandbox.url, database.url) for name in ("one", "two"))
-    process = first.start(*FOLLOW)
-    wait_until(lambda: tables(database) and database.one("SELECT count(*) FROM runs WHERE boards = %s", BOARD))
+    first, second, process = followed(sandbox, database, tmp_path, wait_until)
     database.rows("UPDATE runs SET alive_at = now() - interval '101 seconds'")
     other = second.start(*FOLLOW)
     wait_until(lambda: database.one("SELECT count(*) FROM runs WHERE boards = %s", BOARD) == 2, timeout=25)

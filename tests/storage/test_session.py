@@ -240,13 +240,19 @@ async def test_a_heartbeat_notes_the_stats_and_the_time(tmp_path: Path, database
         assert (run.run_id, run.stats["items/post"]) == (session.run_id, 7) and run.age < 5
 
 
+@asynccontextmanager
+async def two_followers(folder: Path, url: str) -> AsyncIterator[tuple[Session, Session]]:
+    """The open sessions of two crawls into one database."""
+    async with (
+        crawl(folder, url, spider=Follower) as one,
+        crawl(folder, url, spider=Follower) as two,
+    ):
+        yield await opened(one), await opened(two)
+
+
 @in_loop
 async def test_two_crawls_do_not_follow_one_board(tmp_path: Path, postgres_url: str) -> None:
-    async with (
-        crawl(tmp_path, postgres_url, spider=Follower) as one,
-        crawl(tmp_path, postgres_url, spider=Follower) as two,
-    ):
-        first, second = await opened(one), await opened(two)
+    async with two_followers(tmp_path, postgres_url) as (first, second):
         assert await first.follow(["po", "g"]) == []
         (other,) = await second.follow(["g"])
         assert other.run_id == first.run_id and other.boards == ["po", "g"]
@@ -255,22 +261,19 @@ async def test_two_crawls_do_not_follow_one_board(tmp_path: Path, postgres_url: 
 
 @in_loop
 async def test_of_two_crawls_that_follow_one_board_the_later_one_ends(tmp_path: Path, postgres_url: str) -> None:
-    async with (
-        crawl(tmp_path, postgres_url, spider=Follower) as one,
-        crawl(tmp_path, postgres_url, spider=Follower) as two,
-    ):
-        first, second = await opened(one), await opened(two)
+    async with two_followers(tmp_path, postgres_url) as (first, second):
         await first.follow(["po"])
         await first.call(first.store.write, [("UPDATE runs SET alive_at = now() - interval '1 hour'", ())])
         assert await second.follow(["po"]) == []
         await second._beat()
-        assert "failure" not in two.stats.get_stats()  # the first one gives no sign of life
+        stats, stats_of_second = first.crawler.stats, second.crawler.stats
+        assert "failure" not in stats_of_second.get_stats()  # the first one gives no sign of life
         await first._beat()
         await second._beat()
         await asyncio.sleep(1)
-        assert "failure" not in one.stats.get_stats()
-        assert "was there before: this crawl ends" in two.stats.get_value("failure")
-        assert two.stats.get_value("closed") == "doubled"
+        assert "failure" not in stats.get_stats()
+        assert "was there before: this crawl ends" in stats_of_second.get_value("failure")
+        assert stats_of_second.get_value("closed") == "doubled"
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from typing import Any, Self
 
 from scrapy import Spider, signals
@@ -17,7 +16,7 @@ from twisted.python.failure import Failure
 
 from chancrawl.outcome import incomplete
 from chancrawl.sources import Source, Sources
-from chancrawl.text import counted
+from chancrawl.text import counted, noted
 
 logger = logging.getLogger(__name__)
 
@@ -120,10 +119,10 @@ class Report:
             "clock/not_believed": "answers with an implausible time",
             "quarantine/payloads": "payloads with something unreadable; examples are in CSV_FOLDER/quarantine",
             "quarantine/not_kept": "payloads or rows could not be written to the quarantine",
-            "proxies/refused": "proxies refused us and are not used any more",
+            "proxies/refused": "proxies that refused us are not used any more",
             **{stat: note for source in self.sources.all for stat, note in source.attention.items()},
-            "store/held_back": "threads or feeds will be read again, because some of their rows could not be stored",
-            "spool/damaged": "batches of the spool were damaged, and are kept there",
+            "store/held_back": "lists of posts will be read again, because some rows could not be stored",
+            "spool/damaged": "batches of the spool are damaged; nothing was deleted",
         }
         return [noted(self.number(stat), note) for stat, note in notes.items() if self.number(stat)]
 
@@ -138,18 +137,6 @@ class Report:
     def number(self, stat: str) -> int:
         value: int = self.stats.get_value(stat, 0)
         return value
-
-
-def noted(number: int, note: str) -> str:
-    """
-    >>> noted(1, "accounts suspended"), noted(1200, "accounts suspended"), noted(1, "indexes were not read")
-    ('1 account suspended', '1,200 accounts suspended', '1 index was not read')
-    """
-    if number == 1:
-        noun, _, rest = note.partition(" ")
-        noun = noun.removesuffix("es" if noun.endswith(("xes", "ches")) else "s")
-        note = f"{noun} {re.sub('^were ', 'was ', rest)}"
-    return f"{number:,} {note}"
 
 
 def size(number: float) -> str:

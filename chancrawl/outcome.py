@@ -15,8 +15,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from chancrawl.text import noted
+
 TOLERABLE = 0.1
 """The share of a crawl's threads or accounts that may fail. The next run requests them again."""
+
+# What was not done, by the stat that counts it: in every crawl, and in one that ended by itself.
+ALWAYS = {
+    "store/rejected": "rows could not be stored; `scrapy quarantine` shows them",
+    "store/not_written": "rows were not written; the next run tries again",
+    "spool/rows": "rows are waiting in CSV_FOLDER/spool for the database",
+    "sinks/failed": "sinks failed, so that stored rows are missing there; see the log",
+    "spider_exceptions/count": "answers met an error of chancrawl itself; see the log",
+}
+AT_THE_END = {
+    "chan/indexes_unread": "lists of threads could not be read",
+    "x/queries_failed": "searches were not read to the end",
+    "x/places_failed": "lists of trends could not be read",
+}
 
 
 def incomplete(stats: Mapping[str, Any], finished: bool) -> list[str]:
@@ -28,27 +44,12 @@ def incomplete(stats: Mapping[str, Any], finished: bool) -> list[str]:
     def share(failed: str, all_: str) -> bool:
         return number(failed) > TOLERABLE * number(all_)
 
-    reasons = []
-    if number("store/rejected"):
-        reasons.append(f"{number('store/rejected'):,} rows could not be stored; `scrapy quarantine` shows them")
-    if number("store/not_written"):
-        reasons.append(f"{number('store/not_written'):,} rows were not written; the next run fetches them again")
-    if number("spool/rows"):
-        reasons.append(f"{number('spool/rows'):,} rows wait in CSV_FOLDER/spool for the database")
-    if number("sinks/failed"):
-        reasons.append(f"{number('sinks/failed'):,} sinks failed, and lack rows that are stored; see the log")
-    if number("spider_exceptions/count"):
-        reasons.append(f"{number('spider_exceptions/count'):,} answers met an error of chancrawl itself; see the log")
+    notes = ALWAYS | AT_THE_END if finished else ALWAYS
+    reasons = [noted(number(stat), note) for stat, note in notes.items() if number(stat)]
     if not finished:
         return reasons
-    if number("chan/indexes_unread"):
-        reasons.append(f"{number('chan/indexes_unread'):,} lists of threads could not be read")
     if share("chan/threads_failed", "chan/threads_asked"):
         reasons.append(f"{number('chan/threads_failed'):,} of {number('chan/threads_asked'):,} threads failed")
-    if number("x/queries_failed"):
-        reasons.append(f"{number('x/queries_failed'):,} searches were not read to their end")
-    if number("x/places_failed"):
-        reasons.append(f"{number('x/places_failed'):,} lists of trends could not be read")
     if share("x/walks_failed", "x/timelines"):
         reasons.append(
             f"{number('x/walks_failed'):,} of {number('x/timelines'):,} timelines were not read to their end"

@@ -87,3 +87,24 @@ def counted(number: int, noun: str) -> str:
     if number != 1:
         noun = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
     return f"{number:,} {noun}"
+
+
+# What changes in a note about one thing: the noun at its start, then its verbs.
+ONE = (
+    (r"^(\w+)ies\b", r"\1y"),
+    (r"^(\w+(?:x|ch))es\b", r"\1"),
+    (r"^(\w+)s\b", r"\1"),
+    (r"^([^,;]*)\bwere\b", r"\1was"),
+    (r"^([^,;]*)\bare\b", r"\1is"),
+)
+
+
+def noted(number: int, note: str) -> str:
+    """
+    >>> noted(1, "proxies are not used"), noted(1200, "accounts suspended"), noted(1, "indexes were not read")
+    ('1 proxy is not used', '1,200 accounts suspended', '1 index was not read')
+    """
+    if number == 1:
+        for plural, singular in ONE:
+            note = re.sub(plural, singular, note, count=1)
+    return f"{number:,} {note}"

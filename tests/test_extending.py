@@ -106,7 +106,7 @@ def test_a_sink_that_fails_costs_itself_alone(crawler: Crawler) -> None:
     (crawler.folder.parent / "lines.jsonl").mkdir()  # it cannot be written to
     run = crawler(*GIVEN, spider="notes", cwd=crawler.folder.parent)
     assert run.code == 1 and "The sink Lines is not written to any more" in run.output
-    assert "1 sinks failed" in run.output and "Traceback" not in run.output
+    assert "1 sink failed" in run.output and "Traceback" not in run.output
     assert len(notes(crawler)) == 2500
 
 

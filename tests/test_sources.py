@@ -127,12 +127,12 @@ async def test_a_source_from_outside_is_reported_in_its_words(tmp_path: Path) ->
 @pytest.mark.parametrize("stats, reason, first, lines", [
     ({"store/rows": 5}, "finished", "Done.", []),
     ({"store/rows": 5}, "shutdown", "Stopped; what was fetched is stored.", []),
-    ({"store/rows": 5, "spool/rows": 2}, "shutdown", "Stopped.", ["2 rows wait in CSV_FOLDER/spool"]),
-    ({"store/rejected": 1}, "finished", "Incomplete.", ["1 rows could not be stored"]),
+    ({"store/rows": 5, "spool/rows": 2}, "shutdown", "Stopped.", ["2 rows are waiting in CSV_FOLDER/spool"]),
+    ({"store/rejected": 1}, "finished", "Incomplete.", ["1 row could not be stored"]),
     ({"store/rows": 5, "failure": "x"}, "refused", "Ended early (refused).", []),
     ({"backoff/refusals": 4, "backoff/refusal": "429"}, "finished", "Done.", [
         "4 refusals; the last one: 429"]),
-    ({"chan/threads_vanished": 2}, "finished", "Done.", ["2 threads were gone before they could be read"]),
+    ({"chan/threads_vanished": 2}, "finished", "Done.", ["2 threads were gone before a first reading"]),
 ])  # fmt: skip
 @in_loop
 async def test_the_last_words_of_a_crawl(

@@ -85,7 +85,7 @@ def test_a_proxy_that_does_not_let_us_in_is_out(tmp_path: Path, sandbox: Sandbox
         run = crawler(f"-aboard={BOARD}", f"-sROTATING_PROXY_LIST={','.join(listed[::-1] if order else listed)}").ok()
         assert set(crawler.held(BOARD)) == sandbox.visible(BOARD)
         assert run.output.count(f"The proxy me@127.0.0.3:{closed.port} refuses us (407") == 1
-        assert "hunter2" not in run.output and "attention  1 proxies refused us" in run.output
+        assert "hunter2" not in run.output and "attention  1 proxy that refused us is not used" in run.output
         alone = crawler(f"-aboard={BOARD}", f"-sROTATING_PROXY_LIST={closed.url('me:hunter2')}")
         alone.refused("No proxy is left")
         crawler(f"-aboard={BOARD}", f"-sROTATING_PROXY_LIST={closed.url('me:right')}").ok()

@@ -29,8 +29,8 @@ class Imageboards:
         "chan/indexes_failed": "indexes could not be fetched or read",
         "chan/unwatched": "pauses of more than ten minutes in following a board; see scrapy coverage",
         "chan/indexes_not_believed": "indexes ignored as implausible, with far fewer threads than before",
-        "chan/threads_failed": "threads could not be fetched; the next run asks for them again",
-        "chan/threads_vanished": "threads were gone before they could be read",
+        "chan/threads_failed": "threads could not be fetched; the next run tries again",
+        "chan/threads_vanished": "threads were gone before a first reading",
     }
 
     def __init__(self, crawler: Crawler) -> None:

@@ -32,17 +32,17 @@ class X:
     spiders = ("timeline", "search", "trending")
     kinds = KINDS
     attention: ClassVar[Mapping[str, str]] = {
-        "x/handles_invalid": "entries in the list of handles are not valid handles",
-        "x/handles_failed": "names could not be looked up; the next run asks for them again",
+        "x/handles_invalid": "entries in the list of handles are not valid",
+        "x/handles_failed": "names could not be looked up; the next run tries again",
         "x/accounts/suspended": "accounts suspended",
         "x/accounts/protected": "accounts protected",
         "x/accounts/missing": "accounts missing",
-        "x/accounts/blocked": "accounts that have blocked all credentials",
-        "x/names_taken": "names of the list have passed to somebody else, or to nobody; see the log",
+        "x/accounts/blocked": "accounts whose owner has blocked all credentials",
+        "x/names_taken": "names of the list passed to somebody else, or to nobody; see the log",
         "x/gaps": "intervals of timelines or searches cannot be read any more; see scrapy coverage",
-        "x/walks_failed": "timelines were not read to their end; the next run goes on with them",
-        "x/timelines_empty": "timelines were empty, although their accounts have posts",
-        "x/queries_failed": "searches were not read to their end; the next run goes on with them",
+        "x/walks_failed": "timelines were not read to the end; the next run goes on",
+        "x/timelines_empty": "timelines were empty, although the account has posts",
+        "x/queries_failed": "searches were not read to the end; the next run goes on",
         "x/places_failed": "lists of trends could not be read",
         "x/credentials_retired": "credentials were refused and are not used any more",
     }

@@ -91,7 +91,7 @@ def test_what_cannot_be_read_is_set_aside_and_the_rest_goes_on(any_store: Crawle
     sandbox.fault(kind, path=f"/{BOARD}/thread/{bad}.json")
     run = any_store(f"-aboard={BOARD}")
     assert run.code == 0 and "Traceback" not in run.output
-    assert "1 threads could not be fetched" in run.output
+    assert "1 thread could not be fetched" in run.output
     visible = {p["no"] for p in sandbox.truth() if p["board"] == BOARD and p["gone_at"] is None}
     theirs = {p["no"] for p in sandbox.truth() if p["thread_no"] == bad}
     assert set(any_store.held(BOARD)) == visible - theirs

@@ -116,7 +116,7 @@ def test_another_index_file_stands_in_for_one_pass(
 def test_a_board_whose_every_index_fails_is_incomplete(crawler: Crawler, sandbox: Sandbox) -> None:
     for file in ("threads", "catalog", "1"):
         sandbox.fault("404", path=f"/{BOARD}/{file}.json")
-    run = crawler(f"-aboard={BOARD}").refused("Incomplete.", "1 lists of threads could not be read")
+    run = crawler(f"-aboard={BOARD}").refused("Incomplete.", "1 list of threads could not be read")
     assert "Done." not in run.output
     assert set(fates(crawler).values()) == {"archived"}  # what could be read is
 

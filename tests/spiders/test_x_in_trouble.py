@@ -320,7 +320,7 @@ def test_invalid_handles_are_named_by_line_and_the_others_go_on(
     run = crawler.timeline(str(file)).ok()
     assert "line 4: there is a word that is no handle" in run.output and "line 2: there is a word" in run.output
     assert "what?" not in run.output, "what stands in a file that is none of handles may be a secret"
-    assert "2 entries in the list of handles are not valid handles" in run.output
+    assert "2 entries in the list of handles are not valid" in run.output
     assert {row["tweet_from"] for row in crawler.articles()} == set(names)
 
 

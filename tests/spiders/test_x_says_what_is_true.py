@@ -138,7 +138,7 @@ def test_a_query_that_is_wrong_costs_one_call(
     if words is None:
         run.ok()
         return
-    run.refused("Incomplete.", words, "1 searches were not read to their end")
+    run.refused("Incomplete.", words, "1 search was not read to the end")
     asked = [request for request in sandbox.x_requests() if request["status"] == 400]
     assert len(asked) == 1 and crawler.ids()  # and the other one is read
 
@@ -212,7 +212,7 @@ def test_more_posts_between_two_visits_than_can_be_read_leave_a_gap(any_store: X
         sandbox.advance(600)
         sandbox.x_act("post", name, count=900)
     run = any_store.timeline(name).ok()
-    assert "1 intervals of timelines or searches cannot be read any more" in run.output
+    assert "1 interval of timelines or searches cannot be read any more" in run.output
     ((after, end, reason),) = any_store.rows("SELECT after_id, before_id, reason FROM gaps")
     stored = sorted(any_store.ids())
     assert len(stored) == 30 + 3200 and reason == "reach"

@@ -46,7 +46,7 @@ def stored(folder: Path, database: str | None) -> int:
     """How many posts are stored, while they are being stored."""
     if database:
         return int(one(database, "SELECT coalesce(sum(n_tup_ins), 0) FROM pg_stat_user_tables WHERE relname = 'posts'"))
-    connection = sqlite3.connect(f"{(folder / 'ledger.sqlite').as_uri()}?mode=ro", uri=True)
+    connection = sqlite3.connect(f"{(folder / 'chancrawl.sqlite').as_uri()}?mode=ro", uri=True)
     (number,) = connection.execute("SELECT count(*) FROM posts").fetchone()
     connection.close()
     return int(number)

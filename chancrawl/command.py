@@ -15,7 +15,7 @@ from scrapy.utils.log import configure_logging
 
 from chancrawl.addon import check, check_given
 from chancrawl.errors import UserError
-from chancrawl.storage.postgres import upsert
+from chancrawl.storage.batch_writer import RejectsAll
 from chancrawl.surroundings import clean_log, keep_private, plain_streams
 from chancrawl.text import first_line
 
@@ -79,7 +79,7 @@ class StoreCommand(ScrapyCommand):
             print("Stopped.", file=sys.stderr)
         except UserError as error:
             print(error, file=sys.stderr)
-        except upsert.RejectsAll as error:
+        except RejectsAll as error:
             print(f"The database rejects every row ({error}); mend its tables, and try again.", file=sys.stderr)
         except (psycopg2.Error, sqlite3.Error) as error:
             print(f"{self.failure}: {first_line(error)}.", file=sys.stderr)

@@ -18,6 +18,9 @@ from typing import Any, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
 Raw = dict[str, Any]
 
+NO_COLUMN = {"column": False}
+"""The metadata of a field that is not stored."""
+
 
 class Quote(TypedDict):
     """A post that a comment quotes.
@@ -314,6 +317,8 @@ class Tweet:
     last_seen_at: datetime | None = None
     raw: Raw | None = field(default_factory=dict, repr=False)
     includes: Raw = field(default_factory=dict, repr=False)
+    known_in: Sequence[str] = field(default=(), repr=False, compare=False, metadata=NO_COLUMN)
+    """The feeds of which it is stored that they showed it, when it is read again. No column."""
 
     @property
     def is_seen_again(self) -> bool:
@@ -342,7 +347,7 @@ def columns(item_class: type[Any]) -> list[str]:
     >>> columns(Validator)
     ['path', 'last_modified']
     """
-    return [f.name for f in fields(item_class)]
+    return [f.name for f in fields(item_class) if f.metadata != NO_COLUMN]
 
 
 class Form(Enum):
@@ -361,7 +366,8 @@ def forms(item_class: type[Any]) -> dict[str, Form]:
     {'path': <Form.PLAIN: 'plain'>, 'last_modified': <Form.PLAIN: 'plain'>}
     """
     if item_class not in _FORMS:
-        _FORMS[item_class] = {name: _form_of(kind) for name, kind in get_type_hints(item_class).items()}
+        hints = get_type_hints(item_class)
+        _FORMS[item_class] = {name: _form_of(hints[name]) for name in columns(item_class)}
     return _FORMS[item_class]
 
 

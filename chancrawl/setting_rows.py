@@ -70,12 +70,22 @@ ROWS = [
     # --- where to keep it
     Setting(
         "DATABASE_URL", None, DatabaseAddress(),
-        "the database, `postgresql://user:password@host:5432/name`", shown="not set: CSV files", is_secret=True,
+        "the database, `postgresql://user:password@host:5432/name`",
+        shown="not set: `CSV_FOLDER/chancrawl.sqlite`", is_secret=True,
     ),
     Setting(
         "CSV_FOLDER", DEFAULT_FOLDER, PathName("path of a folder", is_needed=True),
-        "the CSV files and their ledger; with a database, the quarantine and the spool",
+        "the data folder: the embedded database, the CSV files, the quarantine and the spool",
         shown=f"`{DEFAULT_FOLDER}`; with `SANDBOX=1` `{SANDBOX_FOLDER}`",
+    ),
+    Setting(
+        "CSV", "auto", Choice(("auto", "0", "1")), "whether CSV files are written beside the database",
+        shown="`1` without DATABASE_URL, `0` with it",
+    ),
+    Setting(
+        "CSV_SAFE", False, Flag(),
+        "`1`: put a `'` before each text of a CSV file that a spreadsheet would take for a formula, or that begins "
+        "with `'`",
     ),
     Setting("BATCH_SIZE", 2000, Number(1, "rows", is_whole=True), "number of rows that are written at once"),
     Setting("BATCH_SECONDS", 5, Number(0.1, "seconds"), "longest time that a row waits until it is written"),
@@ -90,7 +100,8 @@ ROWS = [
     ),
     Setting(
         "DISK_PATIENCE", 60, Number(0, "seconds"),
-        "how long a crawl into CSV files waits for space on a full disk before it ends; with `follow` it waits on",
+        "how long a crawl into the embedded database waits for space on a full disk before it ends; with `follow` it "
+        "waits on",
     ),
     Setting(
         "STORE_PATIENCE", 3600, Number(0, "seconds"),

@@ -54,12 +54,14 @@ SOURCES_BASE = {
     "chancrawl.x.source.X": 200,
 }
 SOURCES: dict[str, int] = {}
-ROW_SINKS: dict[str, int] = {}  # what is given the rows that were stored, besides the store: storage.base.RowSink
+# What is given the rows that were stored, besides the store: storage.base.RowSink. ROW_SINKS adds others.
+ROW_SINKS_BASE = {"chancrawl.storage.csv.sink.CsvSink": 100}
+ROW_SINKS: dict[str, int] = {}
 ITEM_PIPELINES = {
     "pipelines.dedupe.DedupePipeline": 100,
     "pipelines.normalize.NormalizePipeline": 200,
     "pipelines.postgres.PostgresPipeline": 300,  # with DATABASE_URL
-    "pipelines.csv.CsvPipeline": 300,  # without
+    "pipelines.sqlite.SqlitePipeline": 300,  # without
 }
 DOWNLOADER_MIDDLEWARES = {
     "chancrawl.middlewares.PauseMiddleware": 605,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Self
 
 from scrapy import signals
 from scrapy.crawler import Crawler
+from scrapy.exceptions import NotConfigured
 
 from chancrawl.engine import end, let_close, stopping
 from chancrawl.errors import UserError, store_failed
@@ -33,7 +35,7 @@ class BatchingPipeline:
         self.crawler = crawler
         self.session = session
         self.sources = Sources.of(crawler)
-        self.sinks: list[RowSink] = [sink.from_crawler(crawler) for sink in components(crawler.settings, "ROW_SINKS")]
+        self.sinks = list(_sinks(crawler))
         self.stats = crawler.stats
         self.batch_size = crawler.settings.getint("BATCH_SIZE")
         self.batch_seconds = crawler.settings.getfloat("BATCH_SECONDS")
@@ -66,6 +68,8 @@ class BatchingPipeline:
     async def open_spider(self) -> None:
         try:
             await self.session.open()
+            for sink in self.sinks:
+                await asyncio.to_thread(sink.open)
         except UserError as error:
             raise error.tell(self.crawler) from None
 
@@ -119,6 +123,8 @@ class BatchingPipeline:
                 await self._writing.acquire()  # still under _preparing, so that batches stay in order
             try:
                 if self.failure is None:
+                    for sink in list(self.sinks):
+                        await self._sink(sink, sink.announce, batch)
                     await self.store(batch, prepared)
                 else:
                     self.stats.inc_value("store/not_written", len(batch))
@@ -165,6 +171,10 @@ class BatchingPipeline:
         """Call a sink. One that fails costs itself alone: the store has the rows, and it can be rebuilt from them."""
         try:
             await asyncio.to_thread(call, *arguments)
+        except UserError as error:
+            self.sinks.remove(sink)
+            self.stats.inc_value("sinks/failed")
+            logger.error("%s", error)
         except Exception as error:
             self.sinks.remove(sink)
             self.stats.inc_value("sinks/failed")
@@ -180,3 +190,10 @@ class BatchingPipeline:
         if isinstance(error, OSError) and error.strerror:
             return store_failed(str(error.filename or self.session.store.place), error.strerror)
         return store_failed(self.session.store.place, first_line(error))
+
+
+def _sinks(crawler: Crawler) -> Iterator[RowSink]:
+    """The sinks of the settings that are turned on."""
+    for sink in components(crawler.settings, "ROW_SINKS"):
+        with contextlib.suppress(NotConfigured):
+            yield sink.from_crawler(crawler)

@@ -21,7 +21,7 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
 from chancrawl.errors import StoreAway, UserError
-from chancrawl.storage.postgres import upsert
+from chancrawl.storage.batch_writer import Prepared, RejectsAll
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.postgres.spool import Spool, SpoolFull, apply_oldest, spools
 from chancrawl.storage.postgres.upsert import BatchWriter
@@ -93,15 +93,10 @@ class PostgresPipeline(BatchingPipeline):
 
     # --- batches
 
-    def prepare(self, batch: Sequence[Any]) -> upsert.Prepared | None:
-        try:
-            return self.writer.prepare(batch)
-        except Exception as error:
-            if not upsert.is_rejection(error):
-                raise
-            return None  # `BatchWriter.write` finds the row
+    def prepare(self, batch: Sequence[Any]) -> Prepared | None:
+        return self.writer.prepare_if_possible(batch)
 
-    async def store(self, batch: Sequence[Any], prepared: upsert.Prepared | None) -> None:
+    async def store(self, batch: Sequence[Any], prepared: Prepared | None) -> None:
         while True:
             if not self.session.is_away:
                 try:
@@ -116,7 +111,7 @@ class PostgresPipeline(BatchingPipeline):
             elif await self._spool(batch):
                 return
 
-    def _write(self, batch: Sequence[Any], prepared: upsert.Prepared | None) -> list[Any]:
+    def _write(self, batch: Sequence[Any], prepared: Prepared | None) -> list[Any]:
         self.session.prepare()
         with self._one_reason():
             return self.writer.write(self.database.connection, batch, self.quarantine.keep_row, prepared=prepared)
@@ -126,7 +121,7 @@ class PostgresPipeline(BatchingPipeline):
         """If all rows are rejected for one reason, the database is the cause: end the crawl and set nothing aside."""
         try:
             yield
-        except upsert.RejectsAll as error:
+        except RejectsAll as error:
             raise UserError(
                 f"The crawl stops because {self.database.place} rejects every row ({error}). None of them is stored or "
                 "counts as read; mend the tables and start again, and they are fetched.",

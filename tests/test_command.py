@@ -13,7 +13,7 @@ import pytest
 
 from chancrawl.command import StoreCommand
 from chancrawl.errors import UserError
-from chancrawl.storage.postgres.upsert import RejectsAll
+from chancrawl.storage.batch_writer import RejectsAll
 from tests.support.commands import command_of, options_of
 
 

@@ -145,7 +145,7 @@ def test_an_ini_file_with_a_byte_order_mark_and_a_folder_of_the_users(tmp_path: 
     (tmp_path / "chancrawl.ini").write_bytes("\ufeff[chancrawl]\r\nCSV_FOLDER = ~/my data\r\n".encode())
     run = sandbox_run(tmp_path, HOME=str(tmp_path / "home")).ok()
     assert f"stored in  the folder {tmp_path}/home/my data" in run.output
-    assert (tmp_path / "home" / "my data" / "ledger.sqlite").exists() and not (tmp_path / "~").exists()
+    assert (tmp_path / "home" / "my data" / "chancrawl.sqlite").exists() and not (tmp_path / "~").exists()
     run = sandbox_run(tmp_path, "-s", "CSV_FOLDER=~/other", HOME=str(tmp_path / "home")).ok()
     assert (tmp_path / "home" / "other").exists()
 

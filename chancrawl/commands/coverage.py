@@ -149,15 +149,15 @@ class Wanted:
 def coverage_of(store: Store, board: str, since: datetime | None = None, until: datetime | None = None) -> Coverage:
     """The coverage of a board, at least for the hours between two times."""
     first, after, last = 0, 0, 2**63 - 1
-    polls = store.stream(POLLS, board, EPOCH.isoformat())
+    polls = store.stream(POLLS, board, EPOCH)
     if since is not None:
-        start = f"{since - HOUR:%Y-%m-%dT%H:%M:%SZ}"
+        start = since - HOUR
         ((first_no,),) = store.stream(FIRST, board, start)
         first = first_no or last
         ((after,),) = store.stream(BEFORE, board, first)
         polls = chain(store.stream(FIRST_POLL, board), store.stream(POLLS, board, start))
     if until is not None:
-        ((last_no,),) = store.stream(LAST, board, f"{until + HOUR:%Y-%m-%dT%H:%M:%SZ}")
+        ((last_no,),) = store.stream(LAST, board, until + HOUR)
         ((next_no,),) = store.stream(NEXT, board, last_no or 0)  # missing numbers before it count for its hour
         last = next_no or last
     sql = POSTS.format(

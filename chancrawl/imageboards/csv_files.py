@@ -1,58 +1,89 @@
-"""CSV rows of posts that moved to another thread."""
+"""The CSV files of an imageboard."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC
 
-from chancrawl.items import Deletion, Post
-from chancrawl.storage.base import moment
-from chancrawl.storage.csv.rows import Line, text_of
-from chancrawl.storage.sqlite.store import CsvStore
+from chancrawl.items import Deletion, Post, columns
+from chancrawl.storage.base import marks, moment, parts
+from chancrawl.storage.kinds import CsvFile, Query
 
-STORED = "SELECT no, thread_no, revision, first_seen_at, deleted_at FROM posts WHERE board = ? AND no IN ({})"
-MOVED = "DELETE FROM posts WHERE board = ? AND no = ? AND thread_no <> ?"
+PLACES = "SELECT no, thread_no, revision, first_seen_at FROM posts WHERE board = ? AND no IN ({})"
 
+NAMES = columns(Post)
+POST = ", ".join(f"version.{name}" for name in NAMES)
+BEFORE = (
+    "(SELECT replaced_at FROM post_revisions AS earlier WHERE earlier.board = version.board "
+    "AND earlier.no = version.no AND earlier.revision = version.revision - 1)"
+)
+VERSIONS = f"""
+SELECT {POST}, coalesce({BEFORE}, version.first_seen_at) FROM posts AS version
+UNION ALL SELECT {POST}, coalesce({BEFORE}, version.first_seen_at)
+FROM post_revisions AS version
+"""
+"""All versions of all posts, each with the time at which it was first seen."""
 
-def placed(store: CsvStore, lines: Sequence[Line]) -> list[Line]:
-    """The lines to write for a batch. A post that was moved to another thread becomes a revision, not a deletion."""
-    asked: defaultdict[str, set[int]] = defaultdict(set)
-    for line in lines:
-        if isinstance(line.item, Deletion) or (isinstance(line.item, Post) and line.item.revision == 1):
-            asked[line.item.board].add(line.item.no)
-    stored = {(board, row[0]): row[1:] for board, nos in asked.items() for row in store.rows_in(STORED, nos, board)}
-    found: list[Line] = []
-    for line in lines:
-        item = line.item
-        if not isinstance(item, Post | Deletion):
-            found.append(line)
-            continue
-        row = stored.get((item.board, item.no))
-        if row is not None and row[0] != item.thread_no:
-            if isinstance(item, Deletion):
-                continue
-            moved = replace(item, revision=row[1] + 1, first_seen_at=moment(row[2]) or item.first_seen_at)
-            found.append(store.line_of(moved))
-            if row[3] is not None:
-                found.append(store.line_of(Deletion(item.board, item.thread_no, item.no, item.last_seen_at, None)))
-            stored[item.board, item.no] = (item.thread_no, moved.revision, row[2], None)
-            continue
-        if isinstance(item, Post):
-            stored[item.board, item.no] = (item.thread_no, item.revision, text_of(item.first_seen_at), None)
-        elif row is not None:
-            stored[item.board, item.no] = (*row[:3], item.deleted_at)
-        found.append(line)
-    return _without_former_places(found)
+DELETED = """
+SELECT board, thread_no, no, last_seen_at, deleted_at, deletion_confirmed_at FROM posts WHERE deleted_at IS NOT NULL
+"""
 
 
-def _without_former_places(lines: Sequence[Line]) -> list[Line]:
-    """The lines, changed so that the ledger has each post only in the thread where it is now."""
-    place = {(line.item.board, line.item.no): line.item.thread_no for line in lines if isinstance(line.item, Post)}
-    for line in lines:
-        item = line.item
-        if isinstance(item, Post):
-            line.before = (MOVED, (item.board, item.no, item.thread_no))
-        if isinstance(item, Post | Deletion) and place.get((item.board, item.no), item.thread_no) != item.thread_no:
-            line.row = ()  # a later line of the batch has the post in another thread
-    return list(lines)
+def _posts_file(post: Post) -> str:
+    """The file of the day on which this version of the post was first seen."""
+    assert post.last_seen_at is not None
+    return f"chan/{post.board}/posts-{post.last_seen_at.astimezone(UTC).date()}.csv"
+
+
+def _places(items: Sequence[Post | Deletion], query: Query) -> dict[tuple[str, int], tuple[int, int, object]]:
+    """The threads of stored posts, their revisions and the times at which they were first seen."""
+    asked: defaultdict[str, list[int]] = defaultdict(list)
+    for item in items:
+        asked[item.board].append(item.no)
+    return {
+        (board, no): (thread_no, revision, first)
+        for board, nos in asked.items()
+        for some in parts(nos)
+        for no, thread_no, revision, first in query(PLACES.format(marks(some)), board, *some)
+    }
+
+
+def settled_posts(posts: Sequence[Post], query: Query) -> list[Post]:
+    """Posts with the revision that the store gave them: one that was moved to another thread is the next revision."""
+    first = [post for post in posts if post.revision == 1]
+    places = _places(first, query)
+    found = []
+    for post in posts:
+        place = places.get((post.board, post.no)) if post.revision == 1 else None
+        if place is not None and place[1] > 1 and place[0] == post.thread_no:
+            post = replace(post, revision=place[1], first_seen_at=moment(place[2]))  # type: ignore[arg-type]
+        found.append(post)
+    return found
+
+
+def settled_deletions(deletions: Sequence[Deletion], query: Query) -> list[Deletion]:
+    """Deletions without those of posts that are in another thread now."""
+    places = _places(deletions, query)
+    return [item for item in deletions if (place := places.get((item.board, item.no))) is None
+            or place[0] == item.thread_no]  # fmt: skip
+
+
+POSTS = CsvFile(
+    _posts_file,
+    [name for name in NAMES if name != "digest"],
+    pattern="chan/*/posts-*.csv",
+    settled=settled_posts,
+    stored=VERSIONS,
+    filed_by="last_seen_at",
+)
+DELETIONS = CsvFile(
+    lambda deletion: f"chan/{deletion.board}/deletions.csv",
+    pattern="chan/*/deletions.csv",
+    settled=settled_deletions,
+    stored=DELETED,
+)
+BOARDS = CsvFile(lambda board: "chan/boards.csv", pattern="chan/boards.csv")
+THREADS = CsvFile(lambda thread: f"chan/{thread.board}/threads.csv", pattern="chan/*/threads.csv")
+POLLS = CsvFile(lambda poll: f"chan/{poll.board}/polls.csv", pattern="chan/*/polls.csv")

@@ -24,8 +24,7 @@ REMOVE = "DELETE FROM board_polls WHERE board = ? AND polled_at IN ({})"
 def thin(store: Store, board: str, now: datetime | None = None) -> int:
     """Thin the old rows of a board. Returns the number of removed rows. Blocks."""
     until = (now or datetime.now(UTC)) - THIN_AFTER
-    since, until_text = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (until - REACH, until))
-    rows = store.rows(OLD, board, since, until_text)
+    rows = store.rows(OLD, board, until - REACH, until)
     polls = [Poll(board, at, *rest) for polled_at, *rest in rows if (at := moment(polled_at))]
     keys = dict(zip((poll.polled_at for poll in polls), (row[0] for row in rows), strict=True))
     changed, gone = thinned(polls)

@@ -1,4 +1,4 @@
-"""The protocols of stores: a PostgreSQL database, or a folder of CSV files with its ledger.
+"""The protocols of stores: a PostgreSQL database, or the embedded one.
 
 A *state store* commits rows and the state that describes them together. A *row sink* is written from committed rows.
 All calls block; storage/session.py makes them in the store's own thread. A store creates nothing before there is
@@ -7,6 +7,7 @@ something to write.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -15,6 +16,7 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from scrapy.crawler import Crawler
 
+from chancrawl.items import Form, columns, forms
 from chancrawl.storage.kinds import Kinds
 
 T = TypeVar("T")
@@ -23,13 +25,14 @@ T = TypeVar("T")
 class Store(Protocol):
     """A state store. All calls come from one thread, and block.
 
-    SQL has `?` for parameters. The three `sql_` texts are the parts of a query that differ between the stores.
+    SQL has `?` for parameters; times are given as datetimes. The three `sql_` texts are the parts of a query that
+    differ between the stores.
     """
 
     kinds: Kinds
 
     place: str
-    """The name of the store for messages, for example "the folder /data"."""
+    """The name of the store for messages, for example "the database /data/chancrawl.sqlite"."""
 
     errors: ClassVar[tuple[type[Exception], ...]]
     """The error classes of its driver."""
@@ -101,15 +104,34 @@ class Store(Protocol):
 class RowSink(Protocol):
     """A place that gets the committed rows, in their order, and can be rebuilt from the store.
 
-    The setting ROW_SINKS lists them. If a crawl is killed between a commit and `write`, the sink lacks its last rows;
-    rows that `scrapy spool drain` and `scrapy quarantine take-in` store do not come to it. The store has them.
+    The setting ROW_SINKS lists them. All calls block, and are made one at a time, in separate threads. If a crawl is
+    killed between a commit and `write`, the sink lacks its last rows; rows that `scrapy spool drain` and
+    `scrapy quarantine take-in` store do not come to it. The store has them.
     """
 
     @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self: ...
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """The sink of a crawl. NotConfigured if the settings turn it off."""
+
+    def open(self) -> None:
+        """Prepare for writing, before the first row. UserError if that is not possible."""
+
+    def announce(self, items: Sequence[Any]) -> None:
+        """Rows are about to be committed. Afterwards some of them may not have been."""
 
     def write(self, items: Sequence[Any]) -> None:
-        """Write rows that have been committed. Blocks; called in a separate thread."""
+        """Write rows that have been committed."""
+
+    def close(self) -> None:
+        """Write what is left."""
+
+
+class BaseSink:
+    """A sink that does nothing but take rows. A subclass defines `write`."""
+
+    def open(self) -> None: ...
+
+    def announce(self, items: Sequence[Any]) -> None: ...
 
     def close(self) -> None: ...
 
@@ -137,3 +159,18 @@ def marks(values: Collection[Any]) -> str:
 def moment(value: datetime | str | None) -> datetime | None:
     """A time from either store, as a datetime: PostgreSQL returns datetimes, SQLite ISO 8601 texts."""
     return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def restored(item_class: type[T], row: Sequence[Any]) -> T:
+    """An item from its row, which has the types of PostgreSQL or of SQLite."""
+    values = dict(zip(columns(item_class), row, strict=True))
+    for name, form in forms(item_class).items():
+        value = values[name]
+        if value is not None:
+            if form is Form.TIME:
+                values[name] = moment(value)
+            elif form is Form.FLAG:
+                values[name] = bool(value)
+            elif form is Form.JSON and isinstance(value, str):
+                values[name] = json.loads(value)  # SQLite stores JSON as text
+    return item_class(**values)

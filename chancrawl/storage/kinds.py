@@ -1,15 +1,16 @@
 """Kinds of rows: how each class of items is stored. Sans I/O.
 
 A source declares one `Kind` for each class of items that it yields. The order of writing, the upserts of both stores,
-the headers of CSV files and the privileges on tables are derived from it. Only versions of posts, marks of deletions
-and merged tweets need their own SQL (storage/postgres/versioned.py), which is selected by the class of the item.
+the CSV files and the privileges on tables are derived from it. Only versions of posts, marks of deletions and merged
+tweets need their own SQL (storage/postgres/versioned.py, storage/sqlite/tables.py), selected by the class of the item.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from scrapy.settings import BaseSettings
@@ -23,6 +24,10 @@ Key = tuple[Hashable, ...]
 """The name of a row, or of a state that waits for rows: `("post", "po", 570368)`."""
 
 
+Query = Callable[..., list[Any]]
+"""Executes a query with its parameters, and returns the rows."""
+
+
 def no_keys(item: Any) -> list[Key]:
     return []
 
@@ -31,32 +36,39 @@ def nothing_odd(item: Any) -> Sequence[str]:
     return ()
 
 
+def always(item: Any) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class CsvFile:
-    """The CSV file of a kind.
+    """A CSV file of a kind, or the files of a kind, one for each day, board, account.
 
     `path` returns the file of an item, relative to CSV_FOLDER, or None for no file. `columns` are the columns of the
-    header; empty means all columns of the item. `values` returns their texts, if they differ from the item's values.
-    `placed` changes rows that depend on what is stored: it gets the `CsvStore` and the `Line`s of a batch, and returns
-    the lines to write.
+    header; empty means all columns of the item. `pattern` is what all paths match, as in shell patterns.
     """
 
     path: Callable[[Any], str | None]
     columns: Sequence[str] = ()
-    values: Callable[[Any], dict[str, str]] | None = None
-    placed: Callable[[Any, Sequence[Any]], list[Any]] | None = None
+    pattern: str = "*"
+    rows: Callable[[Any], Iterable[Mapping[str, Any]]] | None = None
+    """The rows of an item by column, if they are not its values."""
+    is_appended: Callable[[Any], bool] = always
+    """Whether an item that was just committed gets a line. When the file is rebuilt, each stored item does."""
+    owner: Callable[[Any], tuple[int, str] | None] | None = None
+    """For files that belong to a number, such as an account: the number, and the name that is wanted for the file."""
+    path_of_owner: Callable[[str], str] = str
+    """The path of the file with the name that the owner has got."""
+    settled: Callable[[Sequence[Any], Query], Sequence[Any]] | None = None
+    """What of the committed items is written, and with which values, if that depends on what is stored."""
+    stored: str = ""
+    """The query for the stored rows, if they are not those of the table. A column behind those of the item replaces the
+    value of `filed_by`, by which the file is chosen."""
+    filed_by: str = ""
 
-
-@dataclass(frozen=True, slots=True)
-class EmbeddedTable:
-    """The table of a kind in the SQLite ledger, if it does not have exactly the item's columns.
-
-    `columns` are the parameters of `statement`, in order.
-    """
-
-    schema: str
-    columns: Sequence[str]
-    statement: str
+    def may_be(self, path: str) -> bool:
+        """Whether a path may be one of these files."""
+        return fnmatchcase(path, self.pattern)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,11 +91,8 @@ class Kind:
     compared: Sequence[str] | None = None
     order: str | None = None
     schema: str = ""
-    """CREATE TABLE IF NOT EXISTS … for PostgreSQL, if schema.sql does not have the table."""
-    embedded_later: str = ""
-    """The condition of the ledger's upsert, for example `feeds.pages <= excluded.pages`."""
-    csv: CsvFile | None = None
-    embedded: EmbeddedTable | None = None
+    """CREATE TABLE IF NOT EXISTS … in PostgreSQL's dialect, if schema.sql does not have the table."""
+    csv: CsvFile | Sequence[CsvFile] = ()
     is_state: bool = False
     is_paid: bool = False
     """Whether each reading costs money; see `HeldBack.missed`."""
@@ -98,9 +107,10 @@ class Kind:
         return self.item.__name__.lower()
 
     @property
-    def has_table(self) -> bool:
-        """Whether the ledger has a table for it. Deletions have none, because they are marks on rows of posts."""
-        return self.embedded is None or bool(self.embedded.schema)
+    def csv_files(self) -> list[CsvFile]:
+        """Its CSV files. Without columns of their own, they have those of the item."""
+        files = [self.csv] if isinstance(self.csv, CsvFile) else self.csv
+        return [file if file.columns else replace(file, columns=self.columns) for file in files]
 
     @property
     def columns(self) -> list[str]:

@@ -89,7 +89,7 @@ class Run:
 
 def begin(store: Store, spider: str, arguments: dict[str, str], source: str, started_at: datetime, folder: str) -> int:
     """Insert the row of a crawl that has something to write. Returns its `run_id`."""
-    values = (spider, json.dumps(arguments), source, started_at.isoformat(), HOST, os.getpid(), folder)
+    values = (spider, json.dumps(arguments), source, started_at, HOST, os.getpid(), folder)
     run_id: int = store.rows(BEGIN.format(now=store.sql_now), *values)[0][0]
     return run_id
 
@@ -101,7 +101,7 @@ def beat(store: Store, run_id: int, stats: dict[str, Any]) -> None:
 
 def finish(store: Store, run_id: int, reason: str, stats: dict[str, Any]) -> None:
     """Record the end of a crawl."""
-    store.rows(FINISH, datetime.now(UTC).isoformat(), reason, _dumped(stats), stats.get("x/dollars"), run_id)
+    store.rows(FINISH, datetime.now(UTC), reason, _dumped(stats), stats.get("x/dollars"), run_id)
 
 
 def alive(store: Store) -> list[Run]:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,10 +23,9 @@ from scrapy.crawler import Crawler
 from chancrawl.engine import PerCrawl, end, stays, stopping
 from chancrawl.errors import StoreAway, UserError, store_failed
 from chancrawl.http import is_local, is_same_site
-from chancrawl.items import Form, columns, forms
 from chancrawl.outcome import incomplete
 from chancrawl.storage import runs
-from chancrawl.storage.base import moment
+from chancrawl.storage.base import restored
 from chancrawl.storage.factory import store_of
 from chancrawl.storage.held_back import HeldBack
 from chancrawl.storage.runs import BEAT
@@ -192,8 +190,7 @@ class Session(PerCrawl):
 
     async def open(self) -> None:
         await self._in_thread(self.store.open)
-        logger.info("Storing in %s%s.", self.store.place, "" if self.crawler.settings.get("DATABASE_URL") else
-                    ", as CSV files: DATABASE_URL is not set")  # fmt: skip
+        logger.info("Storing in %s.", self.store.place)
         self._beating = asyncio.ensure_future(self._beat_on())
 
     async def _beat_on(self) -> None:
@@ -283,19 +280,4 @@ class Session(PerCrawl):
         kind = self.kinds[item_class]
         sql = f"SELECT {', '.join(kind.columns)} FROM {kind.table} {where}"
         rows = await self.call(self.store.rows, sql, *parameters)
-        return [restore(item_class, row) for row in rows]
-
-
-def restore(item_class: type[T], row: Sequence[Any]) -> T:
-    """An item from its row, which has the types of PostgreSQL or of SQLite."""
-    values = dict(zip(columns(item_class), row, strict=True))
-    for name, form in forms(item_class).items():
-        value = values[name]
-        if value is not None:
-            if form is Form.TIME:
-                values[name] = moment(value)
-            elif form is Form.FLAG:
-                values[name] = bool(value)
-            elif form is Form.JSON and isinstance(value, str):
-                values[name] = json.loads(value)  # SQLite stores JSON as text
-    return item_class(**values)
+        return [restored(item_class, row) for row in rows]

@@ -1,107 +1,76 @@
-"""Where posts of X go in CSV files: the file of their account, and what changes later to files beside it.
+"""The CSV files of X: those of accounts with the older crawler's columns, and those with all columns.
 
 In twitter/, names with a dot cannot be a handle's; an account called trends gets one too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator
+from datetime import UTC
 from typing import Any
 
 from chancrawl.items import Tweet
-from chancrawl.payload import dumps, loads
-from chancrawl.storage.csv.rows import Line, text_of
-from chancrawl.storage.sqlite.store import CsvStore
+from chancrawl.storage.kinds import CsvFile
 from chancrawl.x import legacy
 from chancrawl.x.api import HANDLE
 
 COLUMNS = [*legacy.COLUMNS, "author_id"]
 
-OF_ACCOUNT = "twitter/*.csv"
-"""Stands for the file of a post until it is known which one is its account's."""
-
-METRICS = "twitter/x.metrics.csv"
-METRICS_COLUMNS = ["id", "last_seen_at", "metrics"]
-FOUND = "twitter/x.found.csv"
-FOUND_COLUMNS = ["id", "last_seen_at", "found_in"]
-
 RESERVED = {"trends", "con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 """Handles that are no names of files: ours, or devices of Windows."""
 
-STORED = "SELECT id, metrics, found_in FROM tweets WHERE id IN ({})"
-NAME_FILE = "INSERT OR IGNORE INTO account_files VALUES (?, ?)"
+
+def _account(tweet: Tweet) -> tuple[int, str] | None:
+    """The account whose file has a post, and the name for the file. A name can pass to another account."""
+    if tweet.author_id is None:
+        return None
+    stem = tweet.username if tweet.username and HANDLE.fullmatch(tweet.username) else f"x.{tweet.author_id}"
+    return tweet.author_id, f"x.{stem}" if stem.lower() in RESERVED else stem
 
 
-def older_values(tweet: Tweet) -> dict[str, str]:
-    """The texts of COLUMNS: those of the older crawler's table, and the number of the account."""
-    values = dict(zip(legacy.COLUMNS, legacy.row_of(tweet), strict=True)) | {"author_id": tweet.author_id}
-    return {name: text_of(value) for name, value in values.items()}
+def _older_row(tweet: Tweet) -> Iterator[dict[str, Any]]:
+    """The columns of the older crawler's table, and the number of the account."""
+    yield dict(zip(legacy.COLUMNS, legacy.row_of(tweet), strict=True)) | {"author_id": tweet.author_id}
 
 
-def placed(store: CsvStore, lines: Sequence[Line]) -> list[Line]:
-    """The lines of a batch: new posts in the files of their accounts, and what is new about those that are stored."""
-    ids = {line.item.id for line in lines if isinstance(line.item, Tweet)}
-    if not ids:
-        return list(lines)
-    stored: dict[int, tuple[str | None, set[str]]] = {
-        number: (metrics, set(loads(feeds.encode()) if feeds else ()))
-        for number, metrics, feeds in store.rows_in(STORED, ids)
-    }
-    names = FileNames(dict(store.rows("SELECT author_id, stem FROM account_files")))
-    found: list[Line] = []
-    for line in lines:
-        item = line.item
-        if not isinstance(item, Tweet):
-            found.append(line)
-            continue
-        metrics, feeds = stored.get(item.id, (None, set()))
-        found += _new(names, line) if metrics is None else _again(store, item, metrics, feeds)
-        stored[item.id] = dumps(item.metrics), feeds | set(item.found_in)
-    return found
+def _is_new(tweet: Tweet) -> bool:
+    return not tweet.is_seen_again
 
 
-def _new(names: FileNames, line: Line) -> list[Line]:
-    tweet: Tweet = line.item
-    stem, is_new = names.of(tweet)
-    line.path = f"twitter/{stem}.csv"
-    if is_new:
-        line.before = (NAME_FILE, (tweet.author_id, stem))
-    return [line]
+def _day_file(tweet: Tweet) -> str:
+    """The file of the day on which the post was first read."""
+    seen_at = tweet.first_seen_at or tweet.last_seen_at or tweet.posted_at
+    return f"twitter/x.tweets-{seen_at.astimezone(UTC).date()}.csv" if seen_at else "twitter/x.tweets-older.csv"
 
 
-def _again(store: CsvStore, tweet: Tweet, metrics: str, feeds: set[str]) -> list[Line]:
-    """What is new about a stored post. In its account's file it stays as it was first; the ledger knows all of it."""
-    new_feeds = [feed for feed in tweet.found_in if feed not in feeds]
-    line = store.line_of(replace(tweet, found_in=[*sorted(feeds), *new_feeds]))
-    counts = dumps(tweet.metrics)
-    seen_at = text_of(tweet.last_seen_at)
-    line.path = METRICS if counts != metrics else None
-    line.columns = METRICS_COLUMNS
-    line.values = {"id": str(tweet.id), "last_seen_at": seen_at, "metrics": counts}
-    values: dict[str, Any] = {"id": str(tweet.id), "last_seen_at": seen_at}
-    return [line, *(Line(tweet, FOUND, FOUND_COLUMNS, values | {"found_in": feed}) for feed in new_feeds)]
+def _counts(tweet: Tweet) -> Iterator[dict[str, Any]]:
+    if tweet.metrics != tweet.first_metrics:
+        yield {"id": tweet.id, "last_seen_at": tweet.last_seen_at, "metrics": tweet.metrics}
 
 
-class FileNames:
-    """The names of accounts' files: the name of the account when it was first met.
+def _feeds(tweet: Tweet) -> Iterator[dict[str, Any]]:
+    """The feeds that showed a post again, besides the first one."""
+    known = tweet.known_in or tweet.found_in[:1]
+    for feed in tweet.found_in or ():
+        if feed not in known:
+            yield {"id": tweet.id, "last_seen_at": tweet.last_seen_at, "found_in": feed}
 
-    A name that another account has, or had, or that differs only in its case, gets a number.
-    """
 
-    def __init__(self, names: dict[int, str]) -> None:
-        self._names = names
-
-    def of(self, tweet: Tweet) -> tuple[str, bool]:
-        """The name of the file of a post's account, and whether it is a new one."""
-        if tweet.author_id is None:
-            return "x.unknown", False
-        stem = self._names.get(tweet.author_id)
-        if stem is not None:
-            return stem, False
-        stem = tweet.username if tweet.username and HANDLE.fullmatch(tweet.username) else f"x.{tweet.author_id}"
-        stem = f"x.{stem}" if stem.lower() in RESERVED else stem
-        if stem.lower() in {name.lower() for name in self._names.values()}:
-            stem = f"{stem}.{tweet.author_id}"
-        self._names[tweet.author_id] = stem
-        return stem, True
+TWEETS = (
+    CsvFile(
+        lambda tweet: "twitter/x.unknown.csv",
+        COLUMNS,
+        pattern="twitter/*.csv",
+        rows=_older_row,
+        is_appended=_is_new,
+        owner=_account,
+        path_of_owner=lambda stem: f"twitter/{stem}.csv",
+    ),
+    CsvFile(_day_file, pattern="twitter/x.tweets-*.csv", is_appended=_is_new),
+    CsvFile(lambda tweet: "twitter/x.metrics.csv", ["id", "last_seen_at", "metrics"], "twitter/x.metrics.csv", _counts),
+    CsvFile(lambda tweet: "twitter/x.found.csv", ["id", "last_seen_at", "found_in"], "twitter/x.found.csv", _feeds),
+)
+TRENDS = CsvFile(lambda trend: "twitter/trends.csv", pattern="twitter/trends.csv")
+ACCOUNTS = CsvFile(lambda account: "twitter/x.accounts.csv", pattern="twitter/x.accounts.csv")
+HANDLES = CsvFile(lambda handle: "twitter/x.handles.csv", pattern="twitter/x.handles.csv")
+GAPS = CsvFile(lambda gap: "twitter/x.gaps.csv", pattern="twitter/x.gaps.csv")

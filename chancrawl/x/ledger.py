@@ -61,8 +61,7 @@ class XLedger(PerCrawl):
         """The trends of a place when they were read last, if that was after `since`."""
         latest = "SELECT max(seen_at) FROM trends WHERE woeid = ? AND seen_at > ?"
         where = f"WHERE woeid = ? AND seen_at = ({latest}) ORDER BY rank"
-        text = since.isoformat().replace("+00:00", "Z")
-        return await self.session.select(Trend, where, woeid, woeid, text)
+        return await self.session.select(Trend, where, woeid, woeid, since)
 
     async def retweeted(self) -> list[str]:
         """The names of accounts that were retweeted and never looked up, the ones most often retweeted first."""
@@ -95,6 +94,7 @@ class XLedger(PerCrawl):
                 read_today.add(tweet.id)
                 if not self._claimed[tweet.id].issuperset(tweet.found_in):
                     tweet.first_seen_at = None
+                    tweet.known_in = tuple(self._claimed[tweet.id])
                     again.append(tweet)
                     self._claimed[tweet.id].update(tweet.found_in)
                     self._claims[tweet.id] += 1
@@ -121,6 +121,7 @@ class XLedger(PerCrawl):
             if metrics != tweet.metrics or first_seen_at is None or not set(feeds).issuperset(tweet.found_in):
                 tweet.first_seen_at, tweet.first_metrics = first_seen_at, metrics
                 tweet.found_in = list(dict.fromkeys([*feeds, *tweet.found_in]))
+                tweet.known_in = feeds
                 changed.append(tweet)
             else:
                 self._release(tweet.id)

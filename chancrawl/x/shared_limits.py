@@ -209,7 +209,7 @@ class SharedLimits:
 
     async def retired(self, key: str, endpoint: str, why: str) -> None:
         """Note a refusal. One that is noted already keeps its time, after which it is forgiven."""
-        await self._rows(RETIRE, key, endpoint, why, datetime.now(UTC).isoformat())
+        await self._rows(RETIRE, key, endpoint, why, datetime.now(UTC))
 
     # --- spending
 

@@ -225,7 +225,7 @@ def test_quarantine_shows_problems_by_their_kind_and_takes_rows_in(
 def test_quarantine_takes_nothing_in_where_nothing_waits(tmp_path: Path, capsys: Out) -> None:
     run(quarantine.Command, tmp_path, None, ["take-in"])
     assert capsys.readouterr().out == f"No row waits in {tmp_path / 'quarantine'}.\n"
-    assert not (tmp_path / "ledger.sqlite").exists()
+    assert not (tmp_path / "chancrawl.sqlite").exists()
     with pytest.raises(UsageError):
         run(quarantine.Command, tmp_path, None, ["empty"])
 

@@ -186,7 +186,7 @@ def committed(crawler: Crawler) -> set[int]:
     """Posts of /pol/ that a commit has acknowledged: a CSV file can hold some more of a batch that was cut off."""
     if crawler.database_url:
         return set(crawler.held("pol"))
-    connection = sqlite3.connect(crawler.folder / "ledger.sqlite")
+    connection = sqlite3.connect(crawler.folder / "chancrawl.sqlite")
     try:
         return {no for (no,) in connection.execute("SELECT no FROM posts WHERE board = 'pol'")}
     finally:

@@ -13,7 +13,7 @@ from chancrawl.imageboards.thinning import REACH, thin
 from chancrawl.items import Poll
 from chancrawl.storage.base import Store, moment
 from chancrawl.storage.postgres.connection import PostgresStore
-from chancrawl.storage.sqlite.store import CsvStore
+from chancrawl.storage.sqlite.store import SqliteStore
 from tests.support import KINDS
 from tests.support.items import START
 
@@ -23,7 +23,7 @@ ROWS = "SELECT polled_at, looks, longest_gap FROM board_polls WHERE board = ? OR
 
 @pytest.fixture(params=["csv", "postgres"])
 def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    store: Store = CsvStore(tmp_path, KINDS)
+    store: Store = SqliteStore(tmp_path, KINDS)
     if request.param == "postgres":
         store = PostgresStore(request.getfixturevalue("database").url, KINDS)
     store.open()

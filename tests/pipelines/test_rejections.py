@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from chancrawl.commands.quarantine import take_in
 from chancrawl.items import Feed, Gap, Item, Post, Thread, Validator
+from chancrawl.storage.batch_writer import RejectsAll
 from chancrawl.storage.item_json import encoded
 from chancrawl.storage.postgres.connection import PostgresStore
-from chancrawl.storage.postgres.upsert import BatchWriter, RejectsAll
+from chancrawl.storage.postgres.upsert import BatchWriter
 from chancrawl.storage.quarantine import KeptRow
 from tests.pipelines.test_postgres import tables, tweet  # noqa: F401
 from tests.support import KINDS

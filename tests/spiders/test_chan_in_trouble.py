@@ -283,10 +283,10 @@ def test_csv_files_without_their_ledger_are_not_touched(crawler: Crawler) -> Non
     crawler(f"-aboard={BOARD}", "-asample=3").ok()
     (file,) = (crawler.folder / "chan" / BOARD).glob("posts-*.csv")
     content = file.read_bytes()
-    for ledger in crawler.folder.glob("ledger.sqlite*"):
+    for ledger in crawler.folder.glob("chancrawl.sqlite*"):
         ledger.unlink()
     crawler(f"-aboard={BOARD}").refused("ledger that belongs to them", "CSV_FOLDER")
-    (crawler.folder / "ledger.sqlite").write_text("no database at all, but long enough to be taken for one" * 99)
+    (crawler.folder / "chancrawl.sqlite").write_text("no database at all, but long enough to be taken for one" * 99)
     crawler(f"-aboard={BOARD}").refused("cannot be used", "CSV_FOLDER")
     assert file.read_bytes() == content
 
@@ -317,7 +317,7 @@ def test_two_crawls_into_one_folder(crawler: Crawler, sandbox: Sandbox, wait_unt
     wait_until(lambda: bool(sandbox.requests()))
     for _ in range(2):  # before there is anything in the folder, and then
         crawler(f"-aboard={BOARD}").refused("Another crawl", "CSV_FOLDER")
-        wait_until((crawler.folder / "ledger.sqlite").exists)
+        wait_until((crawler.folder / "chancrawl.sqlite").exists)
     assert crawler.interrupted(first).code == 0
     assert sum(request["path"] == "/boards.json" for request in sandbox.requests()) == 1
 
@@ -450,7 +450,7 @@ def test_the_sandbox_ends_with_its_crawl(tmp_path: Path, wait_until: Wait) -> No
     process = crawler.start("-aboard=po", "-sSANDBOX=1", "-sCHAN_API_URL=https://a.4cdn.org", "-sBATCH_SECONDS=0.1")
     wait_until(lambda: children(process.pid))
     (child,) = children(process.pid)
-    wait_until((tmp_path / "data" / "ledger.sqlite").exists)
+    wait_until((tmp_path / "data" / "chancrawl.sqlite").exists)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     wait_until(lambda: not Path(f"/proc/{child}").exists())

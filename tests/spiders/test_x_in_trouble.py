@@ -159,7 +159,7 @@ def forget(crawler: XCrawler) -> None:
     """As if an hour had passed since credentials were refused."""
     import sqlite3
 
-    with sqlite3.connect(crawler.folder / "ledger.sqlite") as connection:
+    with sqlite3.connect(crawler.folder / "chancrawl.sqlite") as connection:
         connection.execute("UPDATE credential_limits SET retired_at = '2026-01-01T00:00:00Z' WHERE retired IS NOT NULL")
     connection.close()
 

@@ -345,7 +345,7 @@ def test_a_file_that_an_earlier_version_began_keeps_its_columns(crawler: XCrawle
         csv.writer(stream).writerows(rows)
     import sqlite3
 
-    with sqlite3.connect(crawler.folder / "ledger.sqlite") as ledger:
+    with sqlite3.connect(crawler.folder / "chancrawl.sqlite") as ledger:
         status = file.stat()
         import zlib
 
@@ -476,7 +476,7 @@ def test_a_window_that_was_stored_in_milliseconds_is_not_waited_for(any_store: X
     else:
         import sqlite3
 
-        with sqlite3.connect(any_store.folder / "ledger.sqlite") as ledger:
+        with sqlite3.connect(any_store.folder / "chancrawl.sqlite") as ledger:
             ledger.execute(sql)
         ledger.close()
     new = sandbox.x_act("post", name)["ids"][0]

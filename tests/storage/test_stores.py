@@ -13,7 +13,7 @@ from chancrawl.errors import UserError
 from chancrawl.items import Feed, Poll, Thread, Trend, Validator
 from chancrawl.storage.base import Store, moment
 from chancrawl.storage.postgres.connection import PostgresStore
-from chancrawl.storage.sqlite.store import CsvStore
+from chancrawl.storage.sqlite.store import SqliteStore
 from tests.support import KINDS
 from tests.support.items import START, deletion, minute, post, thread
 
@@ -27,7 +27,7 @@ Make = Callable[[], Store]
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """Makes stores of one folder, or of one database."""
     if request.param == "csv":
-        return lambda: CsvStore(tmp_path / "data", KINDS)
+        return lambda: SqliteStore(tmp_path / "data", KINDS)
     url: str = request.getfixturevalue("database").url
     return lambda: PostgresStore(url, KINDS)
 

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from chancrawl.storage.kinds import Kinds
-from chancrawl.storage.sqlite.store import CsvStore
+from chancrawl.storage.sqlite.store import SqliteStore
 
 
 class Collision(Exception):
     """Another transaction was in the way."""
 
 
-class UnsteadyStore(CsvStore):
-    """A real folder with its ledger, whose every call fails while `is_gone`.
+class UnsteadyStore(SqliteStore):
+    """A real database, whose every call fails while `is_gone`.
 
     `connect` fails `refusals` times more before the store is back; `collisions` calls fail because others are in the
     way.

@@ -43,12 +43,12 @@ class XCrawler(Crawler):
     # --- what is in the store
 
     def rows(self, sql: str) -> list[Any]:
-        """From the database, or from the ledger of the CSV files."""
+        """From the database of the crawl."""
         if self.database_url:
             return Database(self.database_url).rows(sql)
         import sqlite3
 
-        connection = sqlite3.connect(self.folder / "ledger.sqlite")
+        connection = sqlite3.connect(self.folder / "chancrawl.sqlite")
         try:
             return connection.execute(sql).fetchall()
         finally:

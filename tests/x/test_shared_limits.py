@@ -132,7 +132,7 @@ def test_without_a_budget_nothing_is_created_before_there_are_rows(tmp_path: Pat
         async with shared_limits(stub_crawler(folder), is_bounded=False) as shared:
             assert await shared.spend(DAY, Reads(posts=1, dollars=0.005), float("inf"))
             assert await shared.spent(DAY) == pytest.approx(0.005)
-        assert not (folder / "ledger.sqlite").exists()
+        assert not (folder / "chancrawl.sqlite").exists()
 
     asyncio.run(run())
 

@@ -1,203 +1,285 @@
-"""Append-only files: rows are appended, synced to disk, and then acknowledged in the ledger beside them.
+"""The CSV files of a folder, and csv_files.sqlite, which tells for each file how it was left.
 
-The ledger's table `files` has the length, the checksum and the last change of each file. Before an append it also gets
-the length that the file will have. After a crash, the bytes beyond the acknowledged length are an unfinished write and
-are cut off. Any other change of a file was made by a person, and is reported.
+A file is *as it was left* if its length and time of change are the recorded ones, or its checksum is. Before a crawl
+commits rows that go to a file, it marks the file there. So after a crash, the files that may lack rows are the marked
+ones. All calls block, and come from one thread at a time.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
-import shutil
 import sqlite3
+import threading
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from chancrawl.errors import UserError
+from chancrawl.storage.disk import sync_folder
+from chancrawl.storage.locking import locked
 
 logger = logging.getLogger(__name__)
 
-FILES_TABLE = """
-CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, bytes INTEGER, crc INTEGER, changed_ns INTEGER,
-    announced INTEGER);
+STATE_FILE = "csv_files.sqlite"
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, bytes INTEGER NOT NULL, crc INTEGER NOT NULL,
+    changed_ns INTEGER, is_marked INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS headers (pattern TEXT PRIMARY KEY, header TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS names (owner INTEGER PRIMARY KEY, stem TEXT NOT NULL UNIQUE COLLATE NOCASE);
 """
-SELECT = "SELECT bytes, crc, changed_ns, announced FROM files WHERE path = ?"
-ANNOUNCE = (
-    "INSERT INTO files (path, bytes, crc, changed_ns, announced) VALUES (?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE "
-    "SET bytes = excluded.bytes, crc = excluded.crc, changed_ns = excluded.changed_ns, announced = excluded.announced"
-)
-MEND = (
-    "Put back the one that belongs there, or move it away to begin it anew, or name another CSV_FOLDER; and work on "
-    "copies."
-)
-
-
-class DiskFull(Exception):
-    """The disk is full, and nothing of the batch was written."""
+NOTE = "INSERT OR REPLACE INTO files (path, bytes, crc, changed_ns, is_marked) VALUES (?, ?, ?, ?, ?)"
 
 
 @dataclass(slots=True)
 class FileState:
-    """The ledger's row of a file. `announced` is the length that an unfinished write will give it, otherwise None."""
+    """How a file was left. `changed_ns` is its time of change; None if it was never completed."""
 
     bytes: int = 0
-    crc: int | None = 0
+    crc: int = 0
     changed_ns: int | None = None
-    announced: int | None = None
+    is_marked: bool = False
 
 
-class Files:
-    """The files of a folder. `connection` is that of its ledger, in autocommit mode. All calls block."""
+class Names:
+    """The names of files that belong to a number, such as an account: the first name that the owner had.
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+    A name that another owner has, or that differs only in its case, gets the number of the owner.
+    """
+
+    def __init__(self, names: dict[int, str]) -> None:
+        self.stems = names
+        self.new: dict[int, str] = {}
+        self._taken = {stem.lower() for stem in names.values()}
+
+    def of(self, owner: int, wanted: str) -> str:
+        stem = self.stems.get(owner)
+        if stem is None:
+            stem = f"{wanted}.{owner}" if wanted.lower() in self._taken else wanted
+            self.stems[owner] = self.new[owner] = stem
+            self._taken.add(stem.lower())
+        return stem
+
+
+class CsvFiles:
+    """The files of a folder, with how they were left."""
+
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.connection = connection
+        self.states: dict[str, FileState] = {}
+        self.names = Names({})
+        self._headers: dict[str, str] = {}
+        self._connection: sqlite3.Connection | None = None
+        self._descriptor: int | None = None
+        self._changed: set[str] = set()  # appended to since the last `settle`
+        self._lock = threading.Lock()
 
-    def check(self) -> None:
-        """Compare all files with the ledger: cut off unfinished writes, log missing files. UserError for edits."""
-        rows = self.connection.execute("SELECT path, bytes, crc, changed_ns, announced FROM files").fetchall()
-        gone = []
-        with transaction(self.connection):
-            for path, *row in rows:
-                state = FileState(*row)
-                found = self._checked(path, state)
-                if found.changed_ns is None and state.changed_ns is not None:
-                    gone.append(path)
-                if found != state:
-                    self._note(path, found)
-        if gone:
-            more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
-            logger.warning(
-                "%s%s: no longer in %s. What they held counts as stored and is not fetched again; a file begins anew "
-                "when there is something to write to it.", ", ".join(gone[:3]), more, self.folder,
-            )  # fmt: skip
+    def open(self) -> None:
+        """Lock the folder and read how its files were left. UserError if another process writes them."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._descriptor is None:
+            self._descriptor = locked(self.folder / "csv.lock")
+            if self._descriptor is None:
+                raise UserError(
+                    f"Another process writes the CSV files of {self.folder}: wait for it, name another CSV_FOLDER, or "
+                    "leave them out (-s CSV=0)."
+                )
+        self._connection = self._opened()
+        rows = self._connection.execute("SELECT path, bytes, crc, changed_ns, is_marked FROM files")
+        self.states = {path: FileState(size, crc, changed, bool(mark)) for path, size, crc, changed, mark in rows}
+        self.names = Names(dict(self._connection.execute("SELECT owner, stem FROM names")))
+        self._headers = dict(self._connection.execute("SELECT pattern, header FROM headers"))
 
-    @contextmanager
-    def appended(self, rows: Mapping[str, bytes], header: Callable[[str], bytes]) -> Iterator[dict[str, FileState]]:
-        """Append to files and sync them. Yields their new states for `acknowledge`; an exception there undoes it."""
-        before = {path: self._current(path) for path in rows}
-        texts = {path: text if before[path].bytes else header(path) + text for path, text in rows.items()}
-        with transaction(self.connection):
-            for path, text in texts.items():
-                state = before[path]
-                state.announced = state.bytes + len(text)
-                self._note(path, state)
+    def _opened(self) -> sqlite3.Connection:
+        """The connection to csv_files.sqlite. One that cannot be read is made anew; all files are rebuilt then."""
+        file = self.folder / STATE_FILE
         try:
-            yield {path: self._append(path, before[path], text) for path, text in texts.items()}
-        except BaseException:
-            for path, state in before.items():
-                self._undo(path, state)
-            raise
+            return _connected(file)
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+                raise
+            logger.warning("%s cannot be read (%s); it is made anew, and the CSV files too.", file, error)
+            file.unlink()
+            return _connected(file)
 
-    def acknowledge(self, appended: Mapping[str, FileState]) -> None:
-        """Record the new states of files, in the transaction that stores the state of the rows."""
-        for path, state in appended.items():
-            self._note(path, state)
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing is recorded of the folder."""
+        return not self.states
 
-    # --- one file
+    # --- how files were left
 
-    def _current(self, path: str) -> FileState:
-        row = self.connection.execute(SELECT, (path,)).fetchone()
-        state = FileState(*row) if row else FileState()
-        found = self._checked(path, state)
-        if found.bytes and found.changed_ns is None:
-            if state.changed_ns is not None:
-                logger.warning("%s is missing; a new file begins, without the earlier rows.", self.folder / path)
-            return FileState()
+    def differing(self, headers: Mapping[str, str]) -> list[str]:
+        """The files that are not as they were left, or whose header is not that of `headers`, by pattern.
+
+        What a person has changed is kept as FILE.edited.
+        """
+        found, edited = [], []
+        other = [pattern for pattern, header in headers.items() if self._headers.get(pattern) != header]
+        for path, state in self.states.items():
+            if any(fnmatchcase(path, pattern) for pattern in other):
+                found.append(path)
+                continue
+            match self._compared(path, state):
+                case "left":
+                    continue
+                case "edited":
+                    edited.append(self._put_aside(path))
+            found.append(path)
+        if edited:
+            logger.warning(
+                "%d CSV files of %s were changed by another program, and are made anew; what they held is in %s%s.",
+                len(edited), self.folder, ", ".join(edited[:3]), " and others" if len(edited) > 3 else "",
+            )  # fmt: skip
         return found
 
-    def _checked(self, path: str, state: FileState) -> FileState:
-        """Compare a file with its row, and return the new row. An unfinished write is cut off."""
+    def note_headers(self, headers: Mapping[str, str]) -> None:
+        """Record the headers of the files of a pattern."""
+        if headers != self._headers:
+            assert self._connection is not None
+            self._connection.executemany("INSERT OR REPLACE INTO headers VALUES (?, ?)", list(headers.items()))
+            self._headers = dict(headers)
+
+    def is_as_left(self, path: str) -> bool:
+        """Whether a file is as this process left it."""
+        state = self.states.get(path)
+        try:
+            status = (self.folder / path).stat()
+        except OSError:
+            return state is None or not state.bytes
+        return state is not None and (status.st_size, status.st_mtime_ns) == (state.bytes, state.changed_ns)
+
+    def _compared(self, path: str, state: FileState) -> str:
+        """`left`: as it was left; `lacks`: it is gone or may lack rows; `edited`: a person has changed it."""
         file = self.folder / path
         try:
             status = file.stat()
         except FileNotFoundError:
-            return FileState(state.bytes, state.crc)  # it may be put back
-        if status.st_size == state.bytes and status.st_mtime_ns == state.changed_ns:
-            return FileState(state.bytes, state.crc, state.changed_ns)
-        if not state.bytes and state.announced is None:
-            raise UserError(f"{file} is in the way: it is not a file of this folder's ledger. Move it away.", "refused")
-        if status.st_size < state.bytes:
-            raise UserError(
-                f"{file} has {status.st_size} bytes, but {state.bytes} were written: somebody has shortened it. {MEND}",
-                reason="store_failed",
-            )
-        crc = _crc(file, state.bytes)
-        if state.crc is not None and crc != state.crc:
-            raise UserError(f"Somebody has edited {file}: it is not as it was written. {MEND}", reason="store_failed")
-        if status.st_size > state.bytes:
-            if state.crc is not None and status.st_size > (state.announced or 0):
-                self._put_aside(file, state.bytes)
-            else:
-                logger.warning("%s: cut off %d bytes of an unfinished write.", file, status.st_size - state.bytes)
-            self._cut(file, state.bytes)
+            return "lacks"
+        if not state.is_marked and (status.st_size, status.st_mtime_ns) == (state.bytes, state.changed_ns):
+            return "left"
+        is_begun_as_left = status.st_size >= state.bytes and _crc(file, state.bytes) == state.crc
+        if state.is_marked:
+            return "lacks" if is_begun_as_left else "edited"
+        if is_begun_as_left and status.st_size == state.bytes:  # copied, or touched
+            state.changed_ns = status.st_mtime_ns
+            self._note([path])
+            return "left"
+        return "edited"
+
+    def put_aside(self, path: str) -> None:
+        """Keep a file that a person has changed as FILE.edited."""
+        if (self.folder / path).exists():
+            logger.warning("%s was changed by another program, and is made anew; what it held is in %s.",
+                           self.folder / path, self._put_aside(path))  # fmt: skip
+
+    def _put_aside(self, path: str) -> str:
+        file = self.folder / path
+        beside = file.with_name(f"{file.name}.edited")
+        number = 1
+        while beside.exists():
+            number += 1
+            beside = file.with_name(f"{file.name}.{number}.edited")
+        file.rename(beside)
+        return str(beside.relative_to(self.folder))
+
+    # --- writing
+
+    def mark(self, paths: Iterable[str]) -> None:
+        """Record, durably, that rows for these files are about to be committed."""
+        with self._lock:
+            new = [path for path in paths if path not in self.states or not self.states[path].is_marked]
+            for path in new:
+                self.states.setdefault(path, FileState()).is_marked = True
+            if new or self.names.new:
+                self._note(new)
+
+    def append(self, path: str, header: bytes, text: bytes) -> None:
+        """Append lines to a file; a new file begins with the header."""
+        state = self.states[path]
+        file = self.folder / path
         if not state.bytes:
-            return FileState()
-        return FileState(state.bytes, crc, file.stat().st_mtime_ns)
-
-    def _undo(self, path: str, state: FileState) -> None:
-        """Cut off what could not be acknowledged. If that fails, the next start does it."""
-        file = self.folder / path
-        try:
-            if file.exists() and file.stat().st_size > state.bytes:
-                self._cut(file, state.bytes)
-        except OSError as error:
-            logger.error("%s: an unfinished write could not be cut off (%s).", file, error.strerror)
-
-    def _append(self, path: str, state: FileState, text: bytes) -> FileState:
-        file = self.folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            text = header + text
         with file.open("ab") as stream:
             stream.write(text)
             stream.flush()
-            os.fsync(stream.fileno())
-            changed = os.fstat(stream.fileno()).st_mtime_ns
-        if not state.bytes:
-            sync_folder(file.parent)
-        return FileState(state.bytes + len(text), zlib.crc32(text, state.crc or 0), changed)
+            status = os.fstat(stream.fileno())
+        state.bytes, state.changed_ns = status.st_size, status.st_mtime_ns
+        state.crc = zlib.crc32(text, state.crc)
+        self._changed.add(path)
 
-    def _put_aside(self, file: Path, length: int) -> None:
-        """Move what somebody has added to a file into another file, because no crawl wrote it."""
-        added = file.read_bytes()[length:]
-        beside = file.with_name(f"{file.name}.added")
-        with beside.open("ab") as stream:
-            stream.write(added)
-            os.fsync(stream.fileno())
-        logger.warning(
-            "Somebody has added %d bytes to %s, which only crawls write to; they are now in %s.",
-            len(added),
-            file,
-            beside,
+    def temporary(self, path: str) -> Path:
+        """The place where a file is written anew, until `replace`."""
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file.with_name(f".{file.name}.new")
+
+    def replace(self, path: str) -> None:
+        """Put a file that was written anew in its place."""
+        new, file = self.temporary(path), self.folder / path
+        _sync(new)
+        new.replace(file)
+        status = file.stat()
+        self.states[path] = FileState(status.st_size, _crc(file, status.st_size), status.st_mtime_ns, is_marked=True)
+        self._changed.add(path)
+
+    def gone(self, path: str) -> None:
+        """Forget a file that has no rows any more, and remove it."""
+        (self.folder / path).unlink(missing_ok=True)
+        self.states.pop(path, None)
+        if self._connection is not None:
+            self._connection.execute("DELETE FROM files WHERE path = ?", (path,))
+
+    def settle(self, behind: Iterable[str] = ()) -> None:
+        """Sync the files that were not written to since the last call, and take away their marks, except for those that
+        are `behind` the store."""
+        quiet = [path for path, state in self.states.items()
+                 if state.is_marked and path not in self._changed and state.changed_ns is not None]  # fmt: skip
+        quiet = [path for path in quiet if path not in set(behind)]
+        for path in quiet:
+            _sync(self.folder / path)
+        for folder in {(self.folder / path).parent for path in quiet}:
+            sync_folder(folder)
+        for path in quiet:
+            self.states[path].is_marked = False
+        self._changed.clear()
+        self._note(quiet)
+
+    def close(self, behind: Iterable[str] = ()) -> None:
+        if self._connection is not None:
+            self._changed.clear()
+            self.settle(behind)
+            self._connection.close()
+            self._connection = None
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _note(self, paths: Iterable[str]) -> None:
+        assert self._connection is not None
+        states = [(path, self.states[path]) for path in paths]
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.executemany(
+            NOTE, [(path, s.bytes, s.crc, s.changed_ns, int(s.is_marked)) for path, s in states]
         )
-
-    def _cut(self, file: Path, length: int) -> None:
-        if not length:
-            file.unlink()
-            return
-        with file.open("r+b") as stream:
-            stream.truncate(length)
-            os.fsync(stream.fileno())
-
-    def _note(self, path: str, state: FileState) -> None:
-        self.connection.execute(ANNOUNCE, (path, state.bytes, state.crc, state.changed_ns, state.announced))
+        self._connection.executemany("INSERT OR IGNORE INTO names VALUES (?, ?)", list(self.names.new.items()))
+        self._connection.execute("COMMIT")
+        self.names.new.clear()
 
 
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """A durable transaction; an exception rolls it back."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # after a full disk SQLite has ended it already
-            connection.execute("ROLLBACK")
-        raise
+def _connected(file: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.executescript(SCHEMA)
+    return connection
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def _crc(file: Path, length: int) -> int:
@@ -208,31 +290,3 @@ def _crc(file: Path, length: int) -> int:
             crc = zlib.crc32(part, crc)
             length -= len(part)
     return crc
-
-
-def sync_folder(folder: Path) -> None:
-    """Sync the file names of a folder. It does nothing on systems that cannot sync a folder."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def is_full(error: BaseException, folder: Path) -> bool:
-    """Whether an error means that the disk of a folder, or the user's quota on it, is full."""
-    if isinstance(error, sqlite3.Error):
-        code = getattr(error, "sqlite_errorcode", 0)
-        # If SQLite cannot write its WAL or journal file, it reports an input/output error.
-        return code == sqlite3.SQLITE_FULL or (code & 0xFF == sqlite3.SQLITE_IOERR and _space(folder) < 200_000)
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def _space(folder: Path) -> int:
-    """Free bytes on the disk of a folder that may not exist yet."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return shutil.disk_usage(folder).free

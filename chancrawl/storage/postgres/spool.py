@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from chancrawl.payload import Malformed, dumps, loads
-from chancrawl.storage.csv.files import sync_folder
+from chancrawl.storage.batch_writer import BatchWriter, SetAside
+from chancrawl.storage.disk import sync_folder
 from chancrawl.storage.item_json import decoded, encoded
 from chancrawl.storage.kinds import Kinds
 from chancrawl.storage.locking import locked
-from chancrawl.storage.postgres.upsert import BatchWriter, SetAside
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from chancrawl.items import latest
 from chancrawl.storage.kinds import Kind
-from chancrawl.storage.postgres.copy import Rows, stage
+from chancrawl.storage.postgres.copy import Rows, rows_of, stage
 
 
 class NotStored(ValueError):
@@ -33,6 +33,10 @@ class Table:
         if self.kind.order is not None:
             items = sorted(items, key=attrgetter(self.kind.order))
         return [latest(items, *self.kind.key)]
+
+    def converted(self, items: Sequence[Any]) -> Rows:
+        """Items in COPY's format."""
+        return rows_of(items)
 
     def write(self, cursor: Any, rows: Rows) -> None:
         """Write rows, all with different keys. NotStored if one is not in the table afterwards."""

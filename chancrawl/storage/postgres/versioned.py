@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from chancrawl.items import Deletion, Post, Tweet, columns
 from chancrawl.storage.kinds import Kind
 from chancrawl.storage.postgres.copy import Rows, stage
 from chancrawl.storage.postgres.tables import Table
+from chancrawl.storage.rounds import feeds_together, versions_apart
 
 # --- 4chan
 
@@ -44,13 +44,7 @@ class Posts(Table):
         self.later, self.merged, self.compared = LATER, MERGED, ["digest"]
 
     def rounds(self, items: Sequence[Any]) -> list[Sequence[Any]]:
-        rounds: list[Sequence[Any]] = []
-        while items:
-            first = {(post.board, post.no): post for post in reversed(items)}
-            chosen = {id(post) for post in first.values()}
-            rounds.append(list(first.values())[::-1])
-            items = [post for post in items if id(post) not in chosen]
-        return rounds
+        return list(versions_apart(items))
 
     def write(self, cursor: Any, rows: Rows) -> None:
         stage(cursor, self.kind.table, self.kind.columns, rows)
@@ -167,16 +161,7 @@ class Tweets(Table):
         self.merged, self.compared = TWEET_MERGED, ["metrics", "first_seen_at", "found_in"]
 
     def rounds(self, items: Sequence[Any]) -> list[Sequence[Any]]:
-        """One round. A post that several feeds show in one batch becomes one row with the names of all these feeds."""
-        merged: dict[int, Tweet] = {}
-        for tweet in items:
-            before = merged.get(tweet.id)
-            if before is not None:
-                feeds = list(dict.fromkeys([*before.found_in, *tweet.found_in]))
-                later = before.metrics | tweet.metrics if tweet.is_seen_again else before.metrics
-                tweet = replace(before, found_in=feeds, metrics=later)
-            merged[tweet.id] = tweet
-        return [list(merged.values())]
+        return [feeds_together(items)]
 
 
 FEEDS_TOGETHER = (

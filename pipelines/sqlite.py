@@ -1,7 +1,4 @@
-"""Writes a folder of CSV files: chan/BOARD/posts-YYYY-MM-DD.csv, …, twitter/HANDLE.csv, twitter/trends.csv.
-
-storage/csv/rows.py has the form of the rows, storage/csv/files.py the commit of files together with their ledger.
-"""
+"""Writes to the embedded database CSV_FOLDER/chancrawl.sqlite."""
 
 from __future__ import annotations
 
@@ -17,26 +14,29 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
 from chancrawl.engine import stays
-from chancrawl.errors import store_failed
-from chancrawl.storage.csv.files import DiskFull, is_full
-from chancrawl.storage.csv.rows import Line, Prepared
+from chancrawl.errors import UserError, store_failed
+from chancrawl.storage.batch_writer import Prepared, RejectsAll
+from chancrawl.storage.disk import DiskFull, is_full
 from chancrawl.storage.quarantine import Quarantine
 from chancrawl.storage.session import Session
-from chancrawl.storage.sqlite.store import CsvStore
+from chancrawl.storage.sqlite.store import SqliteStore
 from pipelines.batching import BatchingPipeline
 
 logger = logging.getLogger(__name__)
 
 
-class CsvPipeline(BatchingPipeline):
-    """Writes the store of a crawl without DATABASE_URL."""
+class SqlitePipeline(BatchingPipeline):
+    """Writes each batch in one transaction: posts, deletions and state together.
+
+    While the disk is full, the crawl waits: without `follow` for DISK_PATIENCE seconds at most.
+    """
 
     def __init__(self, crawler: Crawler, session: Session) -> None:
         super().__init__(crawler, session)
-        assert isinstance(session.store, CsvStore)
-        self.csv_store = session.store
-        self.folder = self.csv_store.folder
+        assert isinstance(session.store, SqliteStore)
+        self.database = session.store
         self.quarantine = Quarantine.of(crawler)
+        self.writer = self.database.writer(session.held_back, self.quarantine.has_row)
         self.patience = inf if stays(crawler) else crawler.settings.getfloat("DISK_PATIENCE")
 
     @classmethod
@@ -45,19 +45,14 @@ class CsvPipeline(BatchingPipeline):
             raise NotConfigured
         return super().from_crawler(crawler)
 
-    def prepare(self, batch: Sequence[Any]) -> Prepared:
-        return self.csv_store.prepared(batch)
+    def prepare(self, batch: Sequence[Any]) -> Prepared | None:
+        return self.writer.prepare_if_possible(batch)
 
-    async def store(self, batch: Sequence[Any], prepared: Prepared) -> None:
-        for item, reason in prepared.rejected:
-            is_kept = await asyncio.to_thread(self.quarantine.has_row, item)
-            self.session.held_back.missed(item, is_kept)
-            self.quarantine.keep_row(item, reason)
-        lines = [line for line in prepared.lines if not self.session.held_back.waits(line.item)]
+    async def store(self, batch: Sequence[Any], prepared: Prepared | None) -> None:
         began = time.monotonic()
         while True:
             try:
-                await self.session.call(self._write, lines)
+                rejected = await self.session.call(self._write, batch, prepared)
             except DiskFull as error:
                 if not self.crawler.crawling or time.monotonic() > began + self.patience:
                     raise store_failed(self.session.store.place, str(error)) from None
@@ -74,15 +69,22 @@ class CsvPipeline(BatchingPipeline):
         if self.session.is_full:
             logger.info("There is space again; the crawl goes on.")
             self.session.is_full = False
-        self.session.held_back.arrived([line.item for line in lines])
-        await self.stored(batch, [item for item, _ in prepared.rejected])
+        await self.stored(batch, rejected)
 
-    def _write(self, lines: Sequence[Line]) -> None:
-        """Write all lines or none. DiskFull if there is no space for them. Blocks."""
+    def _write(self, batch: Sequence[Any], prepared: Prepared | None) -> list[Any]:
+        """Write a batch. DiskFull if there is no space for it. Blocks."""
         try:
             self.session.prepare()
-            self.csv_store.append(lines)
+            rejected = self.writer.write(self.database.connection, batch, self.quarantine.keep_row, prepared=prepared)
+            self.database.check_log()
+        except RejectsAll as error:
+            raise UserError(
+                f"The crawl stops because {self.database.place} rejects every row ({error}). None of them is stored or "
+                "counts as read; mend the tables and start again, and they are fetched.",
+                reason="store_failed",
+            ) from None
         except (OSError, sqlite3.Error) as error:
-            if is_full(error, self.folder):
+            if is_full(error, self.database.folder):
                 raise DiskFull(getattr(error, "strerror", None) or str(error)) from None
             raise
+        return rejected

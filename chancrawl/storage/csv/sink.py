@@ -1,0 +1,167 @@
+"""The CSV files as a row sink: appended after each commit, and rebuilt where a file is not as it was left.
+
+*Flow:* `open` → `CsvFiles.differing` → `rebuild` → for each batch `announce` (before the commit) and `write` (after it)
+→ `close`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from scrapy.crawler import Crawler
+from scrapy.exceptions import NotConfigured
+from scrapy.settings import BaseSettings
+
+from chancrawl.errors import UserError
+from chancrawl.storage.base import Store
+from chancrawl.storage.csv.files import CsvFiles
+from chancrawl.storage.csv.lines import encoded, header_of
+from chancrawl.storage.csv.placing import Part, parts_of, path_of
+from chancrawl.storage.csv.rebuild import rebuild
+from chancrawl.storage.factory import store_of
+from chancrawl.storage.kinds import Kinds
+from chancrawl.text import counted
+
+logger = logging.getLogger(__name__)
+
+SETTLE_SECONDS = 600.0
+"""How often the marks of files that are no longer written to are taken away."""
+
+
+def is_on(settings: BaseSettings) -> bool:
+    """Whether CSV files are written: CSV=1, or CSV=auto if no database is named."""
+    return str(settings.get("CSV")) == "1" or (settings.get("CSV") == "auto" and not settings.get("DATABASE_URL"))
+
+
+class CsvSink:
+    """Writes the CSV files of CSV_FOLDER. A file that cannot be written to is written later, from the store."""
+
+    def __init__(self, settings: BaseSettings, stats: Any = None) -> None:
+        self.settings = settings
+        self.kinds = Kinds.from_settings(settings)
+        self.is_safe = settings.getbool("CSV_SAFE")
+        self.files = CsvFiles(Path(settings["CSV_FOLDER"]))
+        self.stats = stats
+        self.behind: set[str] = set()  # files that lack rows, because they could not be written to
+        self._settled_at = time.monotonic()
+        self._is_open = False
+        self._store: Store | None = None
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        if not is_on(crawler.settings):
+            raise NotConfigured
+        return cls(crawler.settings, crawler.stats)
+
+    # --- at the start and at the end
+
+    def open(self) -> None:
+        """Rebuild the files that are not as they were left, if there is a store."""
+        if self._reader() is not None:
+            self._begin()
+
+    def _begin(self) -> None:
+        if self._is_open:
+            return
+        self.files.open()
+        self._is_open = True
+        headers = {
+            file.pattern: f"{self.is_safe:d} {header_of(file.columns)}"
+            for kind in self.kinds
+            for file in kind.csv_files
+        }
+        if self._reader() is not None:
+            self._rebuild(None if self.files.is_new else self.files.differing(headers))
+        self.files.note_headers(headers)
+
+    def _reader(self) -> Store | None:
+        """A second connection to the store, to read; None if there are no tables yet."""
+        if self._store is None:
+            store = store_of(self.settings)
+            try:
+                store.open_to_read([])
+            except UserError:
+                store.close()
+                return None
+            self._store = store
+        return self._store
+
+    def _rebuild(self, paths: Collection[str] | None) -> None:
+        store = self._reader()
+        if store is None or (paths is not None and not paths):
+            return
+        written = rebuild(store, self.files, paths, self.is_safe)
+        if written:
+            logger.info("%s made anew from %s.", counted(len(written), "CSV file"), store.place)
+
+    def close(self) -> None:
+        if not self._is_open:
+            return
+        try:
+            if self.behind:
+                self._catch_up()
+        finally:
+            self.files.close(self.behind)
+            self._is_open = False
+            if self._store is not None:
+                self._store.close()
+                self._store = None
+
+    def _catch_up(self) -> None:
+        try:
+            self._rebuild(self.behind)
+            self.behind.clear()
+        except OSError as error:
+            logger.warning(
+                "%s of %s could not be written (%s); `scrapy csv` or the next crawl writes what is missing.",
+                counted(len(self.behind), "CSV file"), self.files.folder, error.strerror,
+            )  # fmt: skip
+        if self.stats is not None:
+            self.stats.set_value("csv/files_behind", len(self.behind))
+
+    # --- while rows come
+
+    def announce(self, items: Sequence[Any]) -> None:
+        """Mark the files to which rows are about to be committed."""
+        self._begin()
+        paths = {
+            path
+            for kind, some in self.kinds.sorted(items).items()
+            for file in kind.csv_files
+            for item in some
+            if (path := path_of(file, item, self.files.names)) is not None
+        }
+        self.files.mark(paths)
+
+    def write(self, items: Sequence[Any]) -> None:
+        """Append committed rows."""
+        store = self._reader()
+        assert store is not None
+        for kind, some in self.kinds.sorted(items).items():
+            for file in kind.csv_files:
+                settled = some if file.settled is None else file.settled(some, store.rows)
+                for part in parts_of(file, settled, self.files.names, self.is_safe):
+                    self._append(part)
+        if time.monotonic() > self._settled_at + SETTLE_SECONDS:
+            self._settled_at = time.monotonic()
+            self.files.settle(self.behind)
+
+    def _append(self, part: Part) -> None:
+        if part.path in self.behind:
+            return
+        try:
+            if not self.files.is_as_left(part.path):
+                self.files.put_aside(part.path)
+                self._rebuild([part.path])
+                return
+            self.files.append(part.path, encoded(header_of(part.columns)), encoded("".join(part.lines)))
+        except OSError as error:
+            self.behind.add(part.path)
+            logger.warning(
+                "%s cannot be written to (%s). It is made anew at the end of the crawl; the store has all rows.",
+                self.files.folder / part.path, error.strerror,
+            )  # fmt: skip

@@ -1,0 +1,219 @@
+"""Writes the rows of each kind into the tables of the embedded database.
+
+The rules are those of storage/postgres: only a later row replaces a stored one, and an unchanged row is not updated. In
+the conditions that kinds declare, `new` is the row to write and `held` is the stored one.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+from chancrawl.items import Deletion, Post, Tweet, columns, latest
+from chancrawl.storage.kinds import Kind
+from chancrawl.storage.rounds import feeds_together, versions_apart
+from chancrawl.storage.sqlite.values import rows_of, time_text
+
+Rows = list[tuple[Any, ...]]
+
+
+def in_sqlite(sql: str, table: str, new: str = "excluded") -> str:
+    """A condition of a kind in SQLite's dialect. There, max and min of a null are null.
+
+    >>> in_sqlite("greatest(new.a, held.a) >= new.b", "posts")
+    'coalesce(max(excluded.a, posts.a), excluded.a, posts.a) >= excluded.b'
+    """
+    for word, name in (("greatest", "max"), ("least", "min")):
+        sql = re.sub(rf"\b{word}\(([^(),]+), ([^(),]+)\)", rf"coalesce({name}(\1, \2), \1, \2)", sql)
+    return re.sub(r"\bheld\.", f"{table}.", re.sub(r"\bnew\.", f"{new}.", sql))
+
+
+class Table:
+    """Writes the rows of a kind by one upsert. Posts, deletions and posts of X have subclasses."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        names = kind.columns
+        rest = [name for name in names if name not in kind.key]
+        compared = rest if kind.compared is None else kind.compared
+        values = {name: in_sqlite(kind.merged.get(name, f"new.{name}"), kind.table) for name in rest}
+        changed = " OR ".join(f"{values[name]} IS NOT {kind.table}.{name}" for name in compared)
+        self.insert = f"INSERT INTO {kind.table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+        update = f"UPDATE SET {', '.join(f'{name} = {value}' for name, value in values.items())}"
+        later = f"WHERE ({in_sqlite(kind.later, kind.table)}) AND ({changed or 'true'})"
+        self.upsert = (
+            f"{self.insert} ON CONFLICT ({', '.join(kind.key)}) DO {f'{update} {later}' if rest else 'NOTHING'}"
+        )
+
+    def rounds(self, items: Sequence[Any]) -> list[Sequence[Any]]:
+        """The items in one round: SQLite writes row by row. Of several states with one key the last one suffices."""
+        if self.kind.order is not None:
+            items = sorted(items, key=attrgetter(self.kind.order))
+        return [latest(items, *self.kind.key)]
+
+    def converted(self, items: Sequence[Any]) -> Rows:
+        return rows_of(items)
+
+    def write(self, cursor: Any, rows: Rows) -> None:
+        cursor.executemany(self.upsert, rows)
+
+
+# --- imageboards
+
+LATER = """(new.last_seen_at > held.last_seen_at OR (new.last_seen_at = held.last_seen_at AND NOT EXISTS (
+        SELECT 1 FROM post_revisions AS kept WHERE kept.board = new.board AND kept.no = new.no
+        AND kept.digest = new.digest AND kept.last_seen_at = new.last_seen_at)))"""
+"""Whether the new version is later. Of two versions seen in the same second, the one that is written last is later,
+unless it is an earlier version that was replaced already."""
+
+NAMES = columns(Post)
+MERGED = {
+    "revision": "max(new.revision, held.revision + 1)",
+    "first_seen_at": "min(new.first_seen_at, held.first_seen_at)",
+    "last_seen_at": "max(new.last_seen_at, held.last_seen_at)",
+    "deleted_at": "CASE WHEN held.deleted_at > new.last_seen_at THEN held.deleted_at "
+    "WHEN held.deletion_confirmed_at > new.last_seen_at THEN held.deletion_confirmed_at END",
+    "deletion_confirmed_at": "CASE WHEN held.deletion_confirmed_at > new.last_seen_at "
+    "THEN held.deletion_confirmed_at END",
+}
+STAGE = f"INSERT INTO temp.staged_posts VALUES ({', '.join('?' * len(NAMES))})"
+BESIDE = "FROM temp.staged_posts AS new CROSS JOIN posts AS held ON held.board = new.board AND held.no = new.no"
+POST_COLUMNS = ", ".join(NAMES)
+
+# The statements are in the order in which they are executed; each sees the changes of those before it.
+KEEP_REPLACED = f"""
+INSERT INTO post_revisions ({POST_COLUMNS}, replaced_at)
+SELECT {", ".join(f"held.{name}" for name in NAMES)}, new.last_seen_at {BESIDE}
+WHERE new.digest <> held.digest AND {LATER}
+ON CONFLICT DO NOTHING
+"""
+REPLACE = f"""
+UPDATE posts AS held SET {", ".join(f"{name} = {MERGED.get(name, f'new.{name}')}" for name in NAMES[2:])}
+FROM temp.staged_posts AS new
+WHERE held.board = new.board AND held.no = new.no AND new.digest <> held.digest AND {LATER}
+"""
+KEEP_LATE = f"""
+INSERT INTO post_revisions ({POST_COLUMNS}, replaced_at)
+SELECT {", ".join("held.revision" if name == "revision" else f"new.{name}" for name in NAMES)}, held.last_seen_at
+{BESIDE}
+WHERE new.digest <> held.digest AND NOT {LATER} AND NOT EXISTS (
+    SELECT 1 FROM post_revisions AS kept WHERE kept.board = new.board AND kept.no = new.no AND kept.digest = new.digest)
+ON CONFLICT DO NOTHING
+RETURNING board, no
+"""
+ONE_MORE = "UPDATE posts SET revision = revision + 1 WHERE board = ? AND no = ?"
+SEEN_EARLIER = """
+UPDATE posts AS held SET first_seen_at = new.first_seen_at FROM temp.staged_posts AS new
+WHERE held.board = new.board AND held.no = new.no AND new.first_seen_at < held.first_seen_at
+"""
+
+
+class Posts(Table):
+    """Posts have versions. Versions that are replaced, or arrive after a later one, are written to post_revisions."""
+
+    def rounds(self, items: Sequence[Any]) -> list[Sequence[Any]]:
+        return list(versions_apart(items))
+
+    def write(self, cursor: Any, rows: Rows) -> None:
+        before = cursor.total_changes
+        cursor.executemany(f"{self.insert} ON CONFLICT (board, no) DO NOTHING", rows)
+        if cursor.total_changes - before == len(rows):
+            return  # all are new
+        cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS staged_posts ({POST_COLUMNS}, PRIMARY KEY (board, no))")
+        cursor.execute("DELETE FROM temp.staged_posts")
+        cursor.executemany(STAGE, rows)
+        late = cursor.execute(KEEP_LATE).fetchall()
+        cursor.execute(KEEP_REPLACED)
+        cursor.execute(REPLACE)
+        cursor.executemany(ONE_MORE, late)
+        cursor.execute(SEEN_EARLIER)
+
+
+# Two crawls can miss a post: the earlier time counts. A sighting that is older than the stored deletion changes
+# nothing, and a deletion that is older than the stored sighting neither; but its confirmation does, if that is later.
+# A post that is missing from a thread because it was moved to another thread is not deleted.
+MISSED = "CASE WHEN :deleted < last_seen_at THEN :confirmed ELSE :deleted END"
+CONFIRMED_LATER = "CASE WHEN deletion_confirmed_at > :seen THEN deletion_confirmed_at END"
+SEEN_LAST = "coalesce(max(last_seen_at, :seen), last_seen_at)"
+DELETED = (
+    f"CASE WHEN :deleted IS NOT NULL THEN coalesce(min(deleted_at, {MISSED}), deleted_at, {MISSED}) "
+    f"ELSE {CONFIRMED_LATER} END"
+)
+CONFIRMED = (
+    "CASE WHEN :deleted IS NOT NULL THEN "
+    "coalesce(min(deletion_confirmed_at, :confirmed), deletion_confirmed_at, :confirmed) "
+    f"ELSE {CONFIRMED_LATER} END"
+)
+MARK_DELETION = f"""
+UPDATE posts SET last_seen_at = {SEEN_LAST}, deleted_at = {DELETED}, deletion_confirmed_at = {CONFIRMED}
+WHERE board = :board AND no = :no AND thread_no = :thread
+  AND CASE WHEN :deleted IS NULL THEN deleted_at IS NULL OR :seen >= deleted_at ELSE {MISSED} >= last_seen_at END
+  AND (last_seen_at, deleted_at, deletion_confirmed_at) IS NOT ({SEEN_LAST}, {DELETED}, {CONFIRMED})
+"""
+
+
+class Deletions(Table):
+    """Deletions are marks on the rows of posts."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+
+    def converted(self, items: Sequence[Any]) -> Any:
+        return [
+            {
+                "board": item.board, "thread": item.thread_no, "no": item.no, "seen": _time(item.last_seen_at),
+                "deleted": _time(item.deleted_at), "confirmed": _time(item.deletion_confirmed_at),
+            }
+            for item in items
+        ]  # fmt: skip
+
+    def write(self, cursor: Any, rows: Any) -> None:
+        cursor.executemany(MARK_DELETION, rows)
+
+
+def _time(time: Any) -> str | None:
+    return None if time is None else time_text(time)
+
+
+# --- X
+
+HELD_FEEDS = "json_each(coalesce(tweets.found_in, '[]'))"
+NEW_FEEDS = f"FROM json_each(excluded.found_in) WHERE value NOT IN (SELECT value FROM {HELD_FEEDS})"
+TWEET_MERGED = {
+    **{name: f"coalesce(excluded.{name}, tweets.{name})" for name in columns(Tweet) if name != "id"},
+    "metrics": "json_patch(tweets.metrics, excluded.metrics)",
+    "first_metrics": "tweets.first_metrics",
+    "found_in": f"CASE WHEN EXISTS (SELECT 1 {NEW_FEEDS}) THEN (SELECT json_group_array(value) FROM ("
+    f"SELECT value FROM {HELD_FEEDS} UNION ALL SELECT value {NEW_FEEDS})) ELSE tweets.found_in END",
+    "first_seen_at": "coalesce(tweets.first_seen_at, excluded.first_seen_at, excluded.last_seen_at)",
+}
+TWEET_COMPARED = ("metrics", "first_seen_at", "found_in")
+MERGE_TWEET = f"""
+ON CONFLICT (id) DO UPDATE SET {", ".join(f"{name} = {value}" for name, value in TWEET_MERGED.items())}
+WHERE coalesce(excluded.last_seen_at >= tweets.last_seen_at, true)
+  AND ({" OR ".join(f"({TWEET_MERGED[name]}) IS NOT tweets.{name}" for name in TWEET_COMPARED)})
+"""
+
+
+class Tweets(Table):
+    """If a post of X is read again, its columns get the new values, except nulls: a later answer can lack what an
+    earlier one had."""
+
+    def __init__(self, kind: Kind) -> None:
+        super().__init__(kind)
+        self.upsert = self.insert + MERGE_TWEET
+
+    def rounds(self, items: Sequence[Any]) -> list[Sequence[Any]]:
+        return [feeds_together(items)]
+
+
+OWN: dict[type[Any], type[Table]] = {Post: Posts, Deletion: Deletions, Tweet: Tweets}
+
+
+@functools.cache
+def table_of(kind: Kind) -> Table:
+    """The object that writes the rows of a kind."""
+    return OWN.get(kind.item, Table)(kind)

@@ -1,0 +1,98 @@
+"""The views of the embedded database: the queries of schema.sql's views, in SQLite's dialect.
+
+No view needs a function that the sqlite3 program does not have.
+"""
+
+from __future__ import annotations
+
+
+def _list(column: str) -> str:
+    """SQL for a list as PostgreSQL writes it: {a,"b c"}.
+
+    https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO
+    """
+    quoted = r"""'"' || replace(replace(value, '\', '\\'), '"', '\"') || '"'"""
+    odd = (
+        "value = '' OR lower(value) = 'null' OR value GLOB '*[{},\"\\ ]*' "
+        "OR value GLOB '*[' || char(9, 10, 11, 12, 13) || ']*'"
+    )
+    element = f"CASE WHEN value IS NULL THEN 'NULL' WHEN {odd} THEN {quoted} ELSE value END"
+    return (
+        f"CASE WHEN {column} IS NOT NULL THEN "
+        f"'{{' || (SELECT coalesce(group_concat({element}, ','), '') FROM json_each({column})) || '}}' END"
+    )
+
+
+def _safe(column: str) -> str:
+    """SQL for a JSON text in which escapes of NUL and of lone surrogates are replaced by U+FFFD.
+
+    The texts in `raw` have all other characters unescaped. So an escape \\udXXX is always a lone surrogate. The loop
+    goes from one backslash to the next one, because a backslash can itself be escaped.
+    """
+    return rf"""CASE WHEN {column} NOT LIKE '%\u0000%' AND {column} NOT LIKE '%\ud%' THEN {column} ELSE (
+        WITH RECURSIVE step (done, rest) AS (
+            SELECT '', {column}
+            UNION ALL
+            SELECT
+                done || CASE
+                    WHEN instr(rest, '\') = 0 THEN rest
+                    WHEN lower(substr(rest, instr(rest, '\'), 6)) = '\u0000'
+                        OR lower(substr(rest, instr(rest, '\'), 4)) GLOB '\ud[89a-f]'
+                        THEN substr(rest, 1, instr(rest, '\') - 1) || '\ufffd'
+                    ELSE substr(rest, 1, instr(rest, '\') + 1)
+                END,
+                CASE
+                    WHEN instr(rest, '\') = 0 THEN ''
+                    WHEN lower(substr(rest, instr(rest, '\'), 6)) = '\u0000'
+                        OR lower(substr(rest, instr(rest, '\'), 4)) GLOB '\ud[89a-f]'
+                        THEN substr(rest, instr(rest, '\') + 6)
+                    ELSE substr(rest, instr(rest, '\') + 2)
+                END
+            FROM step WHERE rest <> ''
+        )
+        SELECT done FROM step WHERE rest = ''
+    ) END"""
+
+
+_MONTHS = "'JanFebMarAprMayJunJulAugSepOctNovDec', 3 * strftime('%m', posted_at) - 2, 3"
+_DAYS = "'SunMonTueWedThuFriSat', 3 * strftime('%w', posted_at) + 1, 3"
+
+VIEWS = {
+    "post_links": """
+SELECT
+    board,
+    no,
+    thread_no,
+    'https://boards.4chan.org/' || board || '/thread/' || thread_no || '#p' || no AS post_url,
+    'https://i.4cdn.org/' || board || '/' || file_tim || file_ext AS file_url,
+    'https://i.4cdn.org/' || board || '/' || file_tim || 's.jpg' AS thumbnail_url
+FROM posts
+""",
+    "tweet_articles_tweepy": f"""
+SELECT
+    id,
+    username AS tweet_from,
+    substr({_DAYS}) || ' ' || substr({_MONTHS}) || strftime(' %d %H:%M:%S +0000 %Y', posted_at) AS created_at,
+    {_list("hashtags")} AS hashtags,
+    {_list("urls")} AS urls,
+    {_list("mention_ids")} AS user_mentions_id,
+    {_list("media_urls")} AS media,
+    {_list("mention_usernames")} AS user_mentions_name,
+    source AS origin_device,
+    json_extract(metrics, '$.like_count') AS favorite_count,
+    text,
+    in_reply_to_username AS in_reply_to_screen_name,
+    in_reply_to_user_id,
+    in_reply_to_id AS in_reply_to_status_id,
+    json_extract(metrics, '$.retweet_count') AS retweet_count,
+    retweeted_text AS retweeted_status_text,
+    {_list("retweeted_urls")} AS retweeted_status_url,
+    retweeted_id AS retweeted_status_id,
+    retweeted_name AS retweeted_status_user_name,
+    retweeted_username AS retweeted_status_user_handle,
+    sentiment
+FROM tweets
+""",
+    "posts_raw": f"SELECT board, no, {_safe('raw')} AS raw FROM posts",
+    "tweets_raw": f"SELECT id, {_safe('raw')} AS raw, {_safe('includes')} AS includes FROM tweets",
+}

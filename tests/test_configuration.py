@@ -385,7 +385,7 @@ def test_the_sandbox_keeps_its_pace_and_its_folder(tmp_path: Path) -> None:
     """Whatever delay a file gives for the real site; only `-s` changes it. SANDBOX itself can be given in a file."""
     (tmp_path / ".env").write_text("SANDBOX=1\nDOWNLOAD_DELAY=1000\nCHAN_THREAD_INTERVAL=1000\n")
     run = scrapy("crawl", "chan", "-a", "board=wsr", "-a", "sample=2", cwd=tmp_path).ok()
-    assert f"the folder {tmp_path}/sandbox-data" in run.output and "Done." in run.output
+    assert f"the database {tmp_path}/sandbox-data" in run.output and "Done." in run.output
 
 
 # --- the rows

@@ -21,6 +21,7 @@ from pathlib import Path
 import scrapy
 
 from chancrawl.sources import BaseSource
+from chancrawl.storage.base import BaseSink
 from chancrawl.storage.kinds import CsvFile, Kind
 
 
@@ -53,7 +54,7 @@ class NotesSpider(scrapy.Spider):
             yield Note("here", no, f"note {no}, \\u2603", ["a", "b c"])
 
 
-class Lines:
+class Lines(BaseSink):
     """A sink: a line of JSON for each row."""
 
     def __init__(self, file):

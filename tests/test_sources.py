@@ -142,7 +142,7 @@ async def test_the_last_words_of_a_crawl(
     report = await report_of(tmp_path, Chan, stats)
     report.spider_closed(reason)
     told = caplog.messages[-1]
-    assert told.splitlines()[0] == first and f"stored in  the folder {tmp_path}" in told
+    assert told.splitlines()[0] == first and f"stored in  the database {tmp_path}" in told
     assert all(line in told for line in lines), told
     assert told.count("attention") + told.count("incomplete ") == len(lines)
 

@@ -19,8 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chancrawl.items import Tweet
+from chancrawl.storage.csv.files import Names
+from chancrawl.storage.csv.placing import path_of
 from chancrawl.surroundings import CleanRecord
-from chancrawl.x.csv_files import FileNames
+from chancrawl.x.csv_files import TWEETS
 from tests.spiders.test_chan import BOARD
 from tests.support import ROOT
 from tests.support.crawls import Crawler, Run, environment
@@ -144,7 +146,7 @@ def test_an_ini_file_with_a_byte_order_mark_and_a_folder_of_the_users(tmp_path: 
     """H13, R10: `~` where no shell expands it; the summary says where that is."""
     (tmp_path / "chancrawl.ini").write_bytes("\ufeff[chancrawl]\r\nCSV_FOLDER = ~/my data\r\n".encode())
     run = sandbox_run(tmp_path, HOME=str(tmp_path / "home")).ok()
-    assert f"stored in  the folder {tmp_path}/home/my data" in run.output
+    assert f"stored in  the database {tmp_path}/home/my data" in run.output
     assert (tmp_path / "home" / "my data" / "chancrawl.sqlite").exists() and not (tmp_path / "~").exists()
     run = sandbox_run(tmp_path, "-s", "CSV_FOLDER=~/other", HOME=str(tmp_path / "home")).ok()
     assert (tmp_path / "home" / "other").exists()
@@ -194,17 +196,17 @@ def test_settings_of_extensions_are_not_ours_to_refuse(tmp_path: Path) -> None:
 def test_a_crawl_says_where_it_stores_before_it_reads(tmp_path: Path, crawler: Crawler, any_store: Crawler) -> None:
     """R1."""
     run = any_store(f"-aboard={BOARD}", "-asample=1").ok()
-    place = "the database test_" if any_store.database_url else f"the folder {any_store.folder}, as CSV files"
+    place = "the database test_" if any_store.database_url else f"the database {any_store.folder}/chancrawl.sqlite"
     assert run.output.index(f"Storing in {place}") < run.output.index(f"/{BOARD}/:")
 
 
 @pytest.mark.soak
 def test_the_sandbox_has_a_folder_of_its_own(tmp_path: Path, sandbox: Sandbox) -> None:
     """R17: the README's first command, and then the same without SANDBOX=1."""
-    assert f"the folder {tmp_path}/sandbox-data" in sandbox_run(tmp_path).ok().output
+    assert f"the database {tmp_path}/sandbox-data" in sandbox_run(tmp_path).ok().output
     real = ("crawl", "chan", "-a", f"board={BOARD}", "-s", "DOWNLOAD_DELAY=0")
     run = scrapy(*real, cwd=tmp_path, CHAN_API_URL=sandbox.url).ok()  # stands for the real site
-    assert f"the folder {tmp_path}/data" in run.output
+    assert f"the database {tmp_path}/data" in run.output
     assert "/wsr/" in scrapy("coverage", "-s", "SANDBOX=1", cwd=tmp_path).ok().output
 
 
@@ -415,11 +417,13 @@ def test_ctrl_c_before_the_start_is_a_line(tmp_path: Path) -> None:
 def test_file_names_cannot_clash_where_case_does_not_count() -> None:
     """H14, by emulation: no file system of this machine forgets case."""
     names = ["NASA", "nasa", "Nasa", "trends", "TRENDS", "con", "AUX", None, "com1", "x_trends", "nul"]
-    files = FileNames({})
+    files, accounts = Names({}), TWEETS[0]
     new = {}
     for number, name in enumerate(names, 1):
-        new[number], is_new = files.of(Tweet(number, number, name, None))
-        assert is_new
+        path = path_of(accounts, Tweet(number, number, name, None), files)
+        assert path is not None
+        new[number] = path.removeprefix("twitter/").removesuffix(".csv")
+    assert files.new == new
     lower = [stem.lower() for stem in new.values()]
     assert len(set(lower)) == len(names)
     assert not set(lower) & {"trends", "con", "aux", "nul", "com1", "x.metrics", "x.found", "x.gaps", "x.accounts"}

@@ -93,6 +93,8 @@ class Kind:
     schema: str = ""
     """CREATE TABLE IF NOT EXISTS … in PostgreSQL's dialect, if schema.sql does not have the table."""
     csv: CsvFile | Sequence[CsvFile] = ()
+    from_older: Callable[[Mapping[str, str]], Any] | None = None
+    """An item from a row of its CSV file, as versions before the embedded database wrote it."""
     is_state: bool = False
     is_paid: bool = False
     """Whether each reading costs money; see `HeldBack.missed`."""

@@ -5,7 +5,8 @@ In twitter/, names with a dot cannot be a handle's; an account called trends get
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
@@ -15,6 +16,15 @@ from chancrawl.x import legacy
 from chancrawl.x.api import HANDLE
 
 COLUMNS = [*legacy.COLUMNS, "author_id"]
+
+NUMBERS = (
+    "id",
+    "favorite_count",
+    "retweet_count",
+    "in_reply_to_user_id",
+    "in_reply_to_status_id",
+    "retweeted_status_id",
+)
 
 RESERVED = {"trends", "con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 """Handles that are no names of files: ours, or devices of Windows."""
@@ -31,6 +41,16 @@ def _account(tweet: Tweet) -> tuple[int, str] | None:
 def _older_row(tweet: Tweet) -> Iterator[dict[str, Any]]:
     """The columns of the older crawler's table, and the number of the account."""
     yield dict(zip(legacy.COLUMNS, legacy.row_of(tweet), strict=True)) | {"author_id": tweet.author_id}
+
+
+def from_older_row(row: Mapping[str, str]) -> Tweet:
+    """The post of a row of an account's file."""
+    values: dict[str, Any] = {name: text or None for name, text in row.items()}
+    for name in NUMBERS:
+        values[name] = int(values[name]) if values.get(name) else None
+    values["sentiment"] = float(row["sentiment"]) if row.get("sentiment") else None
+    author = values.pop("author_id", None)
+    return replace(legacy.tweet_of(values), author_id=int(author) if author else None)
 
 
 def _is_new(tweet: Tweet) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from chancrawl.items import Account, Feed, Gap, Handle, Trend, Tweet
 from chancrawl.storage.kinds import Key, Kind
 from chancrawl.x import tweet_columns
-from chancrawl.x.csv_files import ACCOUNTS, GAPS, HANDLES, TRENDS, TWEETS
+from chancrawl.x.csv_files import ACCOUNTS, GAPS, HANDLES, TRENDS, TWEETS, from_older_row
 
 
 def _feed(item: Any) -> list[Key]:
@@ -20,6 +20,7 @@ KINDS = (
         "tweets",
         ("id",),
         csv=TWEETS,
+        from_older=from_older_row,
         is_paid=True,
         keeps_waiting=lambda tweet: [("feed", feed) for feed in tweet.found_in],
         describe=tweet_columns.describe,

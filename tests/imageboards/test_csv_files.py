@@ -1,4 +1,4 @@
-"""Where rows of posts go in CSV files, by what is stored of them."""
+"""Where rows of posts go among the CSV files, by what is stored of them."""
 
 from __future__ import annotations
 
@@ -9,56 +9,49 @@ from typing import Any
 
 import pytest
 
-from chancrawl.imageboards.csv_files import placed
-from chancrawl.items import Deletion, Post
-from chancrawl.storage.sqlite.store import CsvStore
+from chancrawl.imageboards.csv_files import settled_deletions, settled_posts
+from chancrawl.storage.csv.files import Names
+from chancrawl.storage.csv.placing import path_of
+from chancrawl.storage.sqlite.store import SqliteStore
 from tests.support import KINDS
-from tests.support.items import START, deletion, minute, post, thread
+from tests.support.items import START, deletion, minute, post
 
-MOVED = replace(post(6, "a"), thread_no=4)
+MOVED = replace(post(6, "a"), thread_no=4, digest=4, last_seen_at=minute(2))
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[CsvStore]:
-    store = CsvStore(tmp_path, KINDS)
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    store = SqliteStore(tmp_path, KINDS)
     store.open()
     store.prepare()
     yield store
     store.close()
 
 
-def placed_items(store: CsvStore, *items: Any) -> list[Any]:
-    return [line.item for line in placed(store, [store.line_of(item) for item in items])]
+@pytest.mark.parametrize("time, day", [(minute(24 * 60 - 1), "2026-11-21"), (minute(24 * 60), "2026-11-22")])
+def test_a_version_is_in_the_file_of_the_day_on_which_it_was_first_seen(time: Any, day: str) -> None:
+    item = replace(post(6, "a"), last_seen_at=time)
+    (file,) = KINDS.of(item).csv_files
+    path = path_of(file, item, Names({}))
+    assert path == f"chan/po/posts-{day}.csv" and file.may_be(path) and not file.may_be("chan/po/threads.csv")
 
 
-def test_posts_of_one_thread_stay_as_they_are(store: CsvStore) -> None:
-    items = [post(6, "a"), post(6, "b", 2), deletion(6, 1), thread(2)]
-    assert placed_items(store, *items) == items
-    store.append([store.line_of(item) for item in items])
-    assert placed_items(store, deletion(6, 1, 2)) == [deletion(6, 1, 2)]
+def test_posts_of_one_thread_stay_as_they_are(store: SqliteStore) -> None:
+    items = [post(6, "a"), post(7, "b")]
+    store.take_in(items)
+    assert settled_posts(items, store.rows) == items
+    store.take_in([post(6, "c", 2)])
+    assert settled_posts([post(6, "c", 2)], store.rows) == [post(6, "c", 2)]
+    assert settled_deletions([deletion(6, 1, 2)], store.rows) == [deletion(6, 1, 2)]
 
 
-def test_a_post_that_was_moved_is_the_next_revision_there(store: CsvStore) -> None:
-    store.append([store.line_of(item) for item in (post(6, "a"), post(6, "b", 2))])
-    (item,) = placed_items(store, replace(MOVED, first_seen_at=minute(9)))
+def test_a_post_that_was_moved_is_the_next_revision_there(store: SqliteStore) -> None:
+    store.take_in([post(6, "a"), post(6, "b", 2)])
+    store.take_in([MOVED])
+    (item,) = settled_posts([replace(MOVED, first_seen_at=minute(9))], store.rows)
     assert (item.thread_no, item.revision, item.first_seen_at) == (4, 3, START)
 
 
-def test_a_post_that_was_missed_in_its_former_thread_is_not_deleted(store: CsvStore) -> None:
-    store.append([store.line_of(item) for item in (post(6, "a"), deletion(6, 1))])
-    moved, back = placed_items(store, replace(MOVED, last_seen_at=minute(2)))
-    assert isinstance(moved, Post) and moved.revision == 2
-    assert back == Deletion("po", 4, 6, minute(2), None)
-
-
-def test_a_deletion_in_a_thread_where_the_post_is_no_longer_is_left_out(store: CsvStore) -> None:
-    store.append([store.line_of(MOVED)])
-    assert placed_items(store, deletion(6, 1)) == []
-
-
-def test_the_ledger_keeps_a_post_in_the_thread_where_a_batch_leaves_it(store: CsvStore) -> None:
-    lines = placed(store, [store.line_of(post(6, "a")), store.line_of(MOVED)])
-    assert [bool(line.row) for line in lines] == [False, True]
-    store.append([store.line_of(post(6, "a"))])
-    store.append([store.line_of(MOVED)])
-    assert store.rows("SELECT thread_no, revision FROM posts") == [(4, 2)]
+def test_a_deletion_in_a_thread_where_the_post_is_no_longer_is_left_out(store: SqliteStore) -> None:
+    store.take_in([MOVED])
+    assert settled_deletions([deletion(6, 1)], store.rows) == []

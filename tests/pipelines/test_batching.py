@@ -16,11 +16,13 @@ from scrapy.exceptions import NotConfigured
 
 from chancrawl.errors import UserError
 from chancrawl.items import Trend
+from chancrawl.storage.base import BaseSink
+from chancrawl.storage.csv.sink import CsvSink
 from chancrawl.storage.kinds import components
 from chancrawl.storage.session import Session
 from pipelines.batching import BatchingPipeline
-from pipelines.csv import CsvPipeline
 from pipelines.postgres import PostgresPipeline
+from pipelines.sqlite import SqlitePipeline
 from tests.support.engines import crawl, in_loop, settings_of
 from tests.support.items import START, post, thread
 
@@ -104,7 +106,7 @@ async def test_after_one_lost_batch_nothing_more_is_written(tmp_path: Path) -> N
         assert pipeline.written == [[0, 1]]
         stats = pipeline.stats
         assert stats.get_value("store/not_written") == 6
-        assert f"the folder {tmp_path} cannot be used (disk I/O error)" in stats.get_value("failure")
+        assert f"the database {tmp_path}/chancrawl.sqlite cannot be used (disk I/O error)" in stats.get_value("failure")
         await asyncio.sleep(1)
         assert stats.get_value("closed") == "store_failed"
 
@@ -130,7 +132,7 @@ async def test_an_empty_crawl_writes_no_batch(tmp_path: Path) -> None:
 # --- sinks
 
 
-class Lines:
+class Lines(BaseSink):
     """A sink that notes what it is given."""
 
     given: list[Any]
@@ -156,7 +158,7 @@ HERE = "tests.pipelines.test_batching.Lines"
 @in_loop
 async def test_a_sink_is_given_what_is_stored_and_nothing_else(tmp_path: Path) -> None:
     async with crawl(tmp_path, ROW_SINKS={HERE: 1}) as crawler:
-        pipeline = CsvPipeline.from_crawler(crawler)
+        pipeline = SqlitePipeline.from_crawler(crawler)
         await pipeline.open_spider()
         for item in (bad := trend(2**70), post(6, "a"), thread(1)):
             await pipeline.process_item(item)
@@ -180,7 +182,7 @@ async def test_a_batch_that_fails_reaches_no_sink(tmp_path: Path) -> None:
 
 def test_sinks_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     sinks = {"collections.Counter": 2, "collections.OrderedDict": 1, "collections.deque": None}
-    assert components(settings_of(tmp_path, ROW_SINKS=sinks), "ROW_SINKS") == [OrderedDict, Counter]
+    assert components(settings_of(tmp_path, ROW_SINKS=sinks), "ROW_SINKS") == [OrderedDict, Counter, CsvSink]
 
 
 # --- which store
@@ -193,14 +195,14 @@ async def test_only_the_pipeline_of_the_store_in_use_is_made(tmp_path: Path) -> 
             PostgresPipeline.from_crawler(crawler)
     async with crawl(tmp_path, "postgresql://nobody@127.0.0.1:1/none") as crawler:
         with pytest.raises(NotConfigured):
-            CsvPipeline.from_crawler(crawler)
+            SqlitePipeline.from_crawler(crawler)
 
 
 @in_loop
 async def test_state_that_waits_for_a_rejected_row_is_rejected_too(tmp_path: Path) -> None:
     """The row is rejected by the store itself, after normalize has passed it on."""
     async with crawl(tmp_path) as crawler:
-        pipeline = CsvPipeline.from_crawler(crawler)
+        pipeline = SqlitePipeline.from_crawler(crawler)
         await pipeline.open_spider()
         bad = post(6, "a")
         bad.last_seen_at = None  # it belongs to no file

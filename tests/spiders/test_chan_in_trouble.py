@@ -279,13 +279,13 @@ def test_settings_from_the_environment_and_the_ini_file(sandbox: Sandbox, tmp_pa
         assert (tmp_path / folder / "chan" / "wsr").is_dir()
 
 
-def test_csv_files_without_their_ledger_are_not_touched(crawler: Crawler) -> None:
+def test_csv_files_without_their_database_are_not_touched(crawler: Crawler) -> None:
     crawler(f"-aboard={BOARD}", "-asample=3").ok()
     (file,) = (crawler.folder / "chan" / BOARD).glob("posts-*.csv")
     content = file.read_bytes()
     for ledger in crawler.folder.glob("chancrawl.sqlite*"):
         ledger.unlink()
-    crawler(f"-aboard={BOARD}").refused("ledger that belongs to them", "CSV_FOLDER")
+    crawler(f"-aboard={BOARD}").refused("database that belongs to them", "CSV_FOLDER")
     (crawler.folder / "chancrawl.sqlite").write_text("no database at all, but long enough to be taken for one" * 99)
     crawler(f"-aboard={BOARD}").refused("cannot be used", "CSV_FOLDER")
     assert file.read_bytes() == content

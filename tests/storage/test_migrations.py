@@ -12,7 +12,6 @@ import pytest
 
 from chancrawl.storage.postgres import migrations
 from chancrawl.storage.postgres.connection import PostgresStore
-from chancrawl.storage.sqlite.store import LEDGER_VERSION
 from tests.support import KINDS, ROOT
 from tests.support.crawls import Crawler, environment
 from tests.support.databases import Database
@@ -95,25 +94,3 @@ def test_a_crawl_brings_it_up_to_date_and_a_newer_one_is_refused(
     command = [sys.executable, "-m", "scrapy", "initdb", "-s", f"DATABASE_URL={older.url}"]
     done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and "are of version 99" in done.stderr and "Traceback" not in done.stderr
-
-
-def test_the_ledger_of_csv_files_has_a_version_too(crawler: Crawler, sandbox: Sandbox) -> None:
-    import sqlite3
-
-    crawler("-aboard=wsr").ok()
-    ledger = sqlite3.connect(crawler.folder / "ledger.sqlite", isolation_level=None)
-    assert ledger.execute("PRAGMA user_version").fetchone() == (LEDGER_VERSION,)
-    # One of version 1, whose last write was not finished.
-    for column in ("crc", "changed_ns", "announced"):
-        ledger.execute(f"ALTER TABLE files DROP COLUMN {column}")
-    ledger.execute("PRAGMA user_version = 0")
-    (file,) = (crawler.folder / "chan" / "wsr").glob("posts-*.csv")
-    with file.open("ab") as stream:
-        stream.write(b"wsr,1")
-    run = crawler("-aboard=wsr").ok()
-    assert "cut off 5 bytes of an unfinished write" in run.output
-    assert set(crawler.held("wsr")) == sandbox.shown("wsr")
-    ledger.execute("PRAGMA user_version = 99")
-    ledger.close()
-    run = crawler("-aboard=wsr")
-    assert run.code == 1 and "is of version 99" in run.output and "Traceback" not in run.output

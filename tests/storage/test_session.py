@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from scrapy.crawler import Crawler
 from chancrawl.errors import StoreAway, UserError
 from chancrawl.items import Account, Board, Feed, Thread, Validator
 from chancrawl.storage import runs
-from chancrawl.storage.session import Session, restore
+from chancrawl.storage.base import restored
+from chancrawl.storage.session import Session
 from tests.support import KINDS
 from tests.support.away import UnsteadyStore
 from tests.support.engines import Chan, crawl, in_loop, stop
@@ -232,7 +233,7 @@ async def test_a_heartbeat_notes_the_stats_and_the_time(tmp_path: Path, database
     async with crawl(tmp_path, database_url) as crawler:
         session = await opened(crawler)
         await session.call(session.prepare)
-        await session.call(session.store.write, [("UPDATE runs SET alive_at = '2026-01-01T00:00:00Z'", ())])
+        await session.call(session.store.write, [("UPDATE runs SET alive_at = ?", (datetime(2026, 1, 1, tzinfo=UTC),))])
         assert await session.call(runs.alive, session.store) == []
         crawler.stats.set_value("items/post", 7)
         await session._beat()
@@ -350,6 +351,6 @@ async def test_state_comes_back_from_the_store_as_it_was(tmp_path: Path, databas
 
 def test_a_row_is_restored_from_the_texts_and_numbers_of_sqlite() -> None:
     row = ("po", None, 1, 0, None, None, None, None, "2026-11-21T00:00:00Z", None, '{"a": [1]}')
-    board = restore(Board, row)
+    board = restored(Board, row)
     assert board == Board("po", worksafe=True, has_archive=False, seen_at=START, raw={"a": [1]})
     assert board.worksafe is True and board.has_archive is False

@@ -1,10 +1,11 @@
-"""The ledger beside the CSV files: versions, files with an older header, one crawl at a time."""
+"""The embedded database: where it may be, its versions, one crawl at a time, and others beside it."""
 
 from __future__ import annotations
 
-import csv
-import json
+import logging
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,186 +14,125 @@ from typing import Any
 import pytest
 
 from chancrawl.errors import UserError
-from chancrawl.items import Board, Thread
-from chancrawl.storage.sqlite.store import LEDGER_COLUMNS, LEDGER_VERSION, CsvStore
+from chancrawl.items import Thread, Validator
+from chancrawl.storage import disk
+from chancrawl.storage.postgres.migrations import VERSION
+from chancrawl.storage.sqlite import connection as connections
+from chancrawl.storage.sqlite import store as stores
+from chancrawl.storage.sqlite.connection import connected, has_wal_reset_bug, is_rejection, transaction
+from chancrawl.storage.sqlite.store import FILE, SqliteStore, readers_of
+from chancrawl.storage.sqlite.tables import BESIDE, KEEP_LATE, REPLACE, SEEN_EARLIER, STAGE, in_sqlite, table_of
 from tests.support import KINDS
 from tests.support.items import START, post, thread
 
-THREADS = Path("chan/po/threads.csv")
-
-ROWS_OF_VERSION_2 = """
-INSERT INTO posts (board, thread_no, no, digest, revision) VALUES ('po', 5, 6, 1, 1);
-INSERT INTO runs (spider, source) VALUES ('chan', 'https://a.4cdn.org');
-INSERT INTO accounts (id, username, former_usernames) VALUES (1, 'Later', '["Earlier"]'), (2, 'nobody', '[]');
-INSERT INTO feeds (feed, complete_since, visited_at, oldest_id, posts) VALUES
-    ('timeline:1', '1970-01-01T00:00:00Z', '2026-11-20T00:00:00Z', 29700859247, 100),
-    ('search:a', '2026-11-01T00:00:00Z', '2026-11-21T00:00:00Z', 5, 7);
-DROP TABLE account_files;
-PRAGMA user_version = 2;
-"""
-
-
-def ledger_of_version_2(folder: Path) -> None:
-    """A ledger without what later versions have added."""
-    now = CsvStore(folder, KINDS)
-    now.open()
-    now.prepare()
-    now.close()
-    with closing(sqlite3.connect(folder / "ledger.sqlite", isolation_level=None)) as connection:
-        for table, column in LEDGER_COLUMNS:
-            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column.split()[0]}")
-        connection.executescript(ROWS_OF_VERSION_2)
-
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[CsvStore]:
-    store = CsvStore(tmp_path, KINDS)
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "data", KINDS)
     yield store
     store.close()
 
 
-def read(file: Path) -> list[dict[Any, Any]]:
-    with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
-# --- versions
-
-
-def test_a_ledger_of_an_earlier_version_is_brought_up_to_date_with_its_rows(store: CsvStore, tmp_path: Path) -> None:
-    ledger_of_version_2(tmp_path)
-    twitter = tmp_path / "twitter"
-    twitter.mkdir()
-    (twitter / "Earlier.csv").write_text("id\r\n")
+@pytest.fixture
+def created(store: SqliteStore) -> SqliteStore:
     store.open()
-    assert store.rows("PRAGMA user_version") == [(LEDGER_VERSION,)]
-    assert store.rows("SELECT no, posted_at FROM posts") == [(6, None)]
-    assert store.rows("SELECT source, dollars, alive_at FROM runs") == [("https://a.4cdn.org", None, None)]
-    assert store.rows("SELECT * FROM account_files") == [(1, "Earlier")]
-    feeds = store.rows("SELECT feed, timeline_at, bottom_at, complete_since FROM feeds ORDER BY feed DESC")
-    assert feeds == [
-        ("timeline:1", "2026-11-20T00:00:00Z", "2026-11-20T00:00:00Z", "1970-01-01T00:00:00Z"),
-        ("search:a", None, None, "2026-11-01T00:00:00Z"),
-    ]
-    store.append(store.prepared([post(7, "a"), thread(2), Board("po", seen_at=START)]).lines)
-    assert store.rows("SELECT no FROM posts ORDER BY no") == [(6,), (7,)]
+    store.prepare()
+    return store
 
 
-def test_a_ledger_of_a_later_version_is_refused_and_left_as_it_is(store: CsvStore, tmp_path: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as connection:
-        connection.execute(f"PRAGMA user_version = {LEDGER_VERSION + 1}")
-    with pytest.raises(UserError, match=f"of version {LEDGER_VERSION + 1}.*update it"):
-        store.open()
-    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as connection:
-        assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+# --- where it is, and what it is
 
 
-def test_a_reader_does_not_change_a_ledger_of_an_earlier_version(store: CsvStore, tmp_path: Path) -> None:
-    ledger_of_version_2(tmp_path)
-    with pytest.raises(UserError, match="of version 2, and this chancrawl reads version"):
-        store.open_to_read()
+def test_it_is_made_with_its_pragmas(created: SqliteStore) -> None:
+    found = {name: created.rows(f"PRAGMA {name}")[0][0] for name in (
+        "journal_mode", "synchronous", "secure_delete", "wal_autocheckpoint", "mmap_size", "user_version")}  # fmt: skip
+    assert found == {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1, "wal_autocheckpoint": 4000,
+                     "mmap_size": 0, "user_version": VERSION}  # fmt: skip
+    with closing(connected(created.file, checkpoints=False)) as beside:
+        assert beside.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
 
 
-def test_what_is_no_ledger_is_refused_in_a_sentence(store: CsvStore, tmp_path: Path) -> None:
-    (tmp_path / "ledger.sqlite").write_bytes(b"no database" * 100)
-    with pytest.raises(UserError, match=r"cannot be used \(file is not a database\)"):
+def test_the_version_of_sqlite_is_said_and_its_fault_named(
+    store: SqliteStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    store.open()
+    assert f"SQLite {sqlite3.sqlite_version}" in caplog.text
+    assert ("only one process may write the log back" in caplog.text) == has_wal_reset_bug()
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    with pytest.raises(UserError, match=r"is too old: use a Python with SQLite 3\.35\.0"):
         store.open()
 
 
-# --- CSV files with an older header
+@pytest.mark.parametrize("version, has", [
+    ((3, 7, 0), True), ((3, 44, 5), True), ((3, 44, 6), False), ((3, 45, 0), True), ((3, 50, 6), True),
+    ((3, 50, 7), False), ((3, 51, 2), True), ((3, 51, 3), False), ((3, 52, 0), False),
+])  # fmt: skip
+def test_which_versions_have_the_fault(version: tuple[int, int, int], has: bool) -> None:
+    assert has_wal_reset_bug(version) is has
 
 
-def older_file(store: CsvStore, columns: list[str]) -> None:
-    """The file of threads as a version began it that had these columns."""
-    store.open()
-    store.prepare()
-    first = store.prepared([thread(1)]).lines
-    for line in first:
-        line.columns = columns
-        line.values = {name: line.values.get(name, "") for name in columns}
-    store.append(first)
-
-
-def test_rows_follow_the_header_of_a_file_that_lacks_a_new_column(store: CsvStore, tmp_path: Path) -> None:
-    columns = [name for name in KINDS[Thread].columns if name not in ("unique_ips", "gone_at")]
-    older_file(store, columns)
-    store.append(store.prepared([thread(2)]).lines)
-    with (tmp_path / THREADS).open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
-    assert rows[0] == columns and {len(row) for row in rows} == {len(columns)}
-    assert [row["replies"] for row in read(tmp_path / THREADS)] == ["1", "2"]
-    assert read(tmp_path / THREADS)[1]["last_seen_at"] == "2026-11-21T00:00:00Z"
-
-
-def test_a_column_that_is_no_more_stays_empty_and_moves_no_other(store: CsvStore, tmp_path: Path) -> None:
-    columns = ["no", "former", *(name for name in KINDS[Thread].columns if name != "no")]
-    older_file(store, columns)
-    store.append(store.prepared([thread(2)]).lines)
-    last = read(tmp_path / THREADS)[-1]
-    assert (last["no"], last["former"], last["board"], last["replies"]) == ("5", "", "po", "2")
-
-
-def test_of_the_states_of_a_thread_in_a_batch_the_last_one_is_written(store: CsvStore, tmp_path: Path) -> None:
-    store.open()
-    store.prepare()
-    store.append(store.prepared([thread(1), post(6, "a"), thread(2), thread(3)]).lines)
-    assert [row["replies"] for row in read(tmp_path / THREADS)] == ["3"]
-    store.append(store.prepared([thread(4)]).lines)
-    assert [row["replies"] for row in read(tmp_path / THREADS)] == ["3", "4"]
-    assert store.rows("SELECT replies FROM threads") == [(4,)]
-
-
-def test_files_and_ledger_are_written_together_or_not_at_all(store: CsvStore, tmp_path: Path) -> None:
-    store.open()
-    store.prepare()
-    store.append(store.prepared([thread(1)]).lines)
-    lines = store.prepared([thread(2), post(6, "a")]).lines
-    lines[1].row = (*lines[1].row, "one too many")
-    with pytest.raises(sqlite3.Error):
-        store.append(lines)
-    assert [row["replies"] for row in read(tmp_path / THREADS)] == ["1"]
-    assert not list(tmp_path.glob("chan/po/posts-*.csv"))
-    assert store.rows("SELECT replies FROM threads") == [(1,)]
-    store.append(store.prepared([thread(2), post(6, "a")]).lines)
-    assert len(list(tmp_path.glob("chan/po/posts-*.csv"))) == 1
-
-
-def test_a_row_of_which_a_later_version_is_stored_is_not_taken_in(store: CsvStore, tmp_path: Path) -> None:
-    store.open()
-    store.prepare()
-    store.take_in([post(6, "second", 2)])
-    assert store.take_in([post(6, "first", 1), post(7, "b")]) == []
-    rows = [row for file in tmp_path.glob("chan/po/posts-*.csv") for row in read(file)]
-    assert [(row["no"], row["revision"]) for row in rows] == [("6", "2"), ("7", "1")]
-    assert [json.loads(row["raw"])["com"] for row in rows] == ["second", "b"]
-
-
-# --- one crawl at a time
-
-
-def test_a_folder_without_its_ledger_is_refused(store: CsvStore, tmp_path: Path) -> None:
-    (tmp_path / "chan" / "po").mkdir(parents=True)
-    (tmp_path / "chan" / "po" / "threads.csv").write_text("no\r\n")
-    with pytest.raises(UserError, match="holds CSV files but not the ledger"):
+def test_network_folders_are_refused_by_name(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mounts"
+    blank = str(tmp_path / "a b").replace(" ", r"\040")
+    mounts.write_text(
+        f"/dev/sda1 / ext4 rw 0 0\nserver:/x {tmp_path}/data nfs4 rw 0 0\nnone {blank} fuse.sshfs rw 0 0\n"
+    )
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    (tmp_path / "a b").mkdir()
+    assert disk.file_system(tmp_path / "data" / "deep" / "new", mounts) == "nfs4"
+    assert disk.file_system(tmp_path / "a b", mounts) == "fuse.sshfs"
+    assert disk.file_system(tmp_path / "data2", mounts) == "ext4"
+    assert disk.file_system(tmp_path, tmp_path / "none") == ""
+    monkeypatch.setattr(stores, "file_system", lambda folder: "nfs4")
+    with pytest.raises(UserError, match=r"on a network file system \(nfs4\), where SQLite can lose data"):
         store.open()
 
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    store = CsvStore(tmp_path / "file" / "data", KINDS)
+    store = SqliteStore(tmp_path / "file" / "data", KINDS)
     with pytest.raises(UserError, match="is a file; name a folder"):
         store.open()
     store.close()
 
 
+def test_a_database_of_a_later_version_is_refused_and_left_as_it_is(store: SqliteStore) -> None:
+    store.folder.mkdir()
+    with closing(sqlite3.connect(store.file)) as connection:
+        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    for open_ in (store.open, store.open_to_read):
+        with pytest.raises(UserError, match=f"of version {VERSION + 1}.*update it"):
+            open_()
+    with closing(sqlite3.connect(store.file)) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+
+
+def test_a_reader_does_not_change_a_database_of_an_earlier_version(created: SqliteStore) -> None:
+    created.connection.execute("PRAGMA user_version = 1")
+    created.close()
+    with pytest.raises(UserError, match="of version 1, and this chancrawl reads version"):
+        created.open_to_read()
+
+
+def test_what_is_no_database_is_refused_in_a_sentence(store: SqliteStore) -> None:
+    store.folder.mkdir()
+    store.file.write_bytes(b"no database" * 100)
+    with pytest.raises(UserError, match=r"cannot be used \(file is not a database\); put back a backup"):
+        store.open()
+
+
+# --- one crawl at a time, and others beside it
+
+
 @pytest.mark.parametrize("is_created", [False, True])
-def test_a_second_crawl_into_the_folder_is_refused_until_the_first_ends(
-    store: CsvStore, tmp_path: Path, is_created: bool
-) -> None:
+def test_a_second_crawl_into_the_folder_is_refused_until_the_first_ends(store: SqliteStore, is_created: bool) -> None:
     store.open()
     if is_created:
         store.prepare()
-    other = CsvStore(tmp_path, KINDS)
+    other = SqliteStore(store.folder, KINDS)
     with pytest.raises(UserError, match="Another crawl is writing to"):
         other.open()
     store.close()
@@ -200,25 +140,90 @@ def test_a_second_crawl_into_the_folder_is_refused_until_the_first_ends(
     other.close()
 
 
-def test_the_answer_for_many_keys_comes_in_parts_and_is_whole(store: CsvStore) -> None:
-    store.open()
-    store.prepare()
-    store.append(store.prepared([post(no, "a") for no in range(1, 1203)]).lines)
-    found = store.rows_in("SELECT no FROM posts WHERE board = ? AND no IN ({})", range(1, 1300), "po")
-    assert sorted(no for (no,) in found) == list(range(1, 1203))
-    assert list(store.rows_in("SELECT no FROM posts WHERE no IN ({})", [])) == []
+def test_a_command_writes_beside_a_crawl_and_waits_for_its_batch(created: SqliteStore) -> None:
+    beside = SqliteStore(created.folder, KINDS)
+    beside.open_beside()
+    took: list[float] = []
+
+    def write() -> None:
+        began = time.monotonic()
+        with closing(connected(created.file, checkpoints=False)) as connection, transaction(connection):
+            connection.execute("INSERT INTO validators VALUES ('/b', 'x')")
+        took.append(time.monotonic() - began)
+
+    with transaction(created.connection):
+        created.connection.execute("INSERT INTO validators VALUES ('/a', 'x')")
+        thread_ = threading.Thread(target=write)
+        thread_.start()
+        time.sleep(0.3)
+    thread_.join()
+    assert took[0] >= 0.25
+    assert beside.rows("SELECT path FROM validators ORDER BY path") == [("/a",), ("/b",)]
+    beside.take_in([Validator("/c", "x")])
+    beside.close()
+    assert created.rows("SELECT count(*) FROM validators") == [(3,)]
 
 
-def test_a_ledger_gets_the_columns_of_new_fields_by_itself(tmp_path: Path) -> None:
-    store = CsvStore(tmp_path, KINDS)
-    store.open()
-    store.prepare()
-    store.connection.execute("ALTER TABLE threads DROP COLUMN semantic_url")
-    store.close()
-    store = CsvStore(tmp_path, KINDS)
-    store.open()
-    try:
-        store.append(store.prepared([thread(3)]).lines)
-        assert store.rows("SELECT no, semantic_url FROM threads") == [(thread(3).no, thread(3).semantic_url)]
-    finally:
-        store.close()
+def test_the_log_is_empty_after_a_crawl_and_a_reader_that_keeps_it_is_named(
+    created: SqliteStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "WAL_LIMIT", 100_000)
+    created.take_in([post(no, "a" * 1000) for no in range(1, 200)])
+    created.check_log()
+    created.check_log()
+    assert caplog.text.count("has the database open and reads on") == 1
+    log = created.file.with_name(f"{FILE}-wal")
+    connections.checkpoint(created.connection)
+    assert log.stat().st_size == 0
+    created.check_log()
+    created.close()
+    assert not log.exists()
+
+
+def test_other_processes_that_have_a_file_open_are_found(tmp_path: Path) -> None:
+    assert readers_of(tmp_path / "none") == ""
+
+
+# --- how rows are written
+
+
+def test_posts_are_looked_up_by_their_key_and_not_searched(created: SqliteStore) -> None:
+    """Without statistics SQLite could read all posts for a handful of new versions."""
+    created.take_in([post(6, "a")])
+    created.take_in([post(6, "b", 2)])  # makes the temporary table
+    for sql in (f"SELECT 1 {BESIDE}", KEEP_LATE, REPLACE, SEEN_EARLIER):
+        plan = [row[3] for row in created.rows(f"EXPLAIN QUERY PLAN {sql}")]
+        assert not any(line.startswith(("SCAN held", "SCAN posts")) for line in plan), plan
+    assert STAGE.startswith("INSERT INTO temp.staged_posts")
+
+
+def test_unchanged_rows_write_nothing(created: SqliteStore) -> None:
+    batch: list[Any] = [post(6, "a"), post(7, "b"), thread(2), Validator("/a", "x")]
+    created.take_in(batch)
+    before = created.connection.total_changes
+    created.take_in(batch)
+    changes = created.connection.total_changes - before
+    assert changes == 2  # into the temporary table, because the posts are there
+    assert created.rows("SELECT count(*) FROM post_revisions") == [(0,)]
+
+
+def test_a_row_that_breaks_a_rule_is_rejected_alone(created: SqliteStore) -> None:
+    bad = Thread("po", 9, fate="unknown", first_seen_at=START, last_seen_at=START)
+    ((item, reason),) = created.take_in([thread(1), bad, post(6, "a")])
+    assert item is bad and "CHECK constraint failed: fate" in reason
+    assert created.rows("SELECT no FROM threads") == [(5,)] and created.rows("SELECT no FROM posts") == [(6,)]
+
+
+def test_what_a_rejection_is() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE t (a NOT NULL)")
+        with pytest.raises(sqlite3.Error) as missing:
+            connection.execute("INSERT INTO t VALUES (NULL)")
+        with pytest.raises(sqlite3.Error) as syntax:
+            connection.execute("INSERT INTO nowhere VALUES (1)")
+    assert is_rejection(missing.value) and not is_rejection(syntax.value)
+
+
+def test_conditions_of_kinds_are_the_same_in_both_dialects() -> None:
+    assert in_sqlite("least(new.a, held.a)", "t") == "coalesce(min(excluded.a, t.a), excluded.a, t.a)"
+    assert all(table_of(kind) is table_of(kind) for kind in KINDS)

@@ -26,9 +26,9 @@ from chancrawl.payload import Malformed, digest, loads
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.postgres.upsert import BatchWriter
 from chancrawl.storage.quarantine import keep, keep_row
-from chancrawl.storage.sqlite.store import CsvStore
 from chancrawl.x import payloads, tweet_columns
 from tests.support import KINDS
+from tests.support.folders import Folder
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 BATCH = 300
@@ -113,7 +113,7 @@ class Trial:
         self.postgres = PostgresStore(database_url, KINDS)
         self.postgres.open()
         self.postgres.prepare()
-        self.csv = CsvStore(folder, KINDS)
+        self.embedded = Folder(folder)
         self.numbers = count(10)
         self.good: set[tuple[str, int]] = set()  # (board or x, number)
         self.batch: list[Item] = []
@@ -195,10 +195,9 @@ class Trial:
             lambda item, why: keep_row(self.folder / "quarantine", KINDS.of(item), item, why),
         )
         self.quarantined["rows"] += len(rejected)
-        self.csv.prepare()
-        prepared = self.csv.prepared(batch)
-        self.quarantined["rows"] += len(prepared.rejected)
-        self.csv.append(prepared.lines)
+        before = len(self.embedded.rejected)
+        self.embedded.put(*batch)
+        self.quarantined["rows"] += len(self.embedded.rejected) - before
 
     def compare(self) -> None:
         """Every good post is in both stores; and the files read back as CSV."""
@@ -208,6 +207,8 @@ class Trial:
             cursor.execute("SELECT board, no FROM posts UNION ALL SELECT 'x', id FROM tweets")
             stored = set(cursor.fetchall())
         assert self.good <= stored, sorted(self.good - stored)[:5]
+        held = set(self.embedded.store.rows("SELECT board, no FROM posts UNION ALL SELECT 'x', id FROM tweets"))
+        assert self.good <= held, sorted(self.good - held)[:5]
         files = set()
         for file in self.folder.rglob("*.csv"):
             with file.open(newline="", encoding="utf-8") as stream:
@@ -221,7 +222,7 @@ class Trial:
 
     def close(self) -> None:
         self.postgres.close()
-        self.csv.close()
+        self.embedded.close()
 
 
 def fuzz(trial: Trial, examples: int) -> None:

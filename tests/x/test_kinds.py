@@ -33,7 +33,7 @@ def test_a_feed_waits_for_its_posts_its_account_and_its_gaps() -> None:
 def test_files_and_columns() -> None:
     kinds = Kinds(KINDS)
     trend = Trend(1, NOW, 1, "#a", None)
-    file = kinds[Trend].csv
-    assert file is not None and file.path(trend) == "twitter/trends.csv"
-    assert kinds[Feed].csv is None, "how far a feed was read is state, and in no file"
+    (file,) = kinds[Trend].csv_files
+    assert file.path(trend) == "twitter/trends.csv"
+    assert not kinds[Feed].csv_files, "how far a feed was read is state, and in no file"
     assert kinds.of(trend).key_of(trend) == ("trend", 1, NOW, 1)

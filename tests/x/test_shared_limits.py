@@ -70,7 +70,7 @@ def test_a_refusal_is_forgiven_after_its_time(
     async def first() -> None:
         async with shared_limits(crawler) as shared:
             await shared.retired("user:0", EVERYWHERE, why)
-            since = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+            since = datetime.now(UTC) - timedelta(days=days)
             session = Session.of(crawler)
             sql = "UPDATE credential_limits SET retired_at = ? WHERE retired IS NOT NULL RETURNING 1"
             await session.call(session.store.rows, sql, since)

@@ -28,6 +28,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, bytes INTEGER NOT NULL, crc INTEGER NOT NULL,
     changed_ns INTEGER, is_marked INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS headers (pattern TEXT PRIMARY KEY, header TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS store (database_id TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS names (owner INTEGER PRIMARY KEY, stem TEXT NOT NULL UNIQUE COLLATE NOCASE);
 """
 NOTE = "INSERT OR REPLACE INTO files (path, bytes, crc, changed_ns, is_marked) VALUES (?, ?, ?, ?, ?)"
@@ -74,6 +75,7 @@ class CsvFiles:
         self._connection: sqlite3.Connection | None = None
         self._descriptor: int | None = None
         self._changed: set[str] = set()  # appended to since the last `settle`
+        self._recorded: set[str] = set()  # of which it is recorded how they were left, or that were made since
         self._lock = threading.Lock()
 
     def open(self) -> None:
@@ -89,6 +91,7 @@ class CsvFiles:
         self._connection = self._opened()
         rows = self._connection.execute("SELECT path, bytes, crc, changed_ns, is_marked FROM files")
         self.states = {path: FileState(size, crc, changed, bool(mark)) for path, size, crc, changed, mark in rows}
+        self._recorded = set(self.states)
         self.names = Names(dict(self._connection.execute("SELECT owner, stem FROM names")))
         self._headers = dict(self._connection.execute("SELECT pattern, header FROM headers"))
 
@@ -104,6 +107,18 @@ class CsvFiles:
             file.unlink()
             return _connected(file)
 
+    def belong_to(self, database_id: str) -> None:
+        """Record the database to which the files belong. UserError if they belong to another one."""
+        assert self._connection is not None
+        held = self._connection.execute("SELECT database_id FROM store").fetchone()
+        if held is None:
+            self._connection.execute("INSERT INTO store VALUES (?)", (database_id,))
+        elif held[0] != database_id:
+            raise UserError(
+                f"The CSV files of {self.folder} were written from another database: name another CSV_FOLDER, or leave "
+                "them out (-s CSV=0)."
+            )
+
     @property
     def is_new(self) -> bool:
         """Whether nothing is recorded of the folder."""
@@ -117,9 +132,9 @@ class CsvFiles:
         What a person has changed is kept as FILE.edited.
         """
         found, edited = [], []
-        other = [pattern for pattern, header in headers.items() if self._headers.get(pattern) != header]
+        other = {pattern for pattern, header in headers.items() if self._headers.get(pattern) != header}
         for path, state in self.states.items():
-            if any(fnmatchcase(path, pattern) for pattern in other):
+            if _pattern_of(path, headers) in other:
                 found.append(path)
                 continue
             match self._compared(path, state):
@@ -185,6 +200,26 @@ class CsvFiles:
         file.rename(beside)
         return str(beside.relative_to(self.folder))
 
+    def adopt(self, path: str, length: int) -> None:
+        """Record a file as it is. Its first `length` bytes are its rows; an unfinished write behind them is cut off."""
+        file = self.folder / path
+        if not file.exists() or file.stat().st_size < length:
+            return
+        if file.stat().st_size > length:
+            os.truncate(file, length)
+        self.states[path] = FileState(length, _crc(file, length), file.stat().st_mtime_ns)
+        self._recorded.add(path)
+        self._note([path])
+
+    def adopt_headers(self, headers: Mapping[str, str]) -> None:
+        """Record the headers with which all files of a pattern begin."""
+        others = {
+            _pattern_of(path, headers)
+            for path in self.states
+            if _first_line(self.folder / path) != headers.get(_pattern_of(path, headers), "").encode()
+        }
+        self.note_headers({pattern: header for pattern, header in headers.items() if pattern not in others})
+
     # --- writing
 
     def mark(self, paths: Iterable[str]) -> None:
@@ -210,6 +245,7 @@ class CsvFiles:
         state.bytes, state.changed_ns = status.st_size, status.st_mtime_ns
         state.crc = zlib.crc32(text, state.crc)
         self._changed.add(path)
+        self._recorded.add(path)
 
     def temporary(self, path: str) -> Path:
         """The place where a file is written anew, until `replace`."""
@@ -218,13 +254,16 @@ class CsvFiles:
         return file.with_name(f".{file.name}.new")
 
     def replace(self, path: str) -> None:
-        """Put a file that was written anew in its place."""
+        """Put a file that was written anew in its place. A file of which nothing is recorded is kept as FILE.edited."""
         new, file = self.temporary(path), self.folder / path
+        if path not in self._recorded and file.exists():
+            self.put_aside(path)
         _sync(new)
         new.replace(file)
         status = file.stat()
         self.states[path] = FileState(status.st_size, _crc(file, status.st_size), status.st_mtime_ns, is_marked=True)
         self._changed.add(path)
+        self._recorded.add(path)
 
     def gone(self, path: str) -> None:
         """Forget a file that has no rows any more, and remove it."""
@@ -290,3 +329,13 @@ def _crc(file: Path, length: int) -> int:
             crc = zlib.crc32(part, crc)
             length -= len(part)
     return crc
+
+
+def _pattern_of(path: str, patterns: Iterable[str]) -> str:
+    """The most special pattern that a path matches; empty for none."""
+    return max((pattern for pattern in patterns if fnmatchcase(path, pattern)), key=len, default="")
+
+
+def _first_line(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return stream.readline()

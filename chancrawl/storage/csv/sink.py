@@ -69,12 +69,10 @@ class CsvSink:
             return
         self.files.open()
         self._is_open = True
-        headers = {
-            file.pattern: f"{self.is_safe:d} {header_of(file.columns)}"
-            for kind in self.kinds
-            for file in kind.csv_files
-        }
-        if self._reader() is not None:
+        form = "safe " if self.is_safe else ""
+        headers = {file.pattern: form + header_of(file.columns) for kind in self.kinds for file in kind.csv_files}
+        if (store := self._reader()) is not None:
+            self.files.belong_to(str(store.rows("SELECT database_id FROM schema_version")[0][0]))
             self._rebuild(None if self.files.is_new else self.files.differing(headers))
         self.files.note_headers(headers)
 

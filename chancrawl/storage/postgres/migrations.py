@@ -27,7 +27,7 @@ SET LOCAL idle_in_transaction_session_timeout = '10min';
 stuck; then it is tried again."""
 
 COLUMNS: dict[str, set[str]] = {
-    table: set(re.findall(r"^    ([a-z_]+) +[a-z]", body, re.MULTILINE))
+    table: set(re.findall(r"^    ([a-z0-9_]+) +[a-z]", body, re.MULTILINE))
     for table, body in re.findall(r"^CREATE TABLE IF NOT EXISTS (\w+) \((.*?)^\);", SCHEMA, re.MULTILINE | re.DOTALL)
 }
 """The columns of each table in schema.sql."""

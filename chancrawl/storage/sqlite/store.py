@@ -36,6 +36,7 @@ from chancrawl.storage.sqlite.connection import (
 )  # fmt: skip
 from chancrawl.storage.sqlite.schema import NOW, statements_of, views
 from chancrawl.storage.sqlite.tables import Table, table_of
+from chancrawl.storage.sqlite.takeover import LEDGER, take_over
 from chancrawl.storage.sqlite.values import parameter
 
 logger = logging.getLogger(__name__)
@@ -102,8 +103,15 @@ class SqliteStore:
     def open(self) -> None:
         self._check_place()
         self._claim()
+        if not self.file.exists() and (self.folder / LEDGER).exists():
+            self._take_over()
         if self.file.exists():
             self._connect_or_explain()
+        elif any(next((self.folder / name).rglob("*.csv"), None) for name in ("chan", "twitter")):
+            raise UserError(
+                f"{self.folder} holds CSV files but not the database that belongs to them, {self.file}: put back a "
+                "backup of it (scrapy backup), or name another CSV_FOLDER."
+            )
         logger.info("%s.", version_in_words())
 
     def open_beside(self) -> None:
@@ -139,6 +147,20 @@ class SqliteStore:
                 f"CSV_FOLDER is {self.folder}, but {parent} cannot be written to ({error.strerror}); name a folder of "
                 "your own (-s CSV_FOLDER=…) or change its permissions."
             ) from None
+
+    def _take_over(self) -> None:
+        """Take over a folder of the earlier layout."""
+        self._lock(self.folder / "chancrawl.lock")
+        try:
+            with explained(self.folder / LEDGER):
+                take_over(self.folder, self.file, self.kinds, self._statements(), VERSION)
+        except DiskFull as error:
+            raise UserError(f"The disk of CSV_FOLDER is full ({error}); make space and start again.") from None
+
+    def _statements(self) -> list[str]:
+        """What creates all tables and views."""
+        others = [statement for kind in self.kinds for statement in statements_of(kind.schema)]
+        return [*statements_of(SCHEMA), *others, *views()]
 
     def _connect_or_explain(self) -> None:
         try:
@@ -182,11 +204,8 @@ class SqliteStore:
         if version == VERSION and not self._lacking(connection):
             return
         with transaction(connection):
-            for statement in [*statements_of(SCHEMA), *views()]:
+            for statement in self._statements():
                 connection.execute(statement)
-            for kind in self._lacking(connection):
-                for statement in statements_of(kind.schema):
-                    connection.execute(statement)
             connection.execute(
                 "INSERT INTO schema_version (version) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM schema_version)",
                 (VERSION,),

@@ -11,8 +11,10 @@ from pathlib import Path
 from scrapy.exceptions import UsageError
 
 from chancrawl.command import StoreCommand
+from chancrawl.errors import UserError
 from chancrawl.items import Item
 from chancrawl.storage.base import Store, parts
+from chancrawl.storage.csv.sink import CsvSink, is_on
 from chancrawl.storage.factory import store_of
 from chancrawl.storage.kinds import Kinds
 from chancrawl.storage.quarantine import TAKING, KeptRow, begin_taking, end_taking, kept_rows, kind_of, report_of
@@ -49,13 +51,13 @@ class Command(StoreCommand):
             return
         store = store_of(self.settings)
         try:
-            store.open()
-            store.prepare()
+            store.open_beside()
             begin_taking(folder)
             for file, rows in kept_rows(folder, store.kinds, f"rows-*{TAKING}"):
                 rejected: list[KeptRow] = []
                 for some in parts(rows, AT_ONCE):
                     rejected += take_in(store, some)
+                self._to_files([row.item for row in rows if row not in rejected])
                 end_taking(file, rejected)
                 stored, left = stored + len(rows) - len(rejected), left + len(rejected)
         finally:
@@ -64,6 +66,20 @@ class Command(StoreCommand):
         if left:
             print(f"Still rejected, and kept in {folder}: {counted(left, 'row')}.")
             self.exitcode = 1
+
+    def _to_files(self, items: list[Item]) -> None:
+        """Rows that were stored go to the CSV files too, if a crawl does not write them."""
+        assert self.settings is not None
+        if not is_on(self.settings):
+            return
+        sink = CsvSink(self.settings)
+        try:
+            sink.announce(items)
+            sink.write(items)
+        except UserError:
+            print("A crawl writes the CSV files; `scrapy csv` adds these rows to them when it has ended.")
+        finally:
+            sink.close()
 
 
 def take_in(store: Store, rows: list[KeptRow]) -> list[KeptRow]:

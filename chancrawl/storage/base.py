@@ -58,6 +58,9 @@ class Store(Protocol):
     def open(self) -> None:
         """Connect, without creating anything. UserError if that is not possible."""
 
+    def open_beside(self) -> None:
+        """Connect to write a few rows, also while a crawl writes; create the tables if they are missing."""
+
     def open_to_read(self, tables: Sequence[str]) -> None:
         """Connect to read these tables, also while a crawl writes. UserError if they are not there."""
 

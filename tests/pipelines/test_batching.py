@@ -157,7 +157,7 @@ HERE = "tests.pipelines.test_batching.Lines"
 
 @in_loop
 async def test_a_sink_is_given_what_is_stored_and_nothing_else(tmp_path: Path) -> None:
-    async with crawl(tmp_path, ROW_SINKS={HERE: 1}) as crawler:
+    async with crawl(tmp_path, ROW_SINKS={HERE: 1}, CSV="0") as crawler:
         pipeline = SqlitePipeline.from_crawler(crawler)
         await pipeline.open_spider()
         for item in (bad := trend(2**70), post(6, "a"), thread(1)):

@@ -21,6 +21,7 @@ from tests.support import KINDS
 from tests.support.folders import Folder, read
 
 SEEN, LATER = "2026-11-21T00:00:00Z", "2026-11-22T00:01:00Z"
+DELETION = {"board": "po", "thread_no": 5, "no": 7, "last_seen_at": SEEN, "deleted_at": LATER}
 POSTS = [name for name in columns(Post) if name != "digest"]
 
 LEDGER_SCHEMA = """
@@ -67,8 +68,8 @@ def write(folder: Path, path: str, names: list[str], rows: list[dict[str, Any]],
 def post_row(no: int, com: str, revision: int = 1, seen: str = SEEN) -> dict[str, Any]:
     raw = json.dumps({"no": no, "com": com})
     return {"board": "po", "no": no, "thread_no": 5, "posted_at": "2023-11-14T22:13:26Z", "comment_text": com,
-            "raw": raw, "quotes": "[]", "links": "[]", "file_deleted": "false", "file_spoiler": "false", "has_mobile_image": "true",
-            "revision": revision, "first_seen_at": SEEN, "last_seen_at": seen}  # fmt: skip
+            "raw": raw, "quotes": "[]", "links": "[]", "file_deleted": "false", "file_spoiler": "false",
+            "has_mobile_image": "true", "revision": revision, "first_seen_at": SEEN, "last_seen_at": seen}  # fmt: skip
 
 
 @pytest.fixture
@@ -81,8 +82,7 @@ def older(tmp_path: Path) -> Path:
         write(folder, "chan/po/posts-2026-11-22.csv", POSTS, [post_row(6, "A", 2, LATER)]),
         write(folder, "chan/po/threads.csv", columns(Thread), [{"board": "po", "no": 5, "fate": "live"}]),
         write(folder, "chan/po/deletions.csv", ["board", "thread_no", "no", "last_seen_at", "deleted_at",
-              "deletion_confirmed_at"], [{"board": "po", "thread_no": 5, "no": 7, "last_seen_at": SEEN,
-                                          "deleted_at": LATER}]),
+              "deletion_confirmed_at"], [DELETION]),
         write(folder, "twitter/Earlier.csv", COLUMNS, [tweet]),
     ]  # fmt: skip
     with closing(sqlite3.connect(folder / LEDGER)) as ledger:
@@ -96,7 +96,8 @@ def test_everything_is_in_the_database(older: Path, caplog: pytest.LogCaptureFix
     store = SqliteStore(older, KINDS)
     store.open()
     try:
-        assert store.rows("SELECT no, revision, digest, comment_text, deleted_at, has_mobile_image FROM posts ORDER BY no") == [
+        names = "no, revision, digest, comment_text, deleted_at, has_mobile_image"
+        assert store.rows(f"SELECT {names} FROM posts ORDER BY no") == [
             (6, 2, 62, "A", None, 1), (7, 1, 71, "b\nc", "2026-11-22T00:01:00.000000Z", 1)]  # fmt: skip
         assert store.rows("SELECT no, revision, comment_text, replaced_at FROM post_revisions") == [
             (6, 1, "a", "2026-11-22T00:01:00.000000Z")]  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -64,17 +65,34 @@ class CsvSink:
         if self._reader() is not None:
             self._begin()
 
-    def _begin(self) -> None:
+    def _begin(self, everything: bool = False) -> Counter[str]:
+        """Open the files, and rebuild those that are not as they were left, or all. Returns the rows of each."""
         if self._is_open:
-            return
+            return Counter()
         self.files.open()
         self._is_open = True
-        form = "safe " if self.is_safe else ""
-        headers = {file.pattern: form + header_of(file.columns) for kind in self.kinds for file in kind.csv_files}
+        headers, written = self._headers(), Counter[str]()
         if (store := self._reader()) is not None:
             self.files.belong_to(str(store.rows("SELECT database_id FROM schema_version")[0][0]))
-            self._rebuild(None if self.files.is_new else self.files.differing(headers))
+            differing = self.files.differing(headers)
+            written = self._rebuild(None if everything or self.files.is_new else differing)
         self.files.note_headers(headers)
+        return written
+
+    def rebuild_all(self) -> Counter[str]:
+        """Write all files anew. Returns their numbers of rows. UserError if there is no store, or if another process
+        writes the files."""
+        store = store_of(self.settings)
+        store.open_to_read([])
+        self._store = store
+        try:
+            return self._begin(everything=True)
+        finally:
+            self.close()
+
+    def _headers(self) -> dict[str, str]:
+        form = "safe " if self.is_safe else ""
+        return {file.pattern: form + header_of(file.columns) for kind in self.kinds for file in kind.csv_files}
 
     def _reader(self) -> Store | None:
         """A second connection to the store, to read; None if there are no tables yet."""
@@ -88,17 +106,16 @@ class CsvSink:
             self._store = store
         return self._store
 
-    def _rebuild(self, paths: Collection[str] | None) -> None:
+    def _rebuild(self, paths: Collection[str] | None) -> Counter[str]:
         store = self._reader()
         if store is None or (paths is not None and not paths):
-            return
+            return Counter()
         written = rebuild(store, self.files, paths, self.is_safe)
         if written:
             logger.info("%s made anew from %s.", counted(len(written), "CSV file"), store.place)
+        return written
 
     def close(self) -> None:
-        if not self._is_open:
-            return
         try:
             if self.behind:
                 self._catch_up()

@@ -108,6 +108,10 @@ class PostgresStore:
                     + self._first_column(cursor, NO_TEMPORARY_TABLES)
                 )
 
+    def open_beside(self) -> None:
+        self.open()
+        self.prepare()
+
     def open_to_create(self) -> None:
         """Connect. UserError if tables cannot be written or created."""
         self._connect()

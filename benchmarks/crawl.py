@@ -1,6 +1,8 @@
-"""Measures a whole crawl without delay into both stores: speed, CPU, and whether memory use stays constant.
+"""Measures a whole crawl without delay into each store: speed, CPU, bytes, and whether memory use stays constant.
 
-    python benchmarks/crawl.py                     # 100,000 posts of 4chan boards into CSV files and into PostgreSQL
+    python benchmarks/crawl.py                     # 100,000 posts of 4chan boards into SQLite (with and without CSV
+                                                   # files) and into PostgreSQL
+    python benchmarks/crawl.py --before FOLDER     # beside the checkout of an earlier version, without DATABASE_URL
     python benchmarks/crawl.py --posts 1000000     # memory after a million, beside memory after a hundred thousand
 
 The sandbox is a separate process, which makes its pages before the measurement starts. CPU is measured for the crawl
@@ -11,13 +13,13 @@ and for the database server. Memory is resident memory: the maximum of the crawl
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import resource
 import sqlite3
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,6 @@ sys.path.insert(0, str(ROOT))  # so that it runs from anywhere
 from benchmarks.tools import Memory, crawl, finish, one, postgres  # noqa: E402
 from tests.support.databases import Server  # noqa: E402
 from tests.support.sandboxes import Sandbox  # noqa: E402
-
-csv.field_size_limit(10**9)
 
 
 def shown(sandbox: Sandbox) -> int:
@@ -46,64 +46,75 @@ def stored(folder: Path, database: str | None) -> int:
     """How many posts are stored, while they are being stored."""
     if database:
         return int(one(database, "SELECT coalesce(sum(n_tup_ins), 0) FROM pg_stat_user_tables WHERE relname = 'posts'"))
-    connection = sqlite3.connect(f"{(folder / 'chancrawl.sqlite').as_uri()}?mode=ro", uri=True)
-    (number,) = connection.execute("SELECT count(*) FROM posts").fetchone()
-    connection.close()
-    return int(number)
+    for name, sql in (
+        ("chancrawl.sqlite", "SELECT max(rowid) FROM posts"),
+        ("ledger.sqlite", "SELECT count(*) FROM posts"),
+    ):
+        if (folder / name).exists():
+            with closing(sqlite3.connect(f"{(folder / name).as_uri()}?mode=ro", uri=True)) as connection:
+                return int(connection.execute(sql).fetchone()[0] or 0)
+    return 0
 
 
-def crawled(sandbox: Sandbox, folder: Path, posts: int, server: Server | None) -> dict[str, Any]:
+def crawled(
+    sandbox: Sandbox, folder: Path, posts: int, server: Server | None = None, root: Path = ROOT, **settings: Any
+) -> dict[str, Any]:
+    """A crawl into a new store, by the checkout `root`."""
     database = server.new_database("crawl") if server else None
     before, server_before = resource.getrusage(resource.RUSAGE_CHILDREN), server.cpu if server else 0.0
     log = folder.with_suffix(".log")
     began = time.monotonic()
-    process = crawl("chan", "-a", "board=all", log=log, CHAN_API_URL=sandbox.url, CSV_FOLDER=folder,
-                    DATABASE_URL=database, DOWNLOAD_DELAY=0, CHAN_THREAD_INTERVAL=0, CHAN_INDEX_INTERVAL=0)  # fmt: skip
+    process = crawl("chan", "-a", "board=all", log=log, root=root, CHAN_API_URL=sandbox.url, CSV_FOLDER=folder,
+                    DATABASE_URL=database, DOWNLOAD_DELAY=0, CHAN_THREAD_INTERVAL=0, CHAN_INDEX_INTERVAL=0,
+                    **settings)  # fmt: skip
     first = min(100_000, posts // 10)
     memory = Memory(process, lambda: stored(folder, database), first)
     finish(process, log)
     seconds = time.monotonic() - began
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    number = one(database, "SELECT count(*) FROM posts") if database else count_in(folder)
+    number = one(database, "SELECT count(*) FROM posts") if database else stored(folder, None)
+    server_cpu = server.cpu - server_before if server else 0.0
+    size = one(database, "SELECT pg_total_relation_size('posts')") if database else (
+        sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))  # fmt: skip
     result = {
         "stored": number,
         "captured": round(number / posts, 6),
         "posts_per_second": round(number / seconds),
         "seconds": round(seconds, 1),
         "cpu_ms_per_post": round(1000 * cpu / number, 3),
-        "server_cpu_ms_per_post": round(1000 * (server.cpu - server_before) / number, 3) if server else 0.0,
+        "server_cpu_ms_per_post": round(1000 * server_cpu / number, 3),
+        "all_cpu_ms_per_post": round(1000 * (cpu + server_cpu) / number, 3),
+        "bytes_per_post": round(size / number),
         "peak_megabytes": memory.peak,
         "megabytes_at_first": memory.at_first,
         "first": first,
         "megabytes_at_end": memory.at_end,
         "megabytes_at_each_tenth": memory.samples[:: max(len(memory.samples) // 10, 1)],
     }
-    print(f"{'postgres' if server else 'csv'}: {result}", flush=True)
+    print(f"{folder.name}: {result}", flush=True)
     return result
-
-
-def count_in(folder: Path) -> int:
-    number = 0
-    for file in (folder / "chan").glob("*/posts-*.csv"):
-        with file.open(newline="", encoding="utf-8") as stream:
-            number += sum(1 for _ in csv.reader(stream)) - 1
-    return number
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--posts", type=int, default=100_000)
-    parser.add_argument("--store", choices=("csv", "postgres", "both"), default="both")
+    parser.add_argument("--store", choices=("sqlite", "csv", "postgres", "all"), default="all")
+    parser.add_argument("--before", type=Path, help="the checkout of an earlier version")
     options = parser.parse_args()
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         sandbox = Sandbox("--backlog", str(options.posts), "--speed", "0")
         posts = shown(sandbox)
         print(f"{posts:,} posts", flush=True)
-        if options.store != "postgres":
-            result["csv"] = crawled(sandbox, Path(name) / "csv", posts, None)
-        if options.store != "csv":
+        if options.before:
+            root = options.before.absolute()
+            result["before"] = crawled(sandbox, Path(name) / "before", posts, root=root)
+        if options.store in ("csv", "all"):
+            result["csv"] = crawled(sandbox, Path(name) / "csv", posts)
+        if options.store in ("sqlite", "all"):
+            result["sqlite"] = crawled(sandbox, Path(name) / "sqlite", posts, CSV=0)
+        if options.store in ("postgres", "all"):
             with postgres(Path(name) / "pg") as server:
                 result["postgres"] = crawled(sandbox, Path(name) / "postgres", posts, server)
         sandbox.stop()

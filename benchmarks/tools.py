@@ -38,8 +38,8 @@ def one(url: str, sql: str) -> Any:
         connection.close()
 
 
-def crawl(spider: str, *arguments: str, log: Path, **settings: Any) -> subprocess.Popen[bytes]:
-    """Start `scrapy crawl`; what it says goes to a file."""
+def crawl(spider: str, *arguments: str, log: Path, root: Path = ROOT, **settings: Any) -> subprocess.Popen[bytes]:
+    """Start `scrapy crawl`; what it says goes to a file. `root` is the checkout whose crawl it is."""
     settings = {"CLOCK_TOLERANCE": 10**8} | settings  # clocks of sandboxes go fast
     command = [sys.executable, "-m", "scrapy", "crawl", spider, *arguments]
     for name, value in settings.items():
@@ -47,7 +47,9 @@ def crawl(spider: str, *arguments: str, log: Path, **settings: Any) -> subproces
             command += ["-s", f"{name}={value}"]
     environment = os.environ | {"SCRAPY_SETTINGS_MODULE": "chancrawl.settings"}
     with log.open("ab") as file:
-        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT)
+        return subprocess.Popen(
+            command, cwd=root, env=environment | {"PYTHONPATH": str(root)}, stdout=file, stderr=subprocess.STDOUT
+        )
 
 
 def finish(process: subprocess.Popen[bytes], log: Path) -> None:

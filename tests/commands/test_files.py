@@ -27,7 +27,7 @@ def test_csv_writes_all_files_anew(tmp_path: Path, crawler: Crawler) -> None:
 
 
 def test_backup_writes_a_file_that_a_crawl_goes_on_with(tmp_path: Path, crawler: Crawler) -> None:
-    crawler(f"-aboard={BOARD}", "-asample=2").ok()
+    crawler(f"-aboard={BOARD}").ok()
     file = tmp_path / "copy.sqlite"
     run = crawler.other("backup", str(file)).ok()
     assert "checked" in run.output and file.exists()
@@ -37,7 +37,7 @@ def test_backup_writes_a_file_that_a_crawl_goes_on_with(tmp_path: Path, crawler:
     other = Crawler(tmp_path / "other", crawler.url)
     other.folder.mkdir()
     file.rename(other.folder / "chancrawl.sqlite")
-    run = other(f"-aboard={BOARD}", "-asample=2").ok()
+    run = other(f"-aboard={BOARD}").ok()
     assert "0 posts" in run.output and set(held) <= set(other.held(BOARD))
 
 

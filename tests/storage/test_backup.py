@@ -68,7 +68,7 @@ def test_a_damaged_database_is_not_backed_up(reader: SqliteStore, tmp_path: Path
 
 def test_space_is_asked_for_first(reader: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backup, "free_space", lambda folder: 10)
-    with pytest.raises(UserError, match="can need .* MB, and there is less space"):
+    with pytest.raises(UserError, match=r"can need .* MB, and there is less space"):
         back_up(reader, tmp_path / "backup.sqlite")
 
 

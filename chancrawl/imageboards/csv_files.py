@@ -12,6 +12,7 @@ from chancrawl.storage.base import marks, moment, parts
 from chancrawl.storage.kinds import CsvFile, Query
 
 PLACES = "SELECT no, thread_no, revision, first_seen_at FROM posts WHERE board = ? AND no IN ({})"
+REVISED = f"{PLACES} AND revision > 1"
 
 NAMES = columns(Post)
 POST = ", ".join(f"version.{name}" for name in NAMES)
@@ -37,7 +38,7 @@ def _posts_file(post: Post) -> str:
     return f"chan/{post.board}/posts-{post.last_seen_at.astimezone(UTC).date()}.csv"
 
 
-def _places(items: Sequence[Post | Deletion], query: Query) -> dict[tuple[str, int], tuple[int, int, object]]:
+def _places(items: Sequence[Post | Deletion], query: Query, sql: str) -> dict[tuple[str, int], tuple[int, int, object]]:
     """The threads of stored posts, their revisions and the times at which they were first seen."""
     asked: defaultdict[str, list[int]] = defaultdict(list)
     for item in items:
@@ -46,18 +47,18 @@ def _places(items: Sequence[Post | Deletion], query: Query) -> dict[tuple[str, i
         (board, no): (thread_no, revision, first)
         for board, nos in asked.items()
         for some in parts(nos)
-        for no, thread_no, revision, first in query(PLACES.format(marks(some)), board, *some)
+        for no, thread_no, revision, first in query(sql.format(marks(some)), board, *some)
     }
 
 
 def settled_posts(posts: Sequence[Post], query: Query) -> list[Post]:
     """Posts with the revision that the store gave them: one that was moved to another thread is the next revision."""
     first = [post for post in posts if post.revision == 1]
-    places = _places(first, query)
+    places = _places(first, query, REVISED)
     found = []
     for post in posts:
         place = places.get((post.board, post.no)) if post.revision == 1 else None
-        if place is not None and place[1] > 1 and place[0] == post.thread_no:
+        if place is not None and place[0] == post.thread_no:
             post = replace(post, revision=place[1], first_seen_at=moment(place[2]))  # type: ignore[arg-type]
         found.append(post)
     return found
@@ -65,7 +66,7 @@ def settled_posts(posts: Sequence[Post], query: Query) -> list[Post]:
 
 def settled_deletions(deletions: Sequence[Deletion], query: Query) -> list[Deletion]:
     """Deletions without those of posts that are in another thread now."""
-    places = _places(deletions, query)
+    places = _places(deletions, query, PLACES)
     return [item for item in deletions if (place := places.get((item.board, item.no))) is None
             or place[0] == item.thread_no]  # fmt: skip
 

@@ -6,10 +6,11 @@ in UTC, flags are true or false, lists and JSON are JSON. A value that the sourc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from operator import attrgetter
+from types import NoneType
 from typing import Any
 
 from chancrawl.payload import dumps
@@ -26,9 +27,7 @@ def header_of(columns: Sequence[str]) -> str:
 
 def lines_of(items: Sequence[Any], columns: Sequence[str], is_safe: bool) -> list[str]:
     """The lines of items whose attributes are the columns."""
-    values = zip(*map(attrgetter(*columns), items), strict=True) if len(columns) > 1 else [
-        [getattr(item, columns[0]) for item in items]]  # fmt: skip
-    texts = [_cells(column, is_safe) for column in values]
+    texts = [_cells(list(map(attrgetter(name), items)), is_safe) for name in columns]
     return [f"{','.join(cells)}\r\n" for cells in zip(*texts, strict=True)]
 
 
@@ -37,7 +36,17 @@ def line_of(values: Mapping[str, Any], columns: Sequence[str], is_safe: bool) ->
     return f"{','.join(cell(values.get(name), is_safe) for name in columns)}\r\n"
 
 
-def _cells(column: Iterable[Any], is_safe: bool) -> list[str]:
+def _cells(column: Sequence[Any], is_safe: bool) -> Sequence[str]:
+    """The cells of a column. Their types are looked at once for the column, which is faster than for each."""
+    kinds = set(map(type, column))
+    if kinds == {NoneType}:
+        return [""] * len(column)
+    if kinds == {int}:
+        return list(map(repr, column))
+    if kinds == {datetime}:
+        return list(map(time_text, column))
+    if kinds == {str} and not is_safe and '"' not in "".join(column):
+        return [f'"{value}"' for value in column]
     return [cell(value, is_safe) for value in column]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -18,6 +19,9 @@ from chancrawl.storage.rounds import feeds_together, versions_apart
 from chancrawl.storage.sqlite.values import rows_of, time_text
 
 Rows = list[tuple[Any, ...]]
+
+TOGETHER = (256, 32, 4, 1)
+"""Numbers of rows that one statement writes. SQLite takes 32,766 parameters (https://sqlite.org/limits.html)."""
 
 
 def in_sqlite(sql: str, table: str, new: str = "excluded") -> str:
@@ -31,6 +35,23 @@ def in_sqlite(sql: str, table: str, new: str = "excluded") -> str:
     return re.sub(r"\bheld\.", f"{table}.", re.sub(r"\bnew\.", f"{new}.", sql))
 
 
+def insert_many(cursor: Any, into: str, rows: Rows, then: str = "") -> None:
+    """Insert rows by statements with many rows each.
+
+    `executemany` would release and take back Python's lock for each row. Beside a busy reactor, that costs more than
+    the writing itself.
+    """
+    start = 0
+    for number in TOGETHER:
+        if len(rows) - start < number:
+            continue
+        marks = f"({', '.join('?' * len(rows[0]))})"
+        sql = f"INSERT INTO {into} VALUES {', '.join([marks] * number)} {then}"
+        while len(rows) - start >= number:
+            cursor.execute(sql, tuple(chain.from_iterable(rows[start : start + number])))
+            start += number
+
+
 class Table:
     """Writes the rows of a kind by one upsert. Posts, deletions and posts of X have subclasses."""
 
@@ -41,12 +62,11 @@ class Table:
         compared = rest if kind.compared is None else kind.compared
         values = {name: in_sqlite(kind.merged.get(name, f"new.{name}"), kind.table) for name in rest}
         changed = " OR ".join(f"{values[name]} IS NOT {kind.table}.{name}" for name in compared)
-        self.insert = f"INSERT INTO {kind.table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+        self.into = f"{kind.table} ({', '.join(names)})"
         update = f"UPDATE SET {', '.join(f'{name} = {value}' for name, value in values.items())}"
         later = f"WHERE ({in_sqlite(kind.later, kind.table)}) AND ({changed or 'true'})"
-        self.upsert = (
-            f"{self.insert} ON CONFLICT ({', '.join(kind.key)}) DO {f'{update} {later}' if rest else 'NOTHING'}"
-        )
+        action = f"{update} {later}" if rest else "NOTHING"
+        self.on_conflict = f"ON CONFLICT ({', '.join(kind.key)}) DO {action}"
 
     def rounds(self, items: Sequence[Any]) -> list[Sequence[Any]]:
         """The items in one round: SQLite writes row by row. Of several states with one key the last one suffices."""
@@ -58,7 +78,7 @@ class Table:
         return rows_of(items)
 
     def write(self, cursor: Any, rows: Rows) -> None:
-        cursor.executemany(self.upsert, rows)
+        insert_many(cursor, self.into, rows, self.on_conflict)
 
 
 # --- imageboards
@@ -79,7 +99,6 @@ MERGED = {
     "deletion_confirmed_at": "CASE WHEN held.deletion_confirmed_at > new.last_seen_at "
     "THEN held.deletion_confirmed_at END",
 }
-STAGE = f"INSERT INTO temp.staged_posts VALUES ({', '.join('?' * len(NAMES))})"
 BESIDE = "FROM temp.staged_posts AS new CROSS JOIN posts AS held ON held.board = new.board AND held.no = new.no"
 POST_COLUMNS = ", ".join(NAMES)
 
@@ -119,12 +138,12 @@ class Posts(Table):
 
     def write(self, cursor: Any, rows: Rows) -> None:
         before = cursor.total_changes
-        cursor.executemany(f"{self.insert} ON CONFLICT (board, no) DO NOTHING", rows)
+        insert_many(cursor, self.into, rows, "ON CONFLICT (board, no) DO NOTHING")
         if cursor.total_changes - before == len(rows):
             return  # all are new
         cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS staged_posts ({POST_COLUMNS}, PRIMARY KEY (board, no))")
         cursor.execute("DELETE FROM temp.staged_posts")
-        cursor.executemany(STAGE, rows)
+        insert_many(cursor, "temp.staged_posts", rows)
         late = cursor.execute(KEEP_LATE).fetchall()
         cursor.execute(KEEP_REPLACED)
         cursor.execute(REPLACE)
@@ -204,7 +223,7 @@ class Tweets(Table):
 
     def __init__(self, kind: Kind) -> None:
         super().__init__(kind)
-        self.upsert = self.insert + MERGE_TWEET
+        self.on_conflict = MERGE_TWEET
 
     def rounds(self, items: Sequence[Any]) -> list[Sequence[Any]]:
         return [feeds_together(items)]

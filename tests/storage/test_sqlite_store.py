@@ -117,6 +117,20 @@ def test_a_reader_does_not_change_a_database_of_an_earlier_version(created: Sqli
         created.open_to_read()
 
 
+def test_a_database_of_an_earlier_version_gets_the_new_columns_with_its_rows(created: SqliteStore) -> None:
+    created.take_in([thread(2)])
+    created.connection.execute("ALTER TABLE threads DROP COLUMN semantic_url")
+    created.connection.execute("DROP VIEW post_links")
+    created.connection.execute("DROP TABLE gaps")
+    created.connection.execute("PRAGMA user_version = 1")
+    created.close()
+    created.open()
+    assert created.rows("PRAGMA user_version") == [(VERSION,)]
+    assert created.rows("SELECT replies, semantic_url FROM threads") == [(2, None)]
+    assert created.rows("SELECT * FROM gaps") == created.rows("SELECT * FROM post_links") == []
+    assert created.take_in([thread(3)]) == []
+
+
 def test_what_is_no_database_is_refused_in_a_sentence(store: SqliteStore) -> None:
     store.folder.mkdir()
     store.file.write_bytes(b"no database" * 100)

@@ -8,7 +8,7 @@ schema.sql stand behind the columns, where `.schema` of the sqlite3 program show
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from chancrawl.storage.sqlite.views import VIEWS
 
@@ -59,6 +59,17 @@ def statements_of(sql: str) -> list[str]:
     return [*tables_of(sql).values(), *indexes_of(sql)]
 
 
+def additions_of(sql: str, table: str, there: Collection[str]) -> list[str]:
+    """The statements that add the columns which a table of an earlier version lacks. `there` are those that it has."""
+    bodies = dict(TABLE.findall(sql))
+    columns = [_column(part) for part in _parts(bodies[table], bodies) if _is_column(part)]
+    return [
+        f"ALTER TABLE {table} ADD COLUMN {column.replace(' NOT NULL', '')}"
+        for column in columns
+        if column.split()[0] not in there
+    ]
+
+
 def views() -> list[str]:
     """The statements that create the views anew."""
     return [text for name, query in VIEWS.items() for text in (f"DROP VIEW IF EXISTS {name}",
@@ -94,9 +105,14 @@ def _parts(body: str, bodies: dict[str, str]) -> Iterator[str]:
             part += sign
 
 
+def _is_column(part: str) -> bool:
+    match = COLUMN.fullmatch(part)
+    return match is not None and match[2] in TYPES
+
+
 def _column(part: str) -> str:
     match = COLUMN.fullmatch(part)
-    if match is None or match[2] not in TYPES:
+    if match is None or not _is_column(part):
         return part  # a constraint, in words that both know
     name, kind, rest = match.groups()
     for word, default in DEFAULTS.items():

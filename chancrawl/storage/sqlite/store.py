@@ -34,7 +34,7 @@ from chancrawl.storage.sqlite.connection import (
     transaction,
     version_in_words,
 )  # fmt: skip
-from chancrawl.storage.sqlite.schema import NOW, statements_of, views
+from chancrawl.storage.sqlite.schema import NOW, additions_of, statements_of, tables_of, views
 from chancrawl.storage.sqlite.tables import Table, table_of
 from chancrawl.storage.sqlite.takeover import LEDGER, take_over
 from chancrawl.storage.sqlite.values import parameter
@@ -157,10 +157,10 @@ class SqliteStore:
         except DiskFull as error:
             raise UserError(f"The disk of CSV_FOLDER is full ({error}); make space and start again.") from None
 
-    def _statements(self) -> list[str]:
-        """What creates all tables and views."""
+    def _statements(self, *beginnings: str) -> list[str]:
+        """What creates the tables, indexes and views, or only the statements with these beginnings."""
         others = [statement for kind in self.kinds for statement in statements_of(kind.schema)]
-        return [*statements_of(SCHEMA), *others, *views()]
+        return [text for text in (*statements_of(SCHEMA), *others, *views()) if text.startswith(beginnings or "")]
 
     def _connect_or_explain(self) -> None:
         try:
@@ -204,12 +204,17 @@ class SqliteStore:
         if version == VERSION and not self._lacking(connection):
             return
         with transaction(connection):
-            for statement in self._statements():
+            for statement in self._statements("CREATE TABLE"):
+                connection.execute(statement)
+            for statement in list(self._additions(connection)):
+                connection.execute(statement)
+            for statement in self._statements("CREATE INDEX", "DROP VIEW", "CREATE VIEW"):
                 connection.execute(statement)
             connection.execute(
                 "INSERT INTO schema_version (version) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM schema_version)",
                 (VERSION,),
             )
+            connection.execute("UPDATE schema_version SET version = ?", (VERSION,))
             connection.execute(f"PRAGMA user_version = {VERSION}")
         sync_folder(self.folder)
 
@@ -219,6 +224,13 @@ class SqliteStore:
                 f"The database {self.file} is of version {version}, and this chancrawl knows it up to version "
                 f"{VERSION}: update it, or name another CSV_FOLDER."
             )
+
+    def _additions(self, connection: sqlite3.Connection) -> Iterator[str]:
+        """The statements that add the columns of new versions, of schema.sql and of the kinds of other sources."""
+        for sql in (SCHEMA, *(kind.schema for kind in self.kinds if kind.schema)):
+            for table in tables_of(sql):
+                there = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+                yield from additions_of(sql, table, there)
 
     def _lacking(self, connection: sqlite3.Connection) -> list[Kind]:
         """The kinds of other sources whose tables do not exist."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from chancrawl.imageboards.csv_files import BOARDS, DELETIONS, POLLS, POSTS, THREADS
 from chancrawl.imageboards.fourchan import FOURCHAN
 from chancrawl.items import Board, Deletion, Poll, Post, Thread, Validator, columns
@@ -9,6 +11,15 @@ from chancrawl.storage.kinds import Key, Kind
 
 INDEX = "index"
 """The validators of a board's index files wait under (INDEX, board)."""
+
+
+def _board(item: Any) -> str:
+    """One crawl at a time writes the rows of a board."""
+    return f"board {item.board}"
+
+
+def _index(validator: Validator) -> str:
+    return validator.path.strip("/").partition("/")[0]
 
 
 def _thread_and_index(item: Post | Deletion) -> list[Key]:
@@ -29,6 +40,7 @@ KINDS = (
         Post,
         "posts",
         ("board", "no"),
+        lock=_board,
         csv=POSTS,
         keeps_waiting=_thread_and_index,
         describe=FOURCHAN.describe,
@@ -37,6 +49,7 @@ KINDS = (
         Deletion,
         "deletions",
         ("board", "no"),
+        lock=_board,
         csv=DELETIONS,
         keeps_waiting=_thread_and_index,
     ),
@@ -46,6 +59,7 @@ KINDS = (
         ("board", "no"),
         later="greatest(new.last_seen_at, new.gone_at) >= greatest(held.last_seen_at, held.gone_at)",
         merged={"first_seen_at": "least(new.first_seen_at, held.first_seen_at)"},
+        lock=_board,
         csv=THREADS,
         is_state=True,
         waits_as=lambda thread: [("thread", thread.board, thread.no)],
@@ -56,7 +70,8 @@ KINDS = (
         "validators",
         ("path",),
         is_state=True,
-        waits_as=lambda validator: [(INDEX, validator.path.strip("/").partition("/")[0])],
+        lock=lambda validator: f"board {_index(validator)}",
+        waits_as=lambda validator: [(INDEX, _index(validator))],
     ),
-    Kind(Poll, "board_polls", ("board", "polled_at"), csv=POLLS),
+    Kind(Poll, "board_polls", ("board", "polled_at"), lock=_board, csv=POLLS),
 )

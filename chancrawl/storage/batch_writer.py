@@ -81,8 +81,9 @@ class BatchWriter:
         """The object that writes the rows of a kind."""
         raise NotImplementedError
 
-    def transaction(self, connection: Any) -> AbstractContextManager[Any]:
-        """A durable transaction. Yields an object with `execute`."""
+    def transaction(self, connection: Any, batch: Sequence[Any]) -> AbstractContextManager[Any]:
+        """A durable transaction in which nobody else writes rows with the keys of a batch. Yields an object with
+        `execute`."""
         raise NotImplementedError
 
     def is_rejection(self, error: Exception) -> bool:
@@ -135,7 +136,7 @@ class BatchWriter:
         for the batch. To write a batch again changes nothing. RejectsAll if all rows are rejected for one reason. An
         error of the driver if nothing was written, or if the answer to the commit was lost.
         """
-        with self.transaction(connection) as cursor:
+        with self.transaction(connection, batch) as cursor:
             if mark is not None and not self.is_new(cursor, mark):
                 return []
             if not self.held_back and self._fits(cursor, batch, prepared):

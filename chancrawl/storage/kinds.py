@@ -92,6 +92,8 @@ class Kind:
     order: str | None = None
     schema: str = ""
     """CREATE TABLE IF NOT EXISTS … in PostgreSQL's dialect, if schema.sql does not have the table."""
+    lock: Callable[[Any], str] | None = None
+    """The name of the lock under which a row is written, for example that of its board. None: that of the table."""
     csv: CsvFile | Sequence[CsvFile] = ()
     from_older: Callable[[Mapping[str, str]], Any] | None = None
     """An item from a row of its CSV file, as versions before the embedded database wrote it."""
@@ -117,6 +119,10 @@ class Kind:
     @property
     def columns(self) -> list[str]:
         return columns(self.item)
+
+    def lock_of(self, item: Any) -> str:
+        """The name of the lock under which a row is written. Rows with one key have one lock."""
+        return self.table if self.lock is None else self.lock(item)
 
     def key_of(self, item: Any) -> Key:
         """The key of a row. All its versions have the same key."""

@@ -10,6 +10,11 @@ from chancrawl.x import tweet_columns
 from chancrawl.x.csv_files import ACCOUNTS, GAPS, HANDLES, TRENDS, TWEETS, from_older_row
 
 
+def _platform(item: Any) -> str:
+    """One crawl at a time writes the rows of X: a post can be in any feed, and an account be named by any post."""
+    return "x"
+
+
 def _feed(item: Any) -> list[Key]:
     return [("feed", item.feed)]
 
@@ -19,13 +24,14 @@ KINDS = (
         Tweet,
         "tweets",
         ("id",),
+        lock=_platform,
         csv=TWEETS,
         from_older=from_older_row,
         is_paid=True,
         keeps_waiting=lambda tweet: [("feed", feed) for feed in tweet.found_in],
         describe=tweet_columns.describe,
     ),
-    Kind(Trend, "trends", ("woeid", "seen_at", "rank"), csv=TRENDS),
+    Kind(Trend, "trends", ("woeid", "seen_at", "rank"), lock=_platform, csv=TRENDS),
     Kind(
         Account,
         "accounts",
@@ -35,6 +41,7 @@ KINDS = (
             "first_seen_at": "least(new.first_seen_at, held.first_seen_at)",
             "first_metrics": "coalesce(held.first_metrics, new.first_metrics)",
         },
+        lock=_platform,
         csv=ACCOUNTS,
         keeps_waiting=lambda account: [("account", account.id), ("feed", f"timeline:{account.id}")],
     ),
@@ -43,6 +50,7 @@ KINDS = (
         "handles",
         ("handle",),
         later="new.checked_at >= held.checked_at",
+        lock=_platform,
         csv=HANDLES,
         is_state=True,
         waits_as=lambda handle: [("account", handle.account_id)],
@@ -52,6 +60,7 @@ KINDS = (
         "gaps",
         ("feed", "before_id"),
         compared=["after_id"],
+        lock=_platform,
         csv=GAPS,
         keeps_waiting=_feed,
     ),
@@ -60,6 +69,7 @@ KINDS = (
         "feeds",
         ("feed",),
         later="new.pages >= held.pages",
+        lock=_platform,
         order="pages",  # a page's state can come behind that of the next page
         is_state=True,
         waits_as=_feed,

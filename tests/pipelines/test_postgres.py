@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +30,7 @@ from chancrawl.items import (
     Validator,
     columns,
 )
+from chancrawl.storage.postgres import upsert
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.postgres.upsert import BatchWriter
 from tests.support import KINDS, ROOT
@@ -340,3 +343,38 @@ def test_concurrent_writers_neither_deadlock_nor_lose_rows(tables: Database) -> 
     assert len(set(held)) == 9
     revisions = "SELECT revision FROM posts WHERE no = 6 UNION ALL SELECT revision FROM post_revisions WHERE no = 6"
     assert sorted(tables.rows(revisions)) == [(n + 1,) for n in range(len(held))]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writers that hang are ended after a second instead of 45."""
+    monkeypatch.setattr(upsert, "BEGIN", upsert.BEGIN.replace("'45s'", "'1s'").replace("'50s'", "'2s'"))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_writer_of_another_board_does_not_wait_and_one_that_hangs_holds_nobody_up(tables: Database) -> None:
+    """As a process that is stopped (SIGSTOP), or a machine without power, in the middle of a transaction."""
+    writer = BatchWriter(KINDS)
+    with closing(psycopg2.connect(tables.url)) as hanging:
+        stuck = writer.transaction(hanging, [post(6, "a")])
+        cursor = stuck.__enter__()
+        cursor.execute("SELECT count(*) FROM posts")
+        began = time.monotonic()
+        write(tables, replace(post(6, "a"), board="g"), replace(thread(1), board="g"), Feed("search:a"))
+        assert time.monotonic() - began < 0.7
+        write(tables, post(6, "b"))  # waits until the server has ended the other session
+        assert 0.5 < time.monotonic() - began < 10
+        with pytest.raises(psycopg2.Error) as ended:
+            cursor.execute("SELECT 1")
+        store = PostgresStore(tables.url, KINDS)
+        store.connection = hanging
+        assert store.is_outage(ended.value)  # the batch is written again
+        with pytest.raises(psycopg2.InterfaceError):
+            stuck.__exit__(None, None, None)
+    assert sorted(tables.rows("SELECT board, comment_text FROM posts")) == [("g", "a"), ("po", "b")]
+
+
+def test_the_locks_of_a_batch_are_those_of_its_boards_and_of_x() -> None:
+    items = [post(6, "a"), thread(1), deletion(6, 1), Validator("/po/threads.json", "x")]
+    items += [Validator("/boards.json", "x"), Feed("search:a")]
+    assert [KINDS.of(item).lock_of(item) for item in items] == [*["board po"] * 4, "board boards.json", "x"]

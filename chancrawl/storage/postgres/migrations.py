@@ -69,7 +69,10 @@ ALTER TABLE runs ADD COLUMN host text, ADD COLUMN pid integer, ADD COLUMN folder
 }
 """SQL by the version that it leads to."""
 
-LOCK = "SELECT pg_advisory_xact_lock(hashtext('chancrawl schema')), pg_advisory_xact_lock(hashtext('chancrawl write'))"
+WRITE = "chancrawl write"
+"""The lock that each writer shares, and that a change of the tables has for itself."""
+
+LOCK = f"SELECT pg_advisory_xact_lock(hashtext('chancrawl schema')), pg_advisory_xact_lock(hashtext('{WRITE}'))"
 """Locks, so that nobody else changes the tables or writes to them."""
 
 

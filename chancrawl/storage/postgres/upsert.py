@@ -1,14 +1,14 @@
 """Writes batches to PostgreSQL: each kind by COPY into a staging table, then by one INSERT … ON CONFLICT.
 
-Crawls write to a database one after another, under one lock. So none waits for row locks of another one, and a
-statement can read the stored rows, decide, and replace them. Several crawls can know different states of one post or
-thread. So only a later row replaces a stored one, a post keeps the earliest time at which it was seen, and an unchanged
-row is not updated.
+Crawls write the rows of a board, or of X, one after another, under a lock for each. So none waits for row locks of
+another one, and a statement can read the stored rows, decide, and replace them. Several crawls can know different
+states of one post or thread. So only a later row replaces a stored one, a post keeps the earliest time at which it was
+seen, and an unchanged row is not updated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,15 +18,27 @@ from psycopg2.errors import QueryCanceled
 from chancrawl.storage import batch_writer
 from chancrawl.storage.batch_writer import is_bad_value
 from chancrawl.storage.kinds import Kind
-from chancrawl.storage.postgres.migrations import SETTINGS
+from chancrawl.storage.postgres.migrations import SETTINGS, WRITE
 from chancrawl.storage.postgres.tables import Table
 from chancrawl.storage.postgres.versioned import table_of
 
 BEGIN = f"""
 {SETTINGS}
-SET LOCAL statement_timeout = '5min';
-SELECT pg_advisory_xact_lock(hashtext('chancrawl write'))
+SET LOCAL statement_timeout = '50s';
+SET LOCAL idle_in_transaction_session_timeout = '45s';
+SET LOCAL tcp_keepalives_idle = 10;
+SET LOCAL tcp_keepalives_interval = 5;
+SET LOCAL tcp_keepalives_count = 3;
+SELECT pg_advisory_xact_lock_shared(hashtext('{WRITE}'))
 """
+"""A writer that hangs holds its locks for less than a minute: the server ends its statement, its idle session, or the
+connection to a machine that does not answer any more."""
+
+LOCKS = (
+    "SELECT pg_advisory_xact_lock(key) FROM (SELECT hashtext(name) AS key FROM unnest(%s) AS name ORDER BY 1) AS locks"
+)
+"""Always in one order, so that two crawls never wait for each other."""
+
 MARK = """
 INSERT INTO spools (spool, applied, applied_at) VALUES (%s, %s, now())
 ON CONFLICT (spool) DO UPDATE SET applied = excluded.applied, applied_at = excluded.applied_at
@@ -41,9 +53,10 @@ class BatchWriter(batch_writer.BatchWriter):
         return table_of(kind)
 
     @contextmanager
-    def transaction(self, connection: Any) -> Iterator[Any]:
+    def transaction(self, connection: Any, batch: Sequence[Any]) -> Iterator[Any]:
         with connection, connection.cursor() as cursor:
             cursor.execute(BEGIN)
+            cursor.execute(LOCKS, (sorted({self.kinds.of(item).lock_of(item) for item in batch}),))
             yield cursor
 
     def is_rejection(self, error: Exception) -> bool:

@@ -51,7 +51,7 @@ class BatchWriter(batch_writer.BatchWriter):
         return table_of(kind)
 
     @contextmanager
-    def transaction(self, connection: Any) -> Iterator[Any]:
+    def transaction(self, connection: Any, batch: Sequence[Any]) -> Iterator[Any]:
         with transaction(connection):
             yield connection
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from operator import attrgetter
 from typing import Any
@@ -227,6 +228,11 @@ class Tweets(Table):
 
     def rounds(self, items: Sequence[Any]) -> list[Sequence[Any]]:
         return [feeds_together(items)]
+
+    def converted(self, items: Sequence[Any]) -> Rows:
+        return rows_of(
+            [item if item.first_seen_at else replace(item, first_seen_at=item.last_seen_at) for item in items]
+        )
 
 
 OWN: dict[type[Any], type[Table]] = {Post: Posts, Deletion: Deletions, Tweet: Tweets}

@@ -160,7 +160,9 @@ def forget(crawler: XCrawler) -> None:
     import sqlite3
 
     with sqlite3.connect(crawler.folder / "chancrawl.sqlite") as connection:
-        connection.execute("UPDATE credential_limits SET retired_at = '2026-01-01T00:00:00Z' WHERE retired IS NOT NULL")
+        connection.execute(
+            "UPDATE credential_limits SET retired_at = '2026-01-01T00:00:00.000000Z' WHERE retired IS NOT NULL"
+        )
     connection.close()
 
 

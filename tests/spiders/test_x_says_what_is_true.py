@@ -334,30 +334,6 @@ def test_a_name_that_passes_to_somebody_else(crawler: XCrawler, sandbox: Sandbox
                 assert {row["author_id"] for row in csv.DictReader(stream)} == {str(number)}
 
 
-def test_a_file_that_an_earlier_version_began_keeps_its_columns(crawler: XCrawler, sandbox: Sandbox) -> None:
-    name = name_of(sandbox, 5)
-    crawler.timeline(name).ok()
-    file = crawler.folder / "twitter" / f"{name}.csv"
-    with file.open(newline="") as stream:
-        rows = [row[:-1] for row in csv.reader(stream)]
-    assert rows[0][-1] == "sentiment"
-    with file.open("w", newline="") as stream:
-        csv.writer(stream).writerows(rows)
-    import sqlite3
-
-    with sqlite3.connect(crawler.folder / "chancrawl.sqlite") as ledger:
-        status = file.stat()
-        import zlib
-
-        ledger.execute("UPDATE files SET bytes = ?, changed_ns = ?, crc = ?, announced = NULL WHERE path LIKE ?",
-                       (status.st_size, status.st_mtime_ns, zlib.crc32(file.read_bytes()), f"%{name}.csv"))  # fmt: skip
-    ledger.close()
-    sandbox.x_act("post", name, count=2)
-    crawler.timeline(name).ok()
-    with file.open(newline="") as stream:
-        assert {len(row) for row in csv.reader(stream)} == {len(rows[0])}
-
-
 @pytest.mark.parametrize("credentials", [(1,), (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)])
 def test_an_account_that_has_blocked_a_credentials_user(
     crawler: XCrawler, sandbox: Sandbox, credentials: tuple[int, ...]

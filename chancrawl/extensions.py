@@ -122,6 +122,7 @@ class Report:
             "proxies/refused": "proxies that refused us are not used any more",
             **{stat: note for source in self.sources.all for stat, note in source.attention.items()},
             "store/held_back": "lists of posts will be read again, because some rows could not be stored",
+            "csv/files_behind": "CSV files could not be written; `scrapy csv` or the next crawl writes the rest",
             "spool/damaged": "batches of the spool are damaged; nothing was deleted",
         }
         return [noted(self.number(stat), note) for stat, note in notes.items() if self.number(stat)]

@@ -68,8 +68,8 @@ class BatchingPipeline:
     async def open_spider(self) -> None:
         try:
             await self.session.open()
-            for sink in self.sinks:
-                await asyncio.to_thread(sink.open)
+            for sink in list(self.sinks):
+                await self._sink(sink, sink.open, is_start=True)
         except UserError as error:
             raise error.tell(self.crawler) from None
 
@@ -167,11 +167,13 @@ class BatchingPipeline:
         for sink in list(self.sinks):
             await self._sink(sink, sink.write, batch)
 
-    async def _sink(self, sink: RowSink, call: Callable[..., None], *arguments: Any) -> None:
+    async def _sink(self, sink: RowSink, call: Callable[..., None], *arguments: Any, is_start: bool = False) -> None:
         """Call a sink. One that fails costs itself alone: the store has the rows, and it can be rebuilt from them."""
         try:
             await asyncio.to_thread(call, *arguments)
         except UserError as error:
+            if is_start:
+                raise
             self.sinks.remove(sink)
             self.stats.inc_value("sinks/failed")
             logger.error("%s", error)

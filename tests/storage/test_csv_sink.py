@@ -230,7 +230,7 @@ def test_a_file_that_cannot_be_written_to_is_written_later(
     folder.put(*BATCHES[1])
     folder.put(*BATCHES[2])
     assert len(read(folder.folder / POSTS)) == 2 and len(read(folder.folder / "chan/po/threads.csv")) == 3
-    assert caplog.text.count("cannot be written to") == 1
+    assert caplog.text.count("CSV files of") == 1
     folder.close()
     assert len(read(folder.folder / POSTS)) == 4
 
@@ -249,7 +249,25 @@ def test_a_file_that_could_not_be_written_at_all_is_written_at_the_next_start(
         patch.setattr("chancrawl.storage.csv.files.CsvFiles.replace", full)
         folder.put(*BATCHES[1])
         folder.close()
-    assert "`scrapy csv` or the next crawl writes what is missing" in caplog.text
+    assert "or `scrapy csv` writes them" in caplog.text
+    assert len(again(opened)[POSTS]) == 3
+
+
+def test_a_disk_that_is_full_from_the_start_costs_no_row(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Any, *arguments: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    folder = opened()
+    folder.put(*BATCHES[0])
+    folder.close()
+    (folder.folder / STATE_FILE).unlink()  # everything is to be written anew
+    with monkeypatch.context() as patch:
+        for name in ("append", "replace", "mark"):
+            patch.setattr(f"chancrawl.storage.csv.files.CsvFiles.{name}", full)
+        folder = opened()
+        folder.put(*BATCHES[1])
+        folder.close()
+    assert folder.store.connection is None
     assert len(again(opened)[POSTS]) == 3
 
 

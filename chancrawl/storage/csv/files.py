@@ -74,6 +74,7 @@ class CsvFiles:
         self._headers: dict[str, str] = {}
         self._connection: sqlite3.Connection | None = None
         self._descriptor: int | None = None
+        self._unnoted: set[str] = set()  # marked, but not yet recorded
         self._changed: set[str] = set()  # appended to since the last `settle`
         self._recorded: set[str] = set()  # of which it is recorded how they were left, or that were made since
         self._lock = threading.Lock()
@@ -121,8 +122,8 @@ class CsvFiles:
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing is recorded of the folder."""
-        return not self.states
+        """Whether the files were never written completely."""
+        return not self._headers
 
     # --- how files were left
 
@@ -225,11 +226,14 @@ class CsvFiles:
     def mark(self, paths: Iterable[str]) -> None:
         """Record, durably, that rows for these files are about to be committed."""
         with self._lock:
-            new = [path for path in paths if path not in self.states or not self.states[path].is_marked]
-            for path in new:
-                self.states.setdefault(path, FileState()).is_marked = True
-            if new or self.names.new:
-                self._note(new)
+            for path in paths:
+                state = self.states.setdefault(path, FileState())
+                if not state.is_marked:
+                    state.is_marked = True
+                    self._unnoted.add(path)
+            if self._unnoted or self.names.new:
+                self._note(self._unnoted)
+                self._unnoted.clear()
 
     def append(self, path: str, header: bytes, text: bytes) -> None:
         """Append lines to a file; a new file begins with the header."""

@@ -1,12 +1,13 @@
 """The CSV files as a row sink: appended after each commit, and rebuilt where a file is not as it was left.
 
 *Flow:* `open` → `CsvFiles.differing` → `rebuild` → for each batch `announce` (before the commit) and `write` (after it)
-→ `close`.
+→ `close`, which rebuilds the files that could not be written.
 """
 
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -25,7 +26,7 @@ from chancrawl.storage.csv.placing import Part, parts_of, path_of
 from chancrawl.storage.csv.rebuild import rebuild
 from chancrawl.storage.factory import store_of
 from chancrawl.storage.kinds import Kinds
-from chancrawl.text import counted
+from chancrawl.text import counted, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class CsvSink:
         self.behind: set[str] = set()  # files that lack rows, because they could not be written to
         self._settled_at = time.monotonic()
         self._is_open = False
+        self._is_reported = False
         self._store: Store | None = None
 
     @classmethod
@@ -65,19 +67,14 @@ class CsvSink:
         if self._reader() is not None:
             self._begin()
 
-    def _begin(self, everything: bool = False) -> Counter[str]:
-        """Open the files, and rebuild those that are not as they were left, or all. Returns the rows of each."""
+    def _begin(self) -> None:
         if self._is_open:
-            return Counter()
+            return
         self.files.open()
         self._is_open = True
-        headers, written = self._headers(), Counter[str]()
         if (store := self._reader()) is not None:
             self.files.belong_to(str(store.rows("SELECT database_id FROM schema_version")[0][0]))
-            differing = self.files.differing(headers)
-            written = self._rebuild(None if everything or self.files.is_new else differing)
-        self.files.note_headers(headers)
-        return written
+        self._catch_up(None if self.files.is_new else self.files.differing(self._headers()))
 
     def rebuild_all(self) -> Counter[str]:
         """Write all files anew. Returns their numbers of rows. UserError if there is no store, or if another process
@@ -86,7 +83,12 @@ class CsvSink:
         store.open_to_read([])
         self._store = store
         try:
-            return self._begin(everything=True)
+            self.files.open()
+            self.files.belong_to(str(store.rows("SELECT database_id FROM schema_version")[0][0]))
+            self.files.differing(self._headers())  # keeps what people have changed
+            written = self._rebuild(None)
+            self.files.note_headers(self._headers())
+            return written
         finally:
             self.close()
 
@@ -115,28 +117,37 @@ class CsvSink:
             logger.info("%s made anew from %s.", counted(len(written), "CSV file"), store.place)
         return written
 
+    def _catch_up(self, paths: Collection[str] | None) -> None:
+        """Rebuild files, or all of them. Those that cannot be written are rebuilt later."""
+        try:
+            self._rebuild(paths)
+            self.behind.difference_update(self.files.states if paths is None else paths)
+            self.files.note_headers(self._headers())
+        except (OSError, sqlite3.Error) as error:
+            self.behind.update(self.files.states if paths is None else paths)
+            self._report(error)
+
+    def _report(self, error: OSError | sqlite3.Error) -> None:
+        """Say once that files are behind, and why."""
+        if not self._is_reported:
+            self._is_reported = True
+            logger.warning(
+                "CSV files of %s cannot be written to (%s). The store has all rows: the end of the crawl, the next one "
+                "or `scrapy csv` writes them.", self.files.folder, first_line(error),
+            )  # fmt: skip
+
     def close(self) -> None:
         try:
-            if self.behind:
-                self._catch_up()
+            if self.behind and self._is_open:
+                self._catch_up(list(self.behind))
+            if self.behind and self.stats is not None:
+                self.stats.set_value("csv/files_behind", len(self.behind))
         finally:
             self.files.close(self.behind)
             self._is_open = False
             if self._store is not None:
                 self._store.close()
                 self._store = None
-
-    def _catch_up(self) -> None:
-        try:
-            self._rebuild(self.behind)
-            self.behind.clear()
-        except OSError as error:
-            logger.warning(
-                "%s of %s could not be written (%s); `scrapy csv` or the next crawl writes what is missing.",
-                counted(len(self.behind), "CSV file"), self.files.folder, error.strerror,
-            )  # fmt: skip
-        if self.stats is not None:
-            self.stats.set_value("csv/files_behind", len(self.behind))
 
     # --- while rows come
 
@@ -150,7 +161,10 @@ class CsvSink:
             for item in some
             if (path := path_of(file, item, self.files.names)) is not None
         }
-        self.files.mark(paths)
+        try:
+            self.files.mark(paths)
+        except (OSError, sqlite3.Error) as error:  # they are marked with the next batch
+            self._report(error)
 
     def write(self, items: Sequence[Any]) -> None:
         """Append committed rows."""
@@ -169,14 +183,12 @@ class CsvSink:
         if part.path in self.behind:
             return
         try:
-            if not self.files.is_as_left(part.path):
-                self.files.put_aside(part.path)
-                self._rebuild([part.path])
+            if self.files.is_as_left(part.path):
+                self.files.append(part.path, encoded(header_of(part.columns)), encoded("".join(part.lines)))
                 return
-            self.files.append(part.path, encoded(header_of(part.columns)), encoded("".join(part.lines)))
+            self.files.put_aside(part.path)
         except OSError as error:
             self.behind.add(part.path)
-            logger.warning(
-                "%s cannot be written to (%s). It is made anew at the end of the crawl; the store has all rows.",
-                self.files.folder / part.path, error.strerror,
-            )  # fmt: skip
+            self._report(error)
+            return
+        self._catch_up([part.path])

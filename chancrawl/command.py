@@ -19,7 +19,14 @@ from chancrawl.storage.batch_writer import RejectsAll
 from chancrawl.surroundings import clean_log, keep_private, plain_streams
 from chancrawl.text import first_line
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 logger = logging.getLogger(__name__)
+
+FILES_NEEDED = 64
 
 WHERE_HELP_IS = "scrapy options shows the settings for -s; scrapy spiders shows the spiders and their arguments for -a."
 """The last line of the help of a command."""
@@ -33,6 +40,8 @@ def begin(settings: Settings, given: list[str], has_log: bool = False) -> None:
     try:
         check_given(settings, given)
         check(settings)
+        if has_log:
+            check_open_files()
     except UserError as error:
         if not has_log:
             raise SystemExit(str(error)) from None
@@ -40,6 +49,20 @@ def begin(settings: Settings, given: list[str], has_log: bool = False) -> None:
         logger.error("%s", error)
         raise SystemExit(1) from None
     keep_private(settings["UMASK"])
+
+
+def check_open_files() -> None:
+    """UserError if a process may not open as many files as a crawl needs: connections, the database, CSV files."""
+    if resource is None:
+        return
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed < FILES_NEEDED <= most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (FILES_NEEDED, most))
+    elif allowed < FILES_NEEDED:
+        raise UserError(
+            f"A process of this user may open only {allowed} files, and a crawl needs {FILES_NEEDED}: raise the limit "
+            f"(ulimit -n {FILES_NEEDED}, or LimitNOFILE= of the service)."
+        )
 
 
 class StoreCommand(ScrapyCommand):

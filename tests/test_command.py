@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from chancrawl.command import StoreCommand
+from chancrawl.command import StoreCommand, check_open_files
 from chancrawl.errors import UserError
 from chancrawl.storage.batch_writer import RejectsAll
 from tests.support.commands import command_of, options_of
@@ -68,3 +69,17 @@ def test_a_command_that_works_prints_in_its_first_format(tmp_path: Path, capsys:
     command.run([], options_of(command))
     command.run([], options_of(command, "--format", "json"))
     assert command.exitcode == 0 and capsys.readouterr().out == "text\njson\n"
+
+
+def test_too_few_open_files_are_raised_or_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[tuple[int, int]] = [(1024, 4096)]
+    monkeypatch.setattr(resource, "getrlimit", lambda what: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda what, limit: limits.append(limit))
+    check_open_files()
+    assert len(limits) == 1
+    limits.append((24, 4096))
+    check_open_files()
+    assert limits[-1] == (64, 4096)
+    limits.append((24, 24))
+    with pytest.raises(UserError, match="may open only 24 files, and a crawl needs 64"):
+        check_open_files()

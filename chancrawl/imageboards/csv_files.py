@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC
+from typing import Any
 
 from chancrawl.items import Deletion, Post, columns
 from chancrawl.storage.base import marks, moment, parts
@@ -84,6 +85,28 @@ DELETIONS = CsvFile(
     pattern="chan/*/deletions.csv",
     settled=settled_deletions,
     stored=DELETED,
+)
+
+
+def moved_posts(posts: Sequence[Post], query: Query) -> list[Post]:
+    """The posts that were moved to another thread."""
+    places = _places([post for post in posts if post.revision == 1], query, REVISED)
+    return [post for post in posts if post.revision == 1 and (post.board, post.no) in places]
+
+
+def _back(post: Post) -> Iterator[dict[str, Any]]:
+    """A post is not deleted, whatever an earlier row says."""
+    yield {"board": post.board, "thread_no": post.thread_no, "no": post.no, "last_seen_at": post.last_seen_at}
+
+
+MOVED = CsvFile(
+    lambda post: f"chan/{post.board}/deletions.csv",
+    columns(Deletion),
+    pattern=DELETIONS.pattern,
+    rows=_back,
+    is_announced=False,
+    settled=moved_posts,
+    stored=f"SELECT {', '.join(NAMES)} FROM posts WHERE false",
 )
 BOARDS = CsvFile(lambda board: "chan/boards.csv", pattern="chan/boards.csv")
 THREADS = CsvFile(lambda thread: f"chan/{thread.board}/threads.csv", pattern="chan/*/threads.csv")

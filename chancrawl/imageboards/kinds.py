@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chancrawl.imageboards.csv_files import BOARDS, DELETIONS, POLLS, POSTS, THREADS
+from chancrawl.imageboards.csv_files import BOARDS, DELETIONS, MOVED, POLLS, POSTS, THREADS
 from chancrawl.imageboards.fourchan import FOURCHAN
 from chancrawl.items import Board, Deletion, Poll, Post, Thread, Validator, columns
 from chancrawl.storage.kinds import Key, Kind
@@ -41,7 +41,7 @@ KINDS = (
         "posts",
         ("board", "no"),
         lock=_board,
-        csv=POSTS,
+        csv=(POSTS, MOVED),
         keeps_waiting=_thread_and_index,
         describe=FOURCHAN.describe,
     ),

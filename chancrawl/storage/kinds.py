@@ -55,6 +55,8 @@ class CsvFile:
     """The rows of an item by column, if they are not its values."""
     is_appended: Callable[[Any], bool] = always
     """Whether an item that was just committed gets a line. When the file is rebuilt, each stored item does."""
+    is_announced: bool = True
+    """Whether the file is marked before the commit of each of its items. False if hardly any of them gets a line."""
     owner: Callable[[Any], tuple[int, str] | None] | None = None
     """For files that belong to a number, such as an account: the number, and the name that is wanted for the file."""
     path_of_owner: Callable[[str], str] = str

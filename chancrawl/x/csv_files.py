@@ -54,7 +54,7 @@ def from_older_row(row: Mapping[str, str]) -> Tweet:
 
 
 def _is_new(tweet: Tweet) -> bool:
-    return not tweet.is_seen_again
+    return not tweet.known_in and not tweet.is_seen_again
 
 
 def _day_file(tweet: Tweet) -> str:

@@ -33,10 +33,13 @@ class ServerClock:
     def __init__(self, wall: float, now: float) -> None:
         self._offset = wall - now
         self.is_known = False
+        self.latest = wall
+        """The time of the last Date header, in seconds since 1970."""
 
     def tell(self, date: float | None, now: float) -> None:
         """Take in the time that an answer tells; None if it tells none."""
         if date is not None:
+            self.latest = date
             offset = date - now
             is_lower_bound = self.is_known and offset > self._offset - CLOCK_MAY_DIFFER
             self._offset = max(self._offset, offset) if is_lower_bound else offset

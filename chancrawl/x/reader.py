@@ -288,9 +288,9 @@ class Reader:
         assert account is not None
         self.stats.inc_value(f"x/accounts/{status}")
         logger.info("@%s %s.", account.username, STATUS[status])
-        now = datetime.now(UTC)
+        now = datetime.fromtimestamp(self.access.pool.clock.latest, UTC)  # by the clock that will tell its return
         pagination.stop(visit.feed)
-        visit.feed.visited_at = now
+        visit.feed.visited_at = datetime.now(UTC)
         ended = replace(account, status=status, last_seen_at=now)
         return [ended, Handle(ended.username.lower(), ended.id, status, now), replace(visit.feed)]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chancrawl.imageboards.csv_files import settled_deletions, settled_posts
+from chancrawl.imageboards.csv_files import moved_posts, settled_deletions, settled_posts
 from chancrawl.storage.csv.files import Names
 from chancrawl.storage.csv.placing import path_of
 from chancrawl.storage.sqlite.store import SqliteStore
@@ -31,7 +31,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 @pytest.mark.parametrize("time, day", [(minute(24 * 60 - 1), "2026-11-21"), (minute(24 * 60), "2026-11-22")])
 def test_a_version_is_in_the_file_of_the_day_on_which_it_was_first_seen(time: Any, day: str) -> None:
     item = replace(post(6, "a"), last_seen_at=time)
-    (file,) = KINDS.of(item).csv_files
+    file, _ = KINDS.of(item).csv_files
     path = path_of(file, item, Names({}))
     assert path == f"chan/po/posts-{day}.csv" and file.may_be(path) and not file.may_be("chan/po/threads.csv")
 
@@ -50,6 +50,15 @@ def test_a_post_that_was_moved_is_the_next_revision_there(store: SqliteStore) ->
     store.take_in([MOVED])
     (item,) = settled_posts([replace(MOVED, first_seen_at=minute(9))], store.rows)
     assert (item.thread_no, item.revision, item.first_seen_at) == (4, 3, START)
+
+
+def test_a_post_that_was_missed_in_its_former_thread_is_back(store: SqliteStore) -> None:
+    store.take_in([post(6, "a"), deletion(6, 1), post(7, "b")])
+    store.take_in([MOVED])
+    assert moved_posts([MOVED, post(7, "b")], store.rows) == [MOVED]
+    _, file = KINDS.of(MOVED).csv_files
+    assert file.rows is not None and list(file.rows(MOVED)) == [
+        {"board": "po", "thread_no": 4, "no": 6, "last_seen_at": minute(2)}]  # fmt: skip
 
 
 def test_a_deletion_in_a_thread_where_the_post_is_no_longer_is_left_out(store: SqliteStore) -> None:

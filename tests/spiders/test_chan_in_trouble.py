@@ -340,7 +340,7 @@ def test_a_shortened_file_is_written_anew(crawler: Crawler, sandbox: Sandbox) ->
 def test_a_store_that_fails_ends_the_crawl_even_while_it_backs_off(crawler: Crawler, sandbox: Sandbox) -> None:
     crawler(f"-aboard={BOARD}").ok()
     with sqlite3.connect(crawler.folder / "chancrawl.sqlite") as connection:
-        connection.execute("CREATE TRIGGER no BEFORE INSERT ON posts BEGIN SELECT nothing FROM nowhere; END")
+        connection.execute("CREATE TRIGGER no BEFORE INSERT ON posts BEGIN INSERT INTO nowhere VALUES (1); END")
     connection.close()
     sandbox.advance(5)
     first, second = live_threads(sandbox)[2:4]

@@ -298,6 +298,8 @@ def test_the_commands_of_the_page_on_deploying(sandbox: Sandbox, tmp_path: Path)
         for block in blocks:
             for role in ("OWNER", "CRAWLER", "READER"):
                 block = block.replace(f"{role}-PASSWORD", raw)
+            if "scrapy backup" in block:
+                block = f"{block.strip()} -s DATABASE_URL="  # this project has one
             done = subprocess.run(
                 ["/bin/sh", "-euc", block], cwd=project, env=env, input=f"{PASSWORD}\n" * 2, capture_output=True,
                 text=True, timeout=60, start_new_session=True,
@@ -307,7 +309,7 @@ def test_the_commands_of_the_page_on_deploying(sandbox: Sandbox, tmp_path: Path)
             assert PASSWORD not in done.stdout + done.stderr
             if "flock" in block:
                 assert "archive on localhost" in (project / "po.log").read_text()
-                # The same without a database, for the backup of CSV files.
+                # The same without DATABASE_URL, for the backup of the embedded database.
                 subprocess.run(["/bin/sh", "-euc", ".venv/bin/scrapy crawl chan -a board=wsr -s DATABASE_URL="],
                                cwd=project, env=env, check=True, capture_output=True)  # fmt: skip
         assert (project / "chancrawl.ini").stat().st_mode & 0o077 == 0
@@ -320,7 +322,9 @@ def test_the_commands_of_the_page_on_deploying(sandbox: Sandbox, tmp_path: Path)
                        cwd=project, env=env, check=True, capture_output=True)  # fmt: skip
         ours, theirs = Database(server.url()), Database(server.url(database="again"))
         assert posts_of(ours) == posts_of(theirs)
-        (copy := Crawler(project / "backup", sandbox.url))("-aboard=wsr").ok()
+        (project / "restored").mkdir()
+        (project / "backup.sqlite").rename(project / "restored" / "chancrawl.sqlite")
+        (copy := Crawler(project / "restored", sandbox.url))("-aboard=wsr").ok()
         assert posts_of(copy.folder) == posts_of(project / "data")
         # An address with the password in it, from the file of settings.
         ini = (project / "chancrawl.ini").read_text()

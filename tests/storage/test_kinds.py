@@ -78,7 +78,7 @@ def test_the_kinds_are_those_of_the_sources_in_the_order_of_the_setting(tmp_path
     (Poll("po", START, None, 1, 1, None), "chan/po/polls.csv"),
 ])  # fmt: skip
 def test_where_a_row_goes_among_the_csv_files(item: Any, file: str) -> None:
-    (csv_file,) = KINDS.of(item).csv_files
+    csv_file, *_ = KINDS.of(item).csv_files
     assert csv_file.path(item) == file and csv_file.may_be(file)
 
 

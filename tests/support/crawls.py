@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chancrawl.setting_rows import NAMES_IN_FILES
 from tests.support import ROOT
@@ -111,6 +114,11 @@ class Crawler:
             with file.open(newline="", encoding="utf-8") as stream:
                 rows += csv.DictReader(stream)
         return rows
+
+    def embedded(self, sql: str) -> list[Any]:
+        """The answer of the embedded database."""
+        with closing(sqlite3.connect(f"{(self.folder / 'chancrawl.sqlite').as_uri()}?mode=ro", uri=True)) as connection:
+            return connection.execute(sql).fetchall()
 
     def held(self, board: str = "po") -> list[int]:
         """The numbers of the posts in the store, in order, each as often as it is there (in its first version)."""

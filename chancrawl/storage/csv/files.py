@@ -28,6 +28,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, bytes INTEGER NOT NULL, crc INTEGER NOT NULL,
     changed_ns INTEGER, is_marked INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS headers (pattern TEXT PRIMARY KEY, header TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS last_run (row INTEGER PRIMARY KEY, run_id INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS store (database_id TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS names (owner INTEGER PRIMARY KEY, stem TEXT NOT NULL UNIQUE COLLATE NOCASE);
 """
@@ -150,6 +151,18 @@ class CsvFiles:
                 len(edited), self.folder, ", ".join(edited[:3]), " and others" if len(edited) > 3 else "",
             )  # fmt: skip
         return found
+
+    @property
+    def last_run(self) -> int:
+        """The last crawl whose rows are in the files, or go to them now. Rows of later ones are missing."""
+        assert self._connection is not None
+        return int(self._connection.execute("SELECT coalesce(max(run_id), 0) FROM last_run").fetchone()[0])
+
+    def note_run(self, run_id: int) -> None:
+        """Record that the rows of all crawls up to this one are in the files."""
+        if run_id > self.last_run:
+            assert self._connection is not None
+            self._connection.execute("INSERT OR REPLACE INTO last_run VALUES (1, ?)", (run_id,))
 
     def note_headers(self, headers: Mapping[str, str]) -> None:
         """Record the headers of the files of a pattern."""

@@ -52,6 +52,7 @@ class CsvSink:
         self._settled_at = time.monotonic()
         self._is_open = False
         self._is_reported = False
+        self._has_noted_run = False
         self._store: Store | None = None
 
     @classmethod
@@ -68,13 +69,24 @@ class CsvSink:
             self._begin()
 
     def _begin(self) -> None:
+        """Open the files. UserError if another process writes them; a disk that is full is only reported."""
         if self._is_open:
             return
-        self.files.open()
+        try:
+            self.files.open()
+        except (OSError, sqlite3.Error) as error:
+            self._report(error)
+            return
         self._is_open = True
         if (store := self._reader()) is not None:
             self.files.belong_to(str(store.rows("SELECT database_id FROM schema_version")[0][0]))
-        self._catch_up(None if self.files.is_new else self.files.differing(self._headers()))
+        lacks_runs = self.files.last_run < self._last_run()
+        self._catch_up(None if self.files.is_new or lacks_runs else self.files.differing(self._headers()))
+
+    def _last_run(self) -> int:
+        """The number of the last crawl that wrote to the store."""
+        store = self._reader()
+        return int(store.rows("SELECT coalesce(max(run_id), 0) FROM runs")[0][0]) if store is not None else 0
 
     def rebuild_all(self) -> Counter[str]:
         """Write all files anew. Returns their numbers of rows. UserError if there is no store, or if another process
@@ -88,6 +100,7 @@ class CsvSink:
             self.files.differing(self._headers())  # keeps what people have changed
             written = self._rebuild(None)
             self.files.note_headers(self._headers())
+            self.files.note_run(self._last_run())
             return written
         finally:
             self.close()
@@ -121,6 +134,8 @@ class CsvSink:
         """Rebuild files, or all of them. Those that cannot be written are rebuilt later."""
         try:
             self._rebuild(paths)
+            if paths is None:
+                self.files.note_run(self._last_run())
             self.behind.difference_update(self.files.states if paths is None else paths)
             self.files.note_headers(self._headers())
         except (OSError, sqlite3.Error) as error:
@@ -140,8 +155,8 @@ class CsvSink:
         try:
             if self.behind and self._is_open:
                 self._catch_up(list(self.behind))
-            if self.behind and self.stats is not None:
-                self.stats.set_value("csv/files_behind", len(self.behind))
+            if self._is_reported and self.stats is not None and (self.behind or not self._is_open):
+                self.stats.set_value("csv/files_behind", max(len(self.behind), 1))
         finally:
             self.files.close(self.behind)
             self._is_open = False
@@ -154,10 +169,13 @@ class CsvSink:
     def announce(self, items: Sequence[Any]) -> None:
         """Mark the files to which rows are about to be committed."""
         self._begin()
+        if not self._is_open:
+            return
         paths = {
             path
             for kind, some in self.kinds.sorted(items).items()
             for file in kind.csv_files
+            if file.is_announced
             for item in some
             if (path := path_of(file, item, self.files.names)) is not None
         }
@@ -169,7 +187,11 @@ class CsvSink:
     def write(self, items: Sequence[Any]) -> None:
         """Append committed rows."""
         store = self._reader()
-        assert store is not None
+        if not self._is_open or store is None:
+            return
+        if not self._has_noted_run:  # the first batch: the row of this crawl is there
+            self.files.note_run(self._last_run())
+            self._has_noted_run = True
         for kind, some in self.kinds.sorted(items).items():
             for file in kind.csv_files:
                 settled = some if file.settled is None else file.settled(some, store.rows)
@@ -184,6 +206,7 @@ class CsvSink:
             return
         try:
             if self.files.is_as_left(part.path):
+                self.files.mark([part.path])
                 self.files.append(part.path, encoded(header_of(part.columns)), encoded("".join(part.lines)))
                 return
             self.files.put_aside(part.path)

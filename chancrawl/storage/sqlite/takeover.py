@@ -212,6 +212,7 @@ def _adopt_files(folder: Path, kinds: Kinds, ledger: sqlite3.Connection, connect
         names = ledger.execute("SELECT author_id, stem FROM account_files") if _has(ledger, "account_files") else ()
         for owner, stem in names:
             files.names.of(owner, stem)
+        files.note_run(connection.execute("SELECT coalesce(max(run_id), 0) FROM runs").fetchone()[0])
         files.adopt_headers({file.pattern: header_of(file.columns) for kind in kinds for file in kind.csv_files})
     finally:
         files.close()

@@ -21,4 +21,4 @@ def test_it_works_or_says_in_one_sentence_why_not(tmp_path: Path, part: int) -> 
         if problems := environment.problems(code, output):
             wrong.append(f"{problems}\n{described(environment)}\n{output[-1500:]}")
     assert not wrong, "\n\n".join(wrong)
-    assert good >= 3, "some of them have to work"
+    assert good >= 2, "some of them have to work"

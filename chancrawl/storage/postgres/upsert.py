@@ -34,9 +34,9 @@ SELECT pg_advisory_xact_lock_shared(hashtext('{WRITE}'))
 """A writer that hangs holds its locks for less than a minute: the server ends its statement, its idle session, or the
 connection to a machine that does not answer any more."""
 
-LOCKS = (
-    "SELECT pg_advisory_xact_lock(key) FROM (SELECT hashtext(name) AS key FROM unnest(%s) AS name ORDER BY 1) AS locks"
-)
+LOCKS = """
+SELECT pg_advisory_xact_lock(key) FROM (SELECT hashtext(name) AS key FROM unnest(%s::text[]) AS name ORDER BY 1) AS keys
+"""
 """Always in one order, so that two crawls never wait for each other."""
 
 MARK = """

@@ -26,27 +26,28 @@ def _list(column: str) -> str:
 def _safe(column: str) -> str:
     """SQL for a JSON text in which escapes of NUL and of lone surrogates are replaced by U+FFFD.
 
-    The texts in `raw` have all other characters unescaped. So an escape \\udXXX is always a lone surrogate. The loop
-    goes from one backslash to the next one, because a backslash can itself be escaped.
+    The loop goes from one backslash to the next one, because a backslash can itself be escaped. It keeps the escapes of
+    both halves of a character.
     """
+    place = r"instr(rest, '\')"
+    pair = rf"lower(substr(rest, {place}, 12)) GLOB '\ud[89ab]??\ud[c-f]??'"
+    bad = rf"lower(substr(rest, {place}, 6)) = '\u0000' OR lower(substr(rest, {place}, 4)) GLOB '\ud[89a-f]'"
     return rf"""CASE WHEN {column} NOT LIKE '%\u0000%' AND {column} NOT LIKE '%\ud%' THEN {column} ELSE (
         WITH RECURSIVE step (done, rest) AS (
             SELECT '', {column}
             UNION ALL
             SELECT
                 done || CASE
-                    WHEN instr(rest, '\') = 0 THEN rest
-                    WHEN lower(substr(rest, instr(rest, '\'), 6)) = '\u0000'
-                        OR lower(substr(rest, instr(rest, '\'), 4)) GLOB '\ud[89a-f]'
-                        THEN substr(rest, 1, instr(rest, '\') - 1) || '\ufffd'
-                    ELSE substr(rest, 1, instr(rest, '\') + 1)
+                    WHEN {place} = 0 THEN rest
+                    WHEN {pair} THEN substr(rest, 1, {place} + 11)
+                    WHEN {bad} THEN substr(rest, 1, {place} - 1) || '\ufffd'
+                    ELSE substr(rest, 1, {place} + 1)
                 END,
                 CASE
-                    WHEN instr(rest, '\') = 0 THEN ''
-                    WHEN lower(substr(rest, instr(rest, '\'), 6)) = '\u0000'
-                        OR lower(substr(rest, instr(rest, '\'), 4)) GLOB '\ud[89a-f]'
-                        THEN substr(rest, instr(rest, '\') + 6)
-                    ELSE substr(rest, instr(rest, '\') + 2)
+                    WHEN {place} = 0 THEN ''
+                    WHEN {pair} THEN substr(rest, {place} + 12)
+                    WHEN {bad} THEN substr(rest, {place} + 6)
+                    ELSE substr(rest, {place} + 2)
                 END
             FROM step WHERE rest <> ''
         )

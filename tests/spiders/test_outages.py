@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from chancrawl.storage.postgres.migrations import VERSION
+from chancrawl.storage.schema import VERSION
 from tests.support.crawls import Crawler
 from tests.support.databases import Database
 from tests.support.sandboxes import Sandbox

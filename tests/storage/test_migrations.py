@@ -12,6 +12,7 @@ import pytest
 
 from chancrawl.storage.postgres import migrations
 from chancrawl.storage.postgres.connection import PostgresStore
+from chancrawl.storage.schema import VERSION
 from tests.support import KINDS, ROOT
 from tests.support.crawls import Crawler, environment
 from tests.support.databases import Database
@@ -47,7 +48,7 @@ def opened(url: str) -> int | None:
 def test_version_1_is_migrated_to_the_tables_of_a_new_database(older: Database, postgres: str) -> None:
     posts, tweets = (older.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in ("posts", "tweets"))
     assert len(posts) == 2 and len(tweets) == 10
-    assert opened(older.url) == migrations.VERSION
+    assert opened(older.url) == VERSION
     assert older.rows("SELECT * FROM posts ORDER BY 1, 2") == posts
     assert [row[:29] for row in older.rows("SELECT * FROM tweets ORDER BY 1, 2")] == [row[:29] for row in tweets]
     found_in = older.rows("SELECT id, found_in FROM tweets")
@@ -69,13 +70,13 @@ def test_version_1_is_migrated_to_the_tables_of_a_new_database(older: Database, 
 def test_several_crawls_that_start_at_once_migrate_once(older: Database) -> None:
     with ThreadPoolExecutor(6) as pool:
         versions = list(pool.map(opened, [older.url] * 6))
-    assert versions == [migrations.VERSION] * 6
-    assert older.rows("SELECT version FROM schema_version") == [(migrations.VERSION,)]
+    assert versions == [VERSION] * 6
+    assert older.rows("SELECT version FROM schema_version") == [(VERSION,)]
 
 
 def test_a_failed_migration_changes_nothing(older: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(migrations.MIGRATIONS, 2, "ALTER TABLE runs ADD COLUMN half text; SELECT 1 / 0")
-    with pytest.raises(Exception, match=f"could not be brought to version {migrations.VERSION}: division by zero"):
+    with pytest.raises(Exception, match=f"could not be brought to version {VERSION}: division by zero"):
         opened(older.url)
     assert older.one("SELECT to_regclass('schema_version')") is None
     assert not older.rows("SELECT FROM information_schema.columns WHERE column_name = 'half'")
@@ -86,7 +87,7 @@ def test_a_crawl_brings_it_up_to_date_and_a_newer_one_is_refused(
 ) -> None:
     crawler = Crawler(tmp_path / "data", sandbox.url, older.url)
     run = crawler("-aboard=wsr", "-athreads=1").ok()
-    assert f"are of version 1; they are brought to version {migrations.VERSION}" in run.output
+    assert f"are of version 1; they are brought to version {VERSION}" in run.output
     older.rows("UPDATE schema_version SET version = 99")
     run = crawler("-aboard=wsr")
     assert run.code == 1 and "are of version 99" in run.output and "update it" in run.output

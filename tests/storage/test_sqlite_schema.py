@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from chancrawl.items import Tweet, columns
 from chancrawl.payload import dumps, loads
-from chancrawl.storage.postgres.migrations import COLUMNS, SCHEMA
+from chancrawl.storage.schema import COLUMNS, SCHEMA
 from chancrawl.storage.sqlite.schema import NOW, TIME_WIDTH, indexes_of, statements_of, tables_of, views
 from chancrawl.storage.sqlite.values import rows_of
 from chancrawl.storage.sqlite.views import VIEWS, _safe

@@ -16,7 +16,7 @@ import pytest
 from chancrawl.errors import UserError
 from chancrawl.items import Thread, Validator
 from chancrawl.storage import disk
-from chancrawl.storage.postgres.migrations import VERSION
+from chancrawl.storage.schema import VERSION
 from chancrawl.storage.sqlite import connection as connections
 from chancrawl.storage.sqlite import store as stores
 from chancrawl.storage.sqlite.connection import connected, has_wal_reset_bug, is_rejection, transaction

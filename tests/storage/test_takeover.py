@@ -161,6 +161,15 @@ def test_a_ledger_of_version_2_is_corrected(older: Path) -> None:
     store.close()
 
 
+def test_other_commands_take_it_over_or_say_who_does(older: Path) -> None:
+    store = SqliteStore(older, KINDS)
+    with pytest.raises(UserError, match="layout of an earlier version: the next crawl takes it over"):
+        store.open_to_read()
+    store.open_beside()
+    assert store.rows("SELECT count(*) FROM posts") == [(2,)]
+    store.close()
+
+
 def test_a_crawl_of_the_earlier_version_is_waited_for(older: Path) -> None:
     assert locked(older / "ledger.lock") is not None
     with pytest.raises(UserError, match="A crawl of an earlier version is writing"):

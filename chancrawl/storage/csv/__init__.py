@@ -1,1 +1,1 @@
-"""CSV files."""
+"""CSV files, written from the rows of either store."""

@@ -20,6 +20,7 @@ from chancrawl.storage.kinds import Kinds
 from chancrawl.storage.postgres import migrations
 from chancrawl.storage.postgres.migrations import SETTINGS
 from chancrawl.storage.postgres.upsert import BatchWriter
+from chancrawl.storage.schema import VERSION
 from chancrawl.text import capitalized, first_line
 
 logger = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ class PostgresStore:
     @property
     def ready(self) -> bool:
         """Whether all tables exist in this version: those of schema.sql and those of other sources."""
-        return self.version == migrations.VERSION and not self.lacks_tables
+        return self.version == VERSION and not self.lacks_tables
 
     @property
     def is_created(self) -> bool:
@@ -98,7 +99,7 @@ class PostgresStore:
     def open(self) -> None:
         """Connect, and migrate tables of an earlier version. UserError if a crawl could not write to the database."""
         self.open_to_create()
-        if self.version is not None and self.version != migrations.VERSION:
+        if self.version is not None and self.version != VERSION:
             self._migrate()
         if self.ready:
             with self.transaction() as cursor:
@@ -129,7 +130,7 @@ class PostgresStore:
         if not self.ready:
             raise UserError(
                 f"The tables in {self.place} are of version {self.version}, and this chancrawl reads version "
-                f"{migrations.VERSION}: run `scrapy initdb` as their owner."
+                f"{VERSION}: run `scrapy initdb` as their owner."
             )
         with self.transaction() as cursor:
             self._refuse_gone(migrations.gone(cursor))
@@ -222,13 +223,13 @@ class PostgresStore:
 
     def _migrate(self) -> None:
         logger.info("The tables in %s are of version %d; they are brought to version %d.",
-                    self.place, self.version, migrations.VERSION)  # fmt: skip
+                    self.place, self.version, VERSION)  # fmt: skip
         try:
             self.apply_schema()
         except psycopg2.Error as error:
             raise _refused(
                 f"The tables in {self.place} are of version {self.version} and could not be brought to version "
-                f"{migrations.VERSION}: {first_line(error)}. Nothing was changed; stop other crawls into it, and run "
+                f"{VERSION}: {first_line(error)}. Nothing was changed; stop other crawls into it, and run "
                 "`scrapy initdb` as the owner of the tables."
             ) from None
 

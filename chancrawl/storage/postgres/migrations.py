@@ -7,14 +7,10 @@ start at the same time, the second finds the tables up to date.
 
 from __future__ import annotations
 
-import re
-from importlib import resources
 from typing import Any
 
 from chancrawl.errors import UserError
-
-SCHEMA = resources.files("chancrawl").joinpath("schema.sql").read_text(encoding="utf-8")
-VERSION = int(re.findall(r"^-- Version: (\d+)$", SCHEMA, re.MULTILINE)[0])
+from chancrawl.storage.schema import COLUMNS, SCHEMA, VERSION
 
 SETTINGS = """
 SET LOCAL transaction_isolation = 'read committed';
@@ -25,13 +21,6 @@ SET LOCAL idle_in_transaction_session_timeout = '10min';
 """
 """The settings of each transaction. A statement of a crawl reaches these timeouts only if the server or a lock is
 stuck; then it is tried again."""
-
-COLUMNS: dict[str, set[str]] = {
-    table: set(re.findall(r"^    ([a-z0-9_]+) +[a-z]", body, re.MULTILINE))
-    for table, body in re.findall(r"^CREATE TABLE IF NOT EXISTS (\w+) \((.*?)^\);", SCHEMA, re.MULTILINE | re.DOTALL)
-}
-"""The columns of each table in schema.sql."""
-COLUMNS["post_revisions"] |= COLUMNS["posts"]
 
 PRIVILEGES = [
     ("schema_version", "SELECT"),

@@ -1,1 +1,1 @@
-"""The ledger beside the CSV files."""
+"""The embedded database: the tables of schema.sql in SQLite."""

@@ -22,7 +22,7 @@ from chancrawl.storage import batch_writer
 from chancrawl.storage.disk import NETWORK, DiskFull, existing, file_system, sync_folder
 from chancrawl.storage.kinds import Kind, Kinds
 from chancrawl.storage.locking import locked
-from chancrawl.storage.postgres.migrations import SCHEMA, VERSION
+from chancrawl.storage.schema import SCHEMA, VERSION
 from chancrawl.storage.sqlite.connection import (
     OLDEST,
     WAL_LIMIT,
@@ -63,7 +63,7 @@ class BatchWriter(batch_writer.BatchWriter):
 
 
 class SqliteStore:
-    """The database in a folder. `waits_for_crawl`: whether it is opened beside a crawl, instead of by one."""
+    """The database in a folder."""
 
     sql_now: ClassVar[str] = NOW
     sql_seconds: ClassVar[str] = "CAST(strftime('%s', {}) AS INTEGER)"
@@ -103,11 +103,14 @@ class SqliteStore:
     def open(self) -> None:
         self._check_place()
         self._claim()
-        if not self.file.exists() and (self.folder / LEDGER).exists():
-            self._take_over()
-        if self.file.exists():
-            self._connect_or_explain()
-        elif any(next((self.folder / name).rglob("*.csv"), None) for name in ("chan", "twitter")):
+        with self._sentence_if_full():
+            if self._has_earlier_layout():
+                self._take_over()
+            if self.file.exists():
+                self.connect()
+        if self.connection is None and any(
+            next((self.folder / name).rglob("*.csv"), None) for name in ("chan", "twitter")
+        ):
             raise UserError(
                 f"{self.folder} holds CSV files but not the database that belongs to them, {self.file}: put back a "
                 "backup of it (scrapy backup), or name another CSV_FOLDER."
@@ -117,15 +120,24 @@ class SqliteStore:
     def open_beside(self) -> None:
         """Open to write, also while a crawl writes. UserError if that is not possible."""
         self._check_place()
-        with explained(self.file):
+        with self._sentence_if_full(), explained(self.file):
+            if self._has_earlier_layout():
+                self._take_over()
             self.folder.mkdir(parents=True, exist_ok=True)
-            connection = connected(self.file, checkpoints=False)
-            try:
-                self._bring_up_to_date(connection)
-            except BaseException:
-                connection.close()
-                raise
-        self.connection = connection
+            self.connection = self._connected(checkpoints=False)
+
+    def _connected(self, checkpoints: bool) -> sqlite3.Connection:
+        """A connection to a database of this version."""
+        connection = connected(self.file, checkpoints)
+        try:
+            self._bring_up_to_date(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _has_earlier_layout(self) -> bool:
+        return not self.file.exists() and (self.folder / LEDGER).exists()
 
     def _check_place(self) -> None:
         """UserError for a place where the database cannot be."""
@@ -150,37 +162,30 @@ class SqliteStore:
 
     def _take_over(self) -> None:
         """Take over a folder of the earlier layout."""
-        self._lock(self.folder / "chancrawl.lock")
+        with explained(self.folder / LEDGER):
+            self._lock(self.folder / "chancrawl.lock")
+            take_over(self.folder, self.file, self.kinds, self._statements(), VERSION)
+
+    @contextmanager
+    def _sentence_if_full(self) -> Iterator[None]:
+        """UserError for a full disk, at the start."""
         try:
-            with explained(self.folder / LEDGER):
-                take_over(self.folder, self.file, self.kinds, self._statements(), VERSION)
+            yield
         except DiskFull as error:
-            raise UserError(f"The disk of CSV_FOLDER is full ({error}); make space and start again.") from None
+            raise UserError(
+                f"The disk of CSV_FOLDER is full ({error}); make space and start again.", reason="store_failed"
+            ) from None
 
     def _statements(self, *beginnings: str) -> list[str]:
         """What creates the tables, indexes and views, or only the statements with these beginnings."""
         others = [statement for kind in self.kinds for statement in statements_of(kind.schema)]
         return [text for text in (*statements_of(SCHEMA), *others, *views()) if text.startswith(beginnings or "")]
 
-    def _connect_or_explain(self) -> None:
-        try:
-            self.connect()
-        except DiskFull as error:
-            raise UserError(
-                f"The disk of CSV_FOLDER is full ({error}); make space and start again.", reason="store_failed"
-            ) from None
-
     def connect(self) -> None:
         """Lock the folder and open the database. DiskFull if there is no space, UserError for all else."""
         with explained(self.file):
             self._lock(self.folder / "chancrawl.lock")
-            connection = connected(self.file, checkpoints=True)
-            try:
-                self._bring_up_to_date(connection)
-            except BaseException:
-                connection.close()
-                raise
-        self.connection = connection
+            self.connection = self._connected(checkpoints=True)
 
     def _claim(self) -> None:
         """Lock a folder that does not exist yet, so that of two crawls that start at the same time only one goes on."""
@@ -245,6 +250,8 @@ class SqliteStore:
 
     def open_to_read(self, tables: Sequence[str] = ()) -> None:
         """Open read-only, also while a crawl writes. UserError if the database is missing or of another version."""
+        if self._has_earlier_layout():
+            raise UserError(f"{self.folder} has the layout of an earlier version: the next crawl takes it over.")
         if not self.file.exists():
             raise UserError(
                 f"There is no database {self.file}: nothing was collected yet, or CSV_FOLDER is another folder."

@@ -125,6 +125,8 @@ class CsvSink:
         store = self._reader()
         if store is None or (paths is not None and not paths):
             return Counter()
+        if paths is None and self._last_run():
+            logger.info("All CSV files of %s are made anew from %s.", self.files.folder, store.place)
         written = rebuild(store, self.files, paths, self.is_safe)
         if written:
             logger.info("%s made anew from %s.", counted(len(written), "CSV file"), store.place)

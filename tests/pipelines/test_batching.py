@@ -171,7 +171,7 @@ async def test_a_sink_is_given_what_is_stored_and_nothing_else(tmp_path: Path) -
 
 @in_loop
 async def test_a_batch_that_fails_reaches_no_sink(tmp_path: Path) -> None:
-    async with pipeline_of(tmp_path, ROW_SINKS={HERE: 1}, BATCH_SIZE=1) as pipeline:
+    async with pipeline_of(tmp_path, ROW_SINKS={HERE: 1}, BATCH_SIZE=1, CSV="0") as pipeline:
         pipeline.fails_at = {2}
         for number in (1, 2, 3):
             await pipeline.process_item(trend(number))

@@ -37,7 +37,9 @@ def main() -> None:
     parser.add_argument("--site", default="whole", help="which boards (default whole: seventy)")
     parser.add_argument("--hours", type=float, default=2, help="of the boards' time (default 2)")
     parser.add_argument("--speed", type=float, default=12, help="seconds of theirs for one of ours (default 12)")
-    parser.add_argument("--csv", action="store_true", help="into CSV files instead of PostgreSQL")
+    parser.add_argument(
+        "--csv", action="store_true", help="into the embedded database with CSV files, instead of PostgreSQL"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, tools.postgres(Path(name) / "pg") as server:
         folder, log = Path(name) / "data", Path(name) / "log"

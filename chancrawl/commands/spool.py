@@ -10,6 +10,7 @@ from scrapy.exceptions import UsageError
 
 from chancrawl.command import StoreCommand
 from chancrawl.configuration import WHICH_DATABASE
+from chancrawl.storage.csv.sink import is_on
 from chancrawl.storage.kinds import Kinds
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.postgres.spool import Spool, apply_oldest, in_words, spools
@@ -66,6 +67,8 @@ class Command(StoreCommand):
         finally:
             store.close()
         print(f"Rows written to {store.place}: {written:,}.")
+        if written and is_on(self.settings):
+            print("The CSV files do not have these rows yet; `scrapy csv` writes them.")
         if rejected:
             self.exitcode = 1
             print(f"Rows that it rejects, set aside in {quarantine} (see scrapy quarantine): {rejected:,}.")

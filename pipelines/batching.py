@@ -16,6 +16,7 @@ from chancrawl.engine import end, let_close, stopping
 from chancrawl.errors import UserError, store_failed
 from chancrawl.sources import Sources
 from chancrawl.storage.base import RowSink
+from chancrawl.storage.batch_writer import RejectsAll
 from chancrawl.storage.kinds import components
 from chancrawl.storage.session import Session
 from chancrawl.text import first_line
@@ -184,6 +185,18 @@ class BatchingPipeline:
                 "The sink %s is not written to any more (%s: %s). The store has all rows: rebuild it from there.",
                 type(sink).__name__, type(error).__name__, error,
             )  # fmt: skip
+
+    @contextlib.contextmanager
+    def one_reason(self) -> Iterator[None]:
+        """If all rows are rejected for one reason, the database is the cause: end the crawl and set nothing aside."""
+        try:
+            yield
+        except RejectsAll as error:
+            raise UserError(
+                f"The crawl stops because {self.session.store.place} rejects every row ({error}). None of them is "
+                "stored or counts as read; mend the tables and start again, and they are fetched.",
+                reason="store_failed",
+            ) from None
 
     def explain(self, error: Exception) -> UserError:
         """The UserError for an error of `store`."""

@@ -11,9 +11,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,7 +20,7 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
 from chancrawl.errors import StoreAway, UserError
-from chancrawl.storage.batch_writer import Prepared, RejectsAll
+from chancrawl.storage.batch_writer import Prepared
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.postgres.spool import Spool, SpoolFull, apply_oldest, spools
 from chancrawl.storage.postgres.upsert import BatchWriter
@@ -113,20 +112,8 @@ class PostgresPipeline(BatchingPipeline):
 
     def _write(self, batch: Sequence[Any], prepared: Prepared | None) -> list[Any]:
         self.session.prepare()
-        with self._one_reason():
+        with self.one_reason():
             return self.writer.write(self.database.connection, batch, self.quarantine.keep_row, prepared=prepared)
-
-    @contextlib.contextmanager
-    def _one_reason(self) -> Iterator[None]:
-        """If all rows are rejected for one reason, the database is the cause: end the crawl and set nothing aside."""
-        try:
-            yield
-        except RejectsAll as error:
-            raise UserError(
-                f"The crawl stops because {self.database.place} rejects every row ({error}). None of them is stored or "
-                "counts as read; mend the tables and start again, and they are fetched.",
-                reason="store_failed",
-            ) from None
 
     async def _spool(self, batch: Sequence[Any]) -> bool:
         """Append a batch to the spool, as soon as there is room. Returns False if the database is back before."""
@@ -202,5 +189,5 @@ class PostgresPipeline(BatchingPipeline):
 
     def _apply(self, spool: Spool) -> tuple[list[Any], list[Any]]:
         self.session.prepare()
-        with self._one_reason():
+        with self.one_reason():
             return apply_oldest(spool, self.database.connection, self.writer, self.quarantine.keep_row)

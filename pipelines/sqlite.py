@@ -14,8 +14,8 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
 from chancrawl.engine import stays
-from chancrawl.errors import UserError, store_failed
-from chancrawl.storage.batch_writer import Prepared, RejectsAll
+from chancrawl.errors import store_failed
+from chancrawl.storage.batch_writer import Prepared
 from chancrawl.storage.disk import DiskFull, is_full
 from chancrawl.storage.quarantine import Quarantine
 from chancrawl.storage.session import Session
@@ -75,14 +75,11 @@ class SqlitePipeline(BatchingPipeline):
         """Write a batch. DiskFull if there is no space for it. Blocks."""
         try:
             self.session.prepare()
-            rejected = self.writer.write(self.database.connection, batch, self.quarantine.keep_row, prepared=prepared)
+            with self.one_reason():
+                rejected = self.writer.write(
+                    self.database.connection, batch, self.quarantine.keep_row, prepared=prepared
+                )
             self.database.check_log()
-        except RejectsAll as error:
-            raise UserError(
-                f"The crawl stops because {self.database.place} rejects every row ({error}). None of them is stored or "
-                "counts as read; mend the tables and start again, and they are fetched.",
-                reason="store_failed",
-            ) from None
         except (OSError, sqlite3.Error) as error:
             if is_full(error, self.database.folder):
                 raise DiskFull(getattr(error, "strerror", None) or str(error)) from None

@@ -13,7 +13,7 @@ from psycopg2.extensions import parse_dsn
 
 from chancrawl.errors import UserError
 from chancrawl.storage.base import Store
-from chancrawl.storage.disk import free_space, sync_folder
+from chancrawl.storage.disk import free_space, sync, sync_folder
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.sqlite.store import SqliteStore
 
@@ -37,11 +37,7 @@ def back_up(store: Store, file: Path) -> int:
             _copy_sqlite(store, new)
         elif isinstance(store, PostgresStore):
             _dump_postgres(store, new)
-        descriptor = os.open(new, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(new)
         new.rename(file)
     finally:
         new.unlink(missing_ok=True)

@@ -150,6 +150,12 @@ class BatchWriter:
         self.held_back.arrived(stored)
         return [item for item, _ in rejected]
 
+    def take_in(self, connection: Any, batch: Sequence[Any]) -> list[tuple[Any, str]]:
+        """Commit a batch. Returns the rows that are rejected, with the reasons."""
+        rejected: list[tuple[Any, str]] = []
+        self.write(connection, batch, lambda item, reason: rejected.append((item, reason)))
+        return rejected
+
     def _can_be_divided(self, error: Exception, items: Sequence[Any]) -> bool:
         return self.is_rejection(error) or (self.is_too_slow(error) and len(items) > 1)
 

@@ -19,6 +19,12 @@ class DiskFull(Exception):
     """The disk is full, and nothing of the batch was written."""
 
 
+def sync(file: Path) -> None:
+    """Sync a file that is closed."""
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """Sync the file names of a folder. It does nothing on systems that cannot sync a folder."""
     try:

@@ -123,6 +123,11 @@ def test_when_files_are_written(tmp_path: Path, csv: str, url: str | None, expec
 # --- what people and crashes do to files
 
 
+def full(self: Any, *arguments: Any) -> Any:
+    """Stands for a call that meets a full disk."""
+    raise OSError(28, "No space left on device")
+
+
 def edit(file: Path) -> None:
     file.write_bytes(file.read_bytes().replace(b"po", b"PO", 1))
 
@@ -241,9 +246,6 @@ def test_a_file_that_could_not_be_written_at_all_is_written_at_the_next_start(
     folder = opened()
     folder.put(*BATCHES[0])
 
-    def full(self: Any, *arguments: Any) -> Any:
-        raise OSError(28, "No space left on device")
-
     with monkeypatch.context() as patch:
         patch.setattr("chancrawl.storage.csv.files.CsvFiles.append", full)
         patch.setattr("chancrawl.storage.csv.files.CsvFiles.replace", full)
@@ -254,9 +256,6 @@ def test_a_file_that_could_not_be_written_at_all_is_written_at_the_next_start(
 
 
 def test_a_disk_that_is_full_from_the_start_costs_no_row(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Any, *arguments: Any) -> Any:
-        raise OSError(28, "No space left on device")
-
     folder = opened()
     folder.put(*BATCHES[0])
     folder.close()

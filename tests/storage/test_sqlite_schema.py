@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from chancrawl.items import Tweet, columns
 from chancrawl.payload import dumps, loads
 from chancrawl.storage.schema import COLUMNS, SCHEMA
-from chancrawl.storage.sqlite.schema import NOW, TIME_WIDTH, indexes_of, statements_of, tables_of, views
+from chancrawl.storage.sqlite.schema import NOW, TIME_WIDTH, indexes_of, statements_of, tables_of, views_of
 from chancrawl.storage.sqlite.values import rows_of
 from chancrawl.storage.sqlite.views import VIEWS, _safe
 from chancrawl.x.legacy import COLUMNS as OLDER
@@ -27,7 +27,7 @@ from tests.support import KINDS
 @pytest.fixture
 def connection() -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(":memory:")) as connection:
-        for statement in [*statements_of(SCHEMA), *views()]:
+        for statement in [*statements_of(SCHEMA), *views_of(SCHEMA)]:
             connection.execute(statement)
         yield connection
 

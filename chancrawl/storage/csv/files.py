@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-import threading
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from chancrawl.errors import UserError
-from chancrawl.storage.disk import sync_folder
+from chancrawl.storage.disk import sync, sync_folder
 from chancrawl.storage.locking import locked
 
 logger = logging.getLogger(__name__)
@@ -78,7 +77,6 @@ class CsvFiles:
         self._unnoted: set[str] = set()  # marked, but not yet recorded
         self._changed: set[str] = set()  # appended to since the last `settle`
         self._recorded: set[str] = set()  # of which it is recorded how they were left, or that were made since
-        self._lock = threading.Lock()
 
     def open(self) -> None:
         """Lock the folder and read how its files were left. UserError if another process writes them."""
@@ -238,15 +236,14 @@ class CsvFiles:
 
     def mark(self, paths: Iterable[str]) -> None:
         """Record, durably, that rows for these files are about to be committed."""
-        with self._lock:
-            for path in paths:
-                state = self.states.setdefault(path, FileState())
-                if not state.is_marked:
-                    state.is_marked = True
-                    self._unnoted.add(path)
-            if self._unnoted or self.names.new:
-                self._note(self._unnoted)
-                self._unnoted.clear()
+        for path in paths:
+            state = self.states.setdefault(path, FileState())
+            if not state.is_marked:
+                state.is_marked = True
+                self._unnoted.add(path)
+        if self._unnoted or self.names.new:
+            self._note(self._unnoted)
+            self._unnoted.clear()
 
     def append(self, path: str, header: bytes, text: bytes) -> None:
         """Append lines to a file; a new file begins with the header."""
@@ -275,7 +272,7 @@ class CsvFiles:
         new, file = self.temporary(path), self.folder / path
         if path not in self._recorded and file.exists():
             self.put_aside(path)
-        _sync(new)
+        sync(new)
         new.replace(file)
         status = file.stat()
         self.states[path] = FileState(status.st_size, _crc(file, status.st_size), status.st_mtime_ns, is_marked=True)
@@ -292,11 +289,11 @@ class CsvFiles:
     def settle(self, behind: Iterable[str] = ()) -> None:
         """Sync the files that were not written to since the last call, and take away their marks, except for those that
         are `behind` the store."""
+        busy = self._changed.union(behind)
         quiet = [path for path, state in self.states.items()
-                 if state.is_marked and path not in self._changed and state.changed_ns is not None]  # fmt: skip
-        quiet = [path for path in quiet if path not in set(behind)]
+                 if state.is_marked and path not in busy and state.changed_ns is not None]  # fmt: skip
         for path in quiet:
-            _sync(self.folder / path)
+            sync(self.folder / path)
         for folder in {(self.folder / path).parent for path in quiet}:
             sync_folder(folder)
         for path in quiet:
@@ -331,11 +328,6 @@ def _connected(file: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = FULL")
     connection.executescript(SCHEMA)
     return connection
-
-
-def _sync(file: Path) -> None:
-    with file.open("rb") as stream:
-        os.fsync(stream.fileno())
 
 
 def _crc(file: Path, length: int) -> int:

@@ -79,9 +79,12 @@ class CsvSink:
             return
         self._is_open = True
         if (store := self._reader()) is not None:
-            self.files.belong_to(str(store.rows("SELECT database_id FROM schema_version")[0][0]))
+            self._belong_to(store)
         lacks_runs = self.files.last_run < self._last_run()
         self._catch_up(None if self.files.is_new or lacks_runs else self.files.differing(self._headers()))
+
+    def _belong_to(self, store: Store) -> None:
+        self.files.belong_to(str(store.rows("SELECT database_id FROM schema_version")[0][0]))
 
     def _last_run(self) -> int:
         """The number of the last crawl that wrote to the store."""
@@ -96,7 +99,7 @@ class CsvSink:
         self._store = store
         try:
             self.files.open()
-            self.files.belong_to(str(store.rows("SELECT database_id FROM schema_version")[0][0]))
+            self._belong_to(store)
             self.files.differing(self._headers())  # keeps what people have changed
             written = self._rebuild(None)
             self.files.note_headers(self._headers())

@@ -305,10 +305,7 @@ class PostgresStore:
 
     def take_in(self, batch: Sequence[Any]) -> list[tuple[Any, str]]:
         """Store rows from the quarantine. Returns the rows that are rejected again, with the reasons."""
-        rejected: list[tuple[Any, str]] = []
-        writer = BatchWriter(self.kinds, is_known=lambda item: True)
-        writer.write(self.connection, batch, lambda item, reason: rejected.append((item, reason)))
-        return rejected
+        return BatchWriter(self.kinds, is_known=lambda item: True).take_in(self.connection, batch)
 
     def stream(self, sql: str, *parameters: Any) -> Iterator[Any]:
         """The result of a query, row by row, for results of any length. A command has one transaction for all."""

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from operator import attrgetter
 from typing import Any
 
-from chancrawl.items import latest
 from chancrawl.storage.kinds import Kind
 from chancrawl.storage.postgres.copy import Rows, rows_of, stage
+from chancrawl.storage.versions import states_apart
 
 
 class NotStored(ValueError):
@@ -30,9 +29,7 @@ class Table:
 
     def rounds(self, items: Sequence[Any]) -> list[Sequence[Any]]:
         """The items to write, in rounds. The items of a round have different keys."""
-        if self.kind.order is not None:
-            items = sorted(items, key=attrgetter(self.kind.order))
-        return [latest(items, *self.kind.key)]
+        return states_apart(items, self.kind)
 
     def converted(self, items: Sequence[Any]) -> Rows:
         """Items in COPY's format."""

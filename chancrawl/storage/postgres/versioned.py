@@ -13,27 +13,9 @@ from chancrawl.items import Deletion, Post, Tweet, columns
 from chancrawl.storage.kinds import Kind
 from chancrawl.storage.postgres.copy import Rows, stage
 from chancrawl.storage.postgres.tables import Table
-from chancrawl.storage.rounds import feeds_together, versions_apart
+from chancrawl.storage.versions import LATER, MERGED, feeds_together, versions_apart
 
 # --- 4chan
-
-
-LATER = """(new.last_seen_at > held.last_seen_at OR (new.last_seen_at = held.last_seen_at AND NOT EXISTS (
-        SELECT FROM post_revisions AS kept WHERE kept.board = new.board AND kept.no = new.no
-        AND kept.digest = new.digest AND kept.last_seen_at = new.last_seen_at)))"""
-"""Whether the new version is later. Of two versions seen in the same second, the one that is written last is later,
-unless it is an earlier version that was replaced already."""
-
-MERGED = {
-    "revision": "greatest(new.revision, held.revision + 1)",  # another crawl may have stored versions since
-    "first_seen_at": "least(new.first_seen_at, held.first_seen_at)",
-    "last_seen_at": "greatest(new.last_seen_at, held.last_seen_at)",
-    # Another crawl may have seen its deletion since.
-    "deleted_at": "CASE WHEN held.deleted_at > new.last_seen_at THEN held.deleted_at "
-    "WHEN held.deletion_confirmed_at > new.last_seen_at THEN held.deletion_confirmed_at END",
-    "deletion_confirmed_at": "CASE WHEN held.deletion_confirmed_at > new.last_seen_at "
-    "THEN held.deletion_confirmed_at END",
-}
 
 
 class Posts(Table):

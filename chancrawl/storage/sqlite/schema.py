@@ -38,6 +38,7 @@ DEFAULTS = {"gen_random_uuid()": "(lower(hex(randomblob(16))))", "now()": f"({NO
 
 TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+) \((.*?)\)(?:;|\Z)(?=\s|\Z)", re.DOTALL)
 INDEX = re.compile(r"^CREATE INDEX IF NOT EXISTS [^;]*;", re.MULTILINE)
+VIEW = re.compile(r"^CREATE OR REPLACE VIEW (\w+) AS\n([^;]*);", re.MULTILINE)
 COLUMN = re.compile(r"(\w+) +(double precision|\w+(?:\[\])?)(.*)", re.DOTALL)
 COMMENT = re.compile(r"^COMMENT ON (?:COLUMN|TABLE) ([\w.]+) IS '((?:[^']|'')*)';", re.MULTILINE)
 
@@ -70,10 +71,10 @@ def additions_of(sql: str, table: str, there: Collection[str]) -> list[str]:
     ]
 
 
-def views() -> list[str]:
-    """The statements that create the views anew."""
-    return [text for name, query in VIEWS.items() for text in (f"DROP VIEW IF EXISTS {name}",
-                                                               f"CREATE VIEW {name} AS\n{query.strip()}")]  # fmt: skip
+def views_of(sql: str) -> list[str]:
+    """The statements that create the views anew: those of a PostgreSQL schema, or their form in SQLite's dialect."""
+    return [text for name, query in (dict(VIEW.findall(sql)) | VIEWS).items() for text in (
+        f"DROP VIEW IF EXISTS {name}", f"CREATE VIEW {name} AS\n{query.strip()}")]  # fmt: skip
 
 
 def _table(table: str, bodies: dict[str, str], comments: dict[str, str]) -> str:

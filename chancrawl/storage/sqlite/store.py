@@ -34,7 +34,7 @@ from chancrawl.storage.sqlite.connection import (
     transaction,
     version_in_words,
 )  # fmt: skip
-from chancrawl.storage.sqlite.schema import NOW, additions_of, statements_of, tables_of, views
+from chancrawl.storage.sqlite.schema import NOW, additions_of, statements_of, tables_of, views_of
 from chancrawl.storage.sqlite.tables import Table, table_of
 from chancrawl.storage.sqlite.takeover import LEDGER, take_over
 from chancrawl.storage.sqlite.values import parameter
@@ -179,7 +179,9 @@ class SqliteStore:
     def _statements(self, *beginnings: str) -> list[str]:
         """What creates the tables, indexes and views, or only the statements with these beginnings."""
         others = [statement for kind in self.kinds for statement in statements_of(kind.schema)]
-        return [text for text in (*statements_of(SCHEMA), *others, *views()) if text.startswith(beginnings or "")]
+        return [
+            text for text in (*statements_of(SCHEMA), *others, *views_of(SCHEMA)) if text.startswith(beginnings or "")
+        ]
 
     def connect(self) -> None:
         """Lock the folder and open the database. DiskFull if there is no space, UserError for all else."""
@@ -313,10 +315,7 @@ class SqliteStore:
 
     def take_in(self, batch: Sequence[Any]) -> list[tuple[Any, str]]:
         """Store rows from the quarantine. Returns the rows that are rejected again, with the reasons."""
-        rejected: list[tuple[Any, str]] = []
-        writer = BatchWriter(self.kinds, is_known=lambda item: True)
-        writer.write(self.connection, batch, lambda item, reason: rejected.append((item, reason)))
-        return rejected
+        return BatchWriter(self.kinds, is_known=lambda item: True).take_in(self.connection, batch)
 
     def stream(self, sql: str, *parameters: Any) -> Iterator[Any]:
         """The result of a query, row by row, for results of any length."""

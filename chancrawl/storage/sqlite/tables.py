@@ -11,13 +11,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
-from operator import attrgetter
 from typing import Any
 
-from chancrawl.items import Deletion, Post, Tweet, columns, latest
+from chancrawl.items import Deletion, Post, Tweet, columns
 from chancrawl.storage.kinds import Kind
-from chancrawl.storage.rounds import feeds_together, versions_apart
 from chancrawl.storage.sqlite.values import rows_of, time_text
+from chancrawl.storage.versions import LATER, MERGED, feeds_together, states_apart, versions_apart
 
 Rows = list[tuple[Any, ...]]
 
@@ -70,10 +69,8 @@ class Table:
         self.on_conflict = f"ON CONFLICT ({', '.join(kind.key)}) DO {action}"
 
     def rounds(self, items: Sequence[Any]) -> list[Sequence[Any]]:
-        """The items in one round: SQLite writes row by row. Of several states with one key the last one suffices."""
-        if self.kind.order is not None:
-            items = sorted(items, key=attrgetter(self.kind.order))
-        return [latest(items, *self.kind.key)]
+        """The items to write, in rounds. The items of a round have different keys."""
+        return states_apart(items, self.kind)
 
     def converted(self, items: Sequence[Any]) -> Rows:
         return rows_of(items)
@@ -84,22 +81,8 @@ class Table:
 
 # --- imageboards
 
-LATER = """(new.last_seen_at > held.last_seen_at OR (new.last_seen_at = held.last_seen_at AND NOT EXISTS (
-        SELECT 1 FROM post_revisions AS kept WHERE kept.board = new.board AND kept.no = new.no
-        AND kept.digest = new.digest AND kept.last_seen_at = new.last_seen_at)))"""
-"""Whether the new version is later. Of two versions seen in the same second, the one that is written last is later,
-unless it is an earlier version that was replaced already."""
-
 NAMES = columns(Post)
-MERGED = {
-    "revision": "max(new.revision, held.revision + 1)",
-    "first_seen_at": "min(new.first_seen_at, held.first_seen_at)",
-    "last_seen_at": "max(new.last_seen_at, held.last_seen_at)",
-    "deleted_at": "CASE WHEN held.deleted_at > new.last_seen_at THEN held.deleted_at "
-    "WHEN held.deletion_confirmed_at > new.last_seen_at THEN held.deletion_confirmed_at END",
-    "deletion_confirmed_at": "CASE WHEN held.deletion_confirmed_at > new.last_seen_at "
-    "THEN held.deletion_confirmed_at END",
-}
+MERGED_POST = {name: in_sqlite(sql, "held", "new") for name, sql in MERGED.items()}
 BESIDE = "FROM temp.staged_posts AS new CROSS JOIN posts AS held ON held.board = new.board AND held.no = new.no"
 POST_COLUMNS = ", ".join(NAMES)
 
@@ -111,7 +94,7 @@ WHERE new.digest <> held.digest AND {LATER}
 ON CONFLICT DO NOTHING
 """
 REPLACE = f"""
-UPDATE posts AS held SET {", ".join(f"{name} = {MERGED.get(name, f'new.{name}')}" for name in NAMES[2:])}
+UPDATE posts AS held SET {", ".join(f"{name} = {MERGED_POST.get(name, f'new.{name}')}" for name in NAMES[2:])}
 FROM temp.staged_posts AS new
 WHERE held.board = new.board AND held.no = new.no AND new.digest <> held.digest AND {LATER}
 """

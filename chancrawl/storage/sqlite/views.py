@@ -1,4 +1,4 @@
-"""The views of the embedded database: the queries of schema.sql's views, in SQLite's dialect.
+"""The views of the embedded database that schema.sql does not have in words that SQLite knows.
 
 No view needs a function that the sqlite3 program does not have.
 """
@@ -59,16 +59,6 @@ _MONTHS = "'JanFebMarAprMayJunJulAugSepOctNovDec', 3 * strftime('%m', posted_at)
 _DAYS = "'SunMonTueWedThuFriSat', 3 * strftime('%w', posted_at) + 1, 3"
 
 VIEWS = {
-    "post_links": """
-SELECT
-    board,
-    no,
-    thread_no,
-    'https://boards.4chan.org/' || board || '/thread/' || thread_no || '#p' || no AS post_url,
-    'https://i.4cdn.org/' || board || '/' || file_tim || file_ext AS file_url,
-    'https://i.4cdn.org/' || board || '/' || file_tim || 's.jpg' AS thumbnail_url
-FROM posts
-""",
     "tweet_articles_tweepy": f"""
 SELECT
     id,

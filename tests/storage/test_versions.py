@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from chancrawl.items import Tweet
-from chancrawl.storage.rounds import feeds_together, versions_apart
+from chancrawl.storage.versions import feeds_together, versions_apart
 from tests.support.items import post
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

@@ -1,5 +1,5 @@
 -- chancrawl's PostgreSQL schema: the data dictionary.
--- Version: 4
+-- Version: 5
 --
 -- It is idempotent. `scrapy initdb` applies it, and so does the first write of a crawl if the tables do not exist. When
 -- a crawl starts, it migrates tables of an earlier version (chancrawl/storage/postgres/migrations.py). All times are
@@ -200,6 +200,70 @@ COMMENT ON COLUMN board_polls.threads IS 'Number of live threads.';
 COMMENT ON COLUMN board_polls.looks IS 'Number of looks: how often an index file of the board was read since the row before.';
 COMMENT ON COLUMN board_polls.longest_gap IS 'Longest time between two of these looks, in seconds; null for the first look of a crawl, because the time before it is unknown.';
 
+CREATE TABLE IF NOT EXISTS board_hours (
+    board         text NOT NULL,
+    hour          timestamptz NOT NULL,
+    posts         bigint NOT NULL,
+    deleted       bigint NOT NULL,
+    delay_seconds bigint NOT NULL,
+    no_sum        bigint NOT NULL,
+    PRIMARY KEY (board, hour)
+);
+COMMENT ON TABLE board_hours IS 'How many posts of each board and hour are stored. Triggers keep it in the transaction of each write to posts, so that nobody has to count posts.';
+COMMENT ON COLUMN board_hours.board IS 'Board of the posts.';
+COMMENT ON COLUMN board_hours.hour IS 'Beginning of the hour in which they were made (posted_at).';
+COMMENT ON COLUMN board_hours.posts IS 'Number of stored posts.';
+COMMENT ON COLUMN board_hours.deleted IS 'Number of these that were deleted (deleted_at).';
+COMMENT ON COLUMN board_hours.delay_seconds IS 'Sum of the seconds between posted_at and first_seen_at. Divided by posts, it is the mean delay.';
+COMMENT ON COLUMN board_hours.no_sum IS 'Sum of their numbers. If posts, delay_seconds and no_sum are the same as before, no post of the hour was added or removed.';
+
+CREATE OR REPLACE FUNCTION count_posts() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    sign bigint := TG_ARGV[0];
+BEGIN
+    INSERT INTO board_hours AS held
+    SELECT
+        board, date_trunc('hour', posted_at, 'UTC'), sign * count(*), sign * count(deleted_at),
+        sign * sum(floor(extract(epoch FROM first_seen_at)) - floor(extract(epoch FROM posted_at))), sign * sum(no)
+    FROM changed GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (board, hour) DO UPDATE SET
+        posts = held.posts + excluded.posts, deleted = held.deleted + excluded.deleted,
+        delay_seconds = held.delay_seconds + excluded.delay_seconds, no_sum = held.no_sum + excluded.no_sum;
+    RETURN NULL;
+END
+$$;
+CREATE OR REPLACE TRIGGER posts_added AFTER INSERT ON posts
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_posts('1');
+CREATE OR REPLACE TRIGGER posts_removed AFTER DELETE ON posts
+    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_posts('-1');
+CREATE OR REPLACE TRIGGER posts_changed_from AFTER UPDATE ON posts
+    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_posts('-1');
+CREATE OR REPLACE TRIGGER posts_changed_to AFTER UPDATE ON posts
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_posts('1');
+
+CREATE TABLE IF NOT EXISTS board_coverage (
+    board         text NOT NULL,
+    hour          timestamptz NOT NULL,
+    posts         bigint NOT NULL,
+    delay_seconds bigint NOT NULL,
+    no_sum        bigint NOT NULL,
+    first_no      bigint NOT NULL,
+    after_no      bigint NOT NULL,
+    missing       json NOT NULL,
+    delays        json NOT NULL,
+    PRIMARY KEY (board, hour)
+);
+COMMENT ON TABLE board_coverage IS 'The coverage of past hours of followed boards, so that `scrapy coverage` does not read their posts again. A crawl with follow=1 writes it. It can be emptied at any time.';
+COMMENT ON COLUMN board_coverage.board IS 'Board of the posts.';
+COMMENT ON COLUMN board_coverage.hour IS 'Beginning of the hour.';
+COMMENT ON COLUMN board_coverage.posts IS 'board_hours.posts when the row was computed. If it differs by now, the row is out of date.';
+COMMENT ON COLUMN board_coverage.delay_seconds IS 'board_hours.delay_seconds at that time.';
+COMMENT ON COLUMN board_coverage.no_sum IS 'board_hours.no_sum at that time.';
+COMMENT ON COLUMN board_coverage.first_no IS 'Lowest number of the hour.';
+COMMENT ON COLUMN board_coverage.after_no IS 'The stored number before it. If there is one between them by now, the row is out of date.';
+COMMENT ON COLUMN board_coverage.missing IS 'Missing numbers: [[first, last], …].';
+COMMENT ON COLUMN board_coverage.delays IS 'Number of posts by the seconds between posting and the first observation: [[seconds, posts], …].';
+
 CREATE TABLE IF NOT EXISTS accounts (
     id                bigint PRIMARY KEY,
     username          text NOT NULL,
@@ -398,6 +462,123 @@ COMMENT ON COLUMN tweets.last_seen_at IS 'When a change of its counts was last s
 COMMENT ON COLUMN tweets.raw IS 'The post as it was sent. Of a row taken over from the older crawler: that row.';
 COMMENT ON COLUMN tweets.includes IS 'What X sent with it: posts that it refers to, their authors, media, polls, places.';
 
+CREATE TABLE IF NOT EXISTS account_hours (
+    account_id bigint NOT NULL,
+    hour       timestamptz NOT NULL,
+    posts      bigint NOT NULL,
+    PRIMARY KEY (account_id, hour)
+);
+COMMENT ON TABLE account_hours IS 'How many posts of each account and hour are stored. Triggers keep it in the transaction of each write to tweets.';
+COMMENT ON COLUMN account_hours.account_id IS 'The account: tweets.author_id.';
+COMMENT ON COLUMN account_hours.hour IS 'Beginning of the hour in which they were made (posted_at).';
+COMMENT ON COLUMN account_hours.posts IS 'Number of stored posts.';
+
+CREATE OR REPLACE FUNCTION count_tweets() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    sign bigint := TG_ARGV[0];
+BEGIN
+    INSERT INTO account_hours AS held
+    SELECT author_id, date_trunc('hour', posted_at, 'UTC'), sign * count(*)
+    FROM changed WHERE author_id IS NOT NULL AND posted_at IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (account_id, hour) DO UPDATE SET posts = held.posts + excluded.posts;
+    RETURN NULL;
+END
+$$;
+CREATE OR REPLACE TRIGGER tweets_added AFTER INSERT ON tweets
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_tweets('1');
+CREATE OR REPLACE TRIGGER tweets_removed AFTER DELETE ON tweets
+    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_tweets('-1');
+CREATE OR REPLACE TRIGGER tweets_changed_from AFTER UPDATE ON tweets
+    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_tweets('-1');
+CREATE OR REPLACE TRIGGER tweets_changed_to AFTER UPDATE ON tweets
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION count_tweets('1');
+
+CREATE OR REPLACE VIEW posts_as_seen AS
+SELECT
+    posts.board,
+    posts.no,
+    posts.thread_no,
+    posts.posted_at,
+    posts.name,
+    posts.tripcode,
+    posts.poster_id,
+    posts.capcode,
+    posts.country,
+    posts.subject,
+    posts.comment_text,
+    posts.file_name,
+    posts.file_ext,
+    posts.file_size,
+    posts.file_md5,
+    posts.file_deleted,
+    posts.revision,
+    posts.first_seen_at,
+    CASE
+        WHEN posts.deleted_at IS NULL AND threads.last_seen_at > posts.last_seen_at THEN threads.last_seen_at
+        ELSE posts.last_seen_at
+    END AS existed_until,
+    posts.deleted_at,
+    posts.deletion_confirmed_at,
+    threads.fate AS thread_fate,
+    threads.gone_at AS thread_gone_at
+FROM posts
+LEFT JOIN threads ON threads.board = posts.board AND threads.no = posts.thread_no;
+COMMENT ON VIEW posts_as_seen IS 'Every post in its latest version, with what is known of its end. Earlier versions are in post_revisions.';
+COMMENT ON COLUMN posts_as_seen.existed_until IS 'The last time at which the post is known to have existed.';
+COMMENT ON COLUMN posts_as_seen.thread_fate IS 'threads.fate; null while the thread was never completely read.';
+COMMENT ON COLUMN posts_as_seen.thread_gone_at IS 'threads.gone_at. A post without deleted_at went with its thread.';
+
+CREATE OR REPLACE VIEW threads_overview AS
+SELECT
+    threads.board,
+    threads.no,
+    threads.subject,
+    threads.fate,
+    min(posts.posted_at) AS first_post_at,
+    max(posts.posted_at) AS last_post_at,
+    count(posts.no) AS posts,
+    count(posts.deleted_at) AS deleted,
+    count(CASE WHEN posts.revision > 1 THEN 1 END) AS changed,
+    count(posts.file_md5) AS files,
+    count(DISTINCT posts.poster_id) AS poster_ids,
+    threads.replies,
+    threads.first_seen_at,
+    threads.last_seen_at,
+    threads.archived_at,
+    threads.gone_at,
+    'https://boards.4chan.org/' || threads.board || '/thread/' || threads.no AS url
+FROM threads
+LEFT JOIN posts ON posts.board = threads.board AND posts.thread_no = threads.no
+GROUP BY threads.board, threads.no;
+COMMENT ON VIEW threads_overview IS 'Every thread with the counts of its stored posts. Name a board and a number, or a board and few threads: the posts of each thread are counted when it is asked for.';
+COMMENT ON COLUMN threads_overview.first_post_at IS 'When its first stored post was made.';
+COMMENT ON COLUMN threads_overview.last_post_at IS 'When its last stored post was made.';
+COMMENT ON COLUMN threads_overview.posts IS 'Number of its stored posts, the opening post and deleted ones among them.';
+COMMENT ON COLUMN threads_overview.deleted IS 'Number of these that were deleted.';
+COMMENT ON COLUMN threads_overview.changed IS 'Number of these that have earlier versions.';
+COMMENT ON COLUMN threads_overview.files IS 'Number of these with a file.';
+COMMENT ON COLUMN threads_overview.poster_ids IS 'Number of different poster IDs, on boards that show them.';
+COMMENT ON COLUMN threads_overview.replies IS 'Number of replies that the site counted when the thread was read last, without deleted ones.';
+COMMENT ON COLUMN threads_overview.url IS 'Address of the thread.';
+
+-- JSON keeps escapes of NUL and of lone surrogates, on which ->> fails. Here U+FFFD stands for them. Pairs of backslashes
+-- are set aside first, so that every backslash that is left begins an escape.
+CREATE OR REPLACE FUNCTION safe_json(value json) RETURNS json LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN value::text !~* '\\u(0000|d)' THEN value ELSE
+        replace(
+            regexp_replace(
+                replace(value::text, '\\', chr(1)),
+                '\\u0000|\\ud[89ab]..(?!\\ud[c-f])|(?<!\\ud[89ab]..)\\ud[c-f]..', '\\ufffd', 'gi'
+            ),
+            chr(1), '\\'
+        )::json
+    END
+$$;
+CREATE OR REPLACE VIEW posts_raw AS SELECT board, no, safe_json(raw) AS raw FROM posts;
+COMMENT ON VIEW posts_raw IS 'posts.raw, in which every value can be read: U+FFFD stands for NUL and lone surrogates.';
+CREATE OR REPLACE VIEW tweets_raw AS SELECT id, safe_json(raw) AS raw, safe_json(includes) AS includes FROM tweets;
+COMMENT ON VIEW tweets_raw IS 'tweets.raw and tweets.includes, in which every value can be read.';
+
 CREATE OR REPLACE VIEW post_links AS
 SELECT
     board,
@@ -559,7 +740,7 @@ CREATE TABLE IF NOT EXISTS schema_version (
     database_id uuid NOT NULL DEFAULT gen_random_uuid(),
     applied_at  timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO schema_version (version) SELECT 4 WHERE NOT EXISTS (SELECT FROM schema_version);
+INSERT INTO schema_version (version) SELECT 5 WHERE NOT EXISTS (SELECT FROM schema_version);
 COMMENT ON TABLE schema_version IS 'The version of these tables: one row.';
 COMMENT ON COLUMN schema_version.version IS 'Version of schema.sql.';
 COMMENT ON COLUMN schema_version.database_id IS 'Identifies this database for spools, whose batches belong to one database.';

@@ -25,7 +25,7 @@ T = TypeVar("T")
 class Store(Protocol):
     """A state store. All calls come from one thread, and block.
 
-    SQL has `?` for parameters; times are given as datetimes. The three `sql_` texts are the parts of a query that
+    SQL has `?` for parameters; times are given as datetimes. The `sql_` texts are the parts of a query that
     differ between the stores.
     """
 
@@ -47,7 +47,10 @@ class Store(Protocol):
     """SQL for the seconds since a time; {} is the time."""
 
     sql_seconds: ClassVar[str]
-    """SQL for a time in seconds since 1970; {} is the time."""
+    """SQL for a time in whole seconds since 1970; {} is the time."""
+
+    sql_hour: ClassVar[str]
+    """SQL for the beginning of the hour of a time; {} is the time."""
 
     @property
     def is_created(self) -> bool:

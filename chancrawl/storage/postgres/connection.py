@@ -66,7 +66,9 @@ class PostgresStore:
 
     sql_age: ClassVar[str] = "extract(epoch FROM now() - {})"
 
-    sql_seconds: ClassVar[str] = "extract(epoch FROM {})::bigint"
+    sql_seconds: ClassVar[str] = migrations.SECONDS
+
+    sql_hour: ClassVar[str] = migrations.HOUR
 
     errors: ClassVar[tuple[type[Exception], ...]] = (psycopg2.Error,)
     is_exclusive: ClassVar[bool] = False

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from chancrawl.errors import UserError
+from chancrawl.storage.hours import recount
 from chancrawl.storage.schema import COLUMNS, SCHEMA, VERSION
 
 SETTINGS = """
@@ -28,6 +29,9 @@ PRIVILEGES = [
     ("board_polls", "DELETE"),
 ]
 """The privileges that the user of a crawl needs. deploy/grants.sql grants them."""
+
+HOUR, SECONDS = "date_trunc('hour', {}, 'UTC')", "floor(extract(epoch FROM {}))::bigint"
+"""SQL for the beginning of the hour of a time, and for a time in seconds since 1970."""
 
 MIGRATIONS = {
     # The database did not record version 1. Its first tables did not have the cost of a run.
@@ -56,7 +60,10 @@ ALTER TABLE runs ADD COLUMN host text, ADD COLUMN pid integer, ADD COLUMN folder
     ADD COLUMN alive_at timestamptz;
 """,
 }
-"""SQL by the version that it leads to."""
+"""SQL by the version that it leads to, to execute before schema.sql."""
+
+FILLS = {5: "; ".join(recount(HOUR, SECONDS))}
+"""SQL by the version that it leads to, to execute after schema.sql: it fills new tables."""
 
 WRITE = "chancrawl write"
 """The lock that each writer shares, and that a change of the tables has for itself."""
@@ -136,5 +143,8 @@ def bring_up_to_date(cursor: Any, again: bool = False) -> int | None:
         if version in MIGRATIONS:
             cursor.execute(MIGRATIONS[version])
     cursor.execute(SCHEMA)
+    for version in range((before or VERSION) + 1, VERSION + 1):
+        if version in FILLS:
+            cursor.execute(FILLS[version])
     cursor.execute("UPDATE schema_version SET version = %s, applied_at = now() WHERE version <> %s", (VERSION, VERSION))
     return before

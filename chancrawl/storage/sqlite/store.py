@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 from chancrawl.errors import UserError
 from chancrawl.storage import batch_writer
 from chancrawl.storage.disk import NETWORK, DiskFull, existing, file_system, sync_folder
+from chancrawl.storage.hours import recount
 from chancrawl.storage.kinds import Kind, Kinds
 from chancrawl.storage.locking import locked
 from chancrawl.storage.schema import SCHEMA, VERSION
@@ -37,6 +38,7 @@ from chancrawl.storage.sqlite.connection import (
 from chancrawl.storage.sqlite.schema import NOW, additions_of, statements_of, tables_of, views_of
 from chancrawl.storage.sqlite.tables import Table, table_of
 from chancrawl.storage.sqlite.takeover import LEDGER, take_over
+from chancrawl.storage.sqlite.triggers import HOUR, SECONDS, trigger_statements
 from chancrawl.storage.sqlite.values import parameter
 
 logger = logging.getLogger(__name__)
@@ -66,7 +68,8 @@ class SqliteStore:
     """The database in a folder."""
 
     sql_now: ClassVar[str] = NOW
-    sql_seconds: ClassVar[str] = "CAST(strftime('%s', {}) AS INTEGER)"
+    sql_seconds: ClassVar[str] = SECONDS
+    sql_hour: ClassVar[str] = HOUR
     sql_age: ClassVar[str] = "(julianday('now') - julianday({})) * 86400"
 
     errors: ClassVar[tuple[type[Exception], ...]] = (sqlite3.Error,)
@@ -177,10 +180,12 @@ class SqliteStore:
             ) from None
 
     def _statements(self, *beginnings: str) -> list[str]:
-        """What creates the tables, indexes and views, or only the statements with these beginnings."""
+        """What creates the tables, indexes, views and triggers, or only the statements with these beginnings."""
         others = [statement for kind in self.kinds for statement in statements_of(kind.schema)]
         return [
-            text for text in (*statements_of(SCHEMA), *others, *views_of(SCHEMA)) if text.startswith(beginnings or "")
+            text
+            for text in (*statements_of(SCHEMA), *others, *views_of(SCHEMA), *trigger_statements())
+            if text.startswith(beginnings or "")
         ]
 
     def connect(self) -> None:
@@ -215,8 +220,11 @@ class SqliteStore:
                 connection.execute(statement)
             for statement in list(self._additions(connection)):
                 connection.execute(statement)
-            for statement in self._statements("CREATE INDEX", "DROP VIEW", "CREATE VIEW"):
+            for statement in self._statements("CREATE INDEX", "DROP", "CREATE VIEW", "CREATE TRIGGER"):
                 connection.execute(statement)
+            if 0 < version < 5:  # it had no sums of hours
+                for statement in recount(HOUR, SECONDS):
+                    connection.execute(statement)
             connection.execute(
                 "INSERT INTO schema_version (version) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM schema_version)",
                 (VERSION,),

@@ -35,21 +35,22 @@ def in_sqlite(sql: str, table: str, new: str = "excluded") -> str:
     return re.sub(r"\bheld\.", f"{table}.", re.sub(r"\bnew\.", f"{new}.", sql))
 
 
-def insert_many(cursor: Any, into: str, rows: Rows, then: str = "") -> None:
-    """Insert rows by statements with many rows each.
+def insert_many(cursor: Any, into: str, rows: Rows, then: str = "") -> int:
+    """Insert rows by statements with many rows each. Returns the number of rows that were inserted or updated.
 
     `executemany` would release and take back Python's lock for each row. Beside a busy reactor, that costs more than
     the writing itself.
     """
-    start = 0
+    start = written = 0
     for number in TOGETHER:
         if len(rows) - start < number:
             continue
         marks = f"({', '.join('?' * len(rows[0]))})"
         sql = f"INSERT INTO {into} VALUES {', '.join([marks] * number)} {then}"
         while len(rows) - start >= number:
-            cursor.execute(sql, tuple(chain.from_iterable(rows[start : start + number])))
+            written += cursor.execute(sql, tuple(chain.from_iterable(rows[start : start + number]))).rowcount
             start += number
+    return written
 
 
 class Table:
@@ -121,9 +122,7 @@ class Posts(Table):
         return list(versions_apart(items))
 
     def write(self, cursor: Any, rows: Rows) -> None:
-        before = cursor.total_changes
-        insert_many(cursor, self.into, rows, "ON CONFLICT (board, no) DO NOTHING")
-        if cursor.total_changes - before == len(rows):
+        if insert_many(cursor, self.into, rows, "ON CONFLICT (board, no) DO NOTHING") == len(rows):
             return  # all are new
         cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS staged_posts ({POST_COLUMNS}, PRIMARY KEY (board, no))")
         cursor.execute("DELETE FROM temp.staged_posts")

@@ -8,8 +8,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from itertools import chain
+from datetime import UTC, datetime
 from typing import Any
 
 from scrapy.exceptions import UsageError
@@ -18,7 +17,8 @@ from scrapy.utils.conf import arglist_to_dict
 from chancrawl.arguments import board_names, moment_of
 from chancrawl.command import StoreCommand
 from chancrawl.errors import UserError
-from chancrawl.imageboards.coverage import BoardPoll, Coverage, HeldPost, Hour, account, between, by_day
+from chancrawl.imageboards.coverage import Coverage, Hour, between, by_day
+from chancrawl.imageboards.stored_coverage import coverage_of
 from chancrawl.items import Gap
 from chancrawl.storage.base import Store, moment
 from chancrawl.storage.factory import store_of
@@ -26,27 +26,12 @@ from chancrawl.text import capitalized
 from chancrawl.x.handles import handles_of
 from chancrawl.x.pagination import EPOCH
 
-POSTS = """
-SELECT no, {posted}, {seen}, CASE WHEN deleted_at IS NULL THEN 0 ELSE 1 END FROM posts
-WHERE board = ? AND no >= ? AND no <= ? ORDER BY no
-"""
-# Numbers rise with time, except within about a second: so the lowest or highest number of 100 posts is used.
-NEAR = (
-    "SELECT {}(no) FROM (SELECT no FROM posts WHERE board = ? AND posted_at {} ? ORDER BY posted_at {} LIMIT 100) near"
-)
-FIRST, LAST = NEAR.format("min", ">=", ""), NEAR.format("max", "<", "DESC")
-BEFORE = "SELECT max(no) FROM posts WHERE board = ? AND no < ?"
-NEXT = "SELECT min(no) FROM posts WHERE board = ? AND no > ?"
-FIRST_POLL = "SELECT polled_at, newest_no, longest_gap FROM board_polls WHERE board = ? ORDER BY polled_at LIMIT 1"
-POLLS = (
-    "SELECT polled_at, newest_no, longest_gap FROM board_polls WHERE board = ? AND polled_at >= ? ORDER BY polled_at"
-)
+BOARDS = "SELECT DISTINCT board FROM board_hours WHERE posts > 0 ORDER BY board"
 FEEDS = "SELECT feed, complete_since, visited_at, posts FROM feeds {} ORDER BY feed"
 GAPS = "SELECT before_id, after_id, starts_at, ends_at, reason, found_at FROM gaps WHERE feed = ? ORDER BY before_id"
-TABLES = ("threads", "posts", "board_polls", "feeds", "gaps", "accounts", "handles")
+TABLES = ("posts", "board_polls", "board_hours", "board_coverage", "feeds", "gaps", "accounts", "handles")
 """The tables that this command reads."""
 
-HOUR = timedelta(hours=1)
 COLUMNS = "board hour issued held deleted missing intervals median_seconds p95_seconds unwatched_seconds".split()
 FEED_COLUMNS = "feed account complete_since read_at posts gaps".split()
 
@@ -135,7 +120,7 @@ class Wanted:
         )
 
     def boards_in(self, store: Store) -> list[str]:
-        stored = [board for (board,) in store.stream("SELECT DISTINCT board FROM threads ORDER BY board")]
+        stored = [board for (board,) in store.stream(BOARDS)]
         for board in self.boards or ():
             if board not in stored:
                 raise UserError(f"{capitalized(store.place)} holds nothing of /{board}/.")
@@ -144,29 +129,6 @@ class Wanted:
     def coverage_of(self, store: Store, board: str) -> Coverage:
         found = between(coverage_of(store, board, self.since, self.until), self.since, self.until)
         return by_day(found) if self.by_day else found
-
-
-def coverage_of(store: Store, board: str, since: datetime | None = None, until: datetime | None = None) -> Coverage:
-    """The coverage of a board, at least for the hours between two times."""
-    first, after, last = 0, 0, 2**63 - 1
-    polls = store.stream(POLLS, board, EPOCH)
-    if since is not None:
-        start = since - HOUR
-        ((first_no,),) = store.stream(FIRST, board, start)
-        first = first_no or last
-        ((after,),) = store.stream(BEFORE, board, first)
-        polls = chain(store.stream(FIRST_POLL, board), store.stream(POLLS, board, start))
-    if until is not None:
-        ((last_no,),) = store.stream(LAST, board, until + HOUR)
-        ((next_no,),) = store.stream(NEXT, board, last_no or 0)  # missing numbers before it count for its hour
-        last = next_no or last
-    sql = POSTS.format(
-        posted=store.sql_seconds.format("coalesce(posted_at, first_seen_at)"),
-        seen=store.sql_seconds.format("first_seen_at"),
-    )
-    rows = store.stream(sql, board, first, last)
-    board_polls = (BoardPoll(_time(at), newest, gap) for at, newest, gap in polls)
-    return account(map(HeldPost._make, rows), board_polls, after or 0)
 
 
 def feeds_of(store: Store, wanted: Wanted) -> Iterator[FeedCoverage]:

@@ -16,6 +16,8 @@ from typing import NamedTuple
 from chancrawl.imageboards.board_state import IMPLAUSIBLE
 from chancrawl.items import Poll
 
+HOUR = timedelta(hours=1)
+
 UNWATCHED = timedelta(minutes=10)
 """Between two observations of a board that are further apart than this, the board counts as unwatched."""
 
@@ -49,6 +51,10 @@ class Hour:
     delays: Counter[int] = field(default_factory=Counter)
     """Number of posts, by the seconds between posting and the first observation."""
     unwatched: timedelta = timedelta()
+    first_no: int = field(default=0, compare=False)
+    """The lowest number of a stored post."""
+    after_no: int = field(default=0, compare=False)
+    """The number before it: up to it, no number is missing in this hour."""
 
     @property
     def missing_count(self) -> int:
@@ -77,42 +83,72 @@ class Coverage:
     pauses: list[tuple[datetime, datetime]]
 
 
+@dataclass(slots=True)
+class Watch:
+    """When a board was watched: its first poll, the first one with the highest number, and the unwatched intervals."""
+
+    first: BoardPoll | None = None
+    highest: BoardPoll | None = None
+    pauses: list[tuple[datetime, datetime]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, polls: Iterable[BoardPoll]) -> Watch:
+        """`polls` are ordered by time."""
+        watch = cls()
+        before: BoardPoll | None = None
+        for poll in polls:
+            watch.first = watch.first or poll
+            highest = watch.highest
+            if poll.newest_no is not None and (highest is None or poll.newest_no > (highest.newest_no or 0)):
+                watch.highest = poll
+            if before is not None:
+                watch.pauses += _pause(before, poll)
+            before = poll
+        return watch
+
+
+class _Hours:
+    """Hours by their number since 1970, made when they are asked for."""
+
+    def __init__(self, hours: Iterable[Hour] = ()) -> None:
+        self._hours = {int(hour.start.timestamp()) // 3600: hour for hour in hours}
+
+    def at(self, seconds: float) -> Hour:
+        number = int(seconds // 3600)
+        hour = self._hours.get(number)
+        if hour is None:
+            hour = self._hours[number] = Hour(datetime.fromtimestamp(number * 3600, UTC))
+        return hour
+
+    def in_order(self) -> list[Hour]:
+        return sorted(self._hours.values(), key=lambda hour: hour.start)
+
+
 def account(posts: Iterable[HeldPost], polls: Iterable[BoardPoll], after: int = 0) -> Coverage:
     """The coverage of a board. `posts` are ordered by number and `polls` by time; each is iterated once.
 
     Only posts that were made after the first poll, and have a number above `after`, are counted.
     """
-    hours: dict[int, Hour] = {}
+    watch = Watch.of(polls)
+    return with_pauses(counted(posts, watch, after), watch)
 
-    def hour_of(seconds: float) -> Hour:
-        number = int(seconds // 3600)
-        hour = hours.get(number)
-        if hour is None:
-            hour = hours[number] = Hour(datetime.fromtimestamp(number * 3600, UTC))
-        return hour
 
-    first: BoardPoll | None = None
-    highest: BoardPoll | None = None
-    pauses: list[tuple[datetime, datetime]] = []
-    before: BoardPoll | None = None
-    for poll in polls:
-        first = first or poll
-        if poll.newest_no is not None and (highest is None or poll.newest_no > (highest.newest_no or 0)):
-            highest = poll
-        if before is not None:
-            pauses += _pause(before, poll)
-        before = poll
-    last = first.newest_no if first else None
+def counted(posts: Iterable[HeldPost], watch: Watch, after: int = 0) -> list[Hour]:
+    """The hours of a board's posts, which are ordered by number. Only those with a number above `after` are counted."""
+    hours = _Hours()
+    last = watch.first.newest_no if watch.first else None
     if after:
         last = max(last or 0, after)
-    began = first.polled_at.timestamp() if first else None
+    began = watch.first.polled_at.timestamp() if watch.first else None
     for no, posted, seen, is_deleted in posts:
         began = began or seen  # a board that was never followed has no polls: the first stored post is the beginning
         if last is None and posted < began:
             continue
         if last is not None and not last < no < last + IMPLAUSIBLE:
             continue
-        hour = hour_of(posted)
+        hour = hours.at(posted)
+        if not hour.held:
+            hour.first_no, hour.after_no = no, last or 0
         if last is not None and no > last + 1:
             hour.missing.append((last + 1, no - 1))
         hour.held += 1
@@ -120,16 +156,22 @@ def account(posts: Iterable[HeldPost], polls: Iterable[BoardPoll], after: int = 
         delay = seen - posted
         hour.delays[delay if delay > 0 else 0] += 1
         last = no
+    highest = watch.highest
     if highest is not None and highest.newest_no is not None and last is not None and highest.newest_no > last:
-        hour_of(highest.polled_at.timestamp()).missing.append((last + 1, highest.newest_no))
+        hours.at(highest.polled_at.timestamp()).missing.append((last + 1, highest.newest_no))
+    return hours.in_order()
 
-    for start, end in pauses:
+
+def with_pauses(counts: Iterable[Hour], watch: Watch) -> Coverage:
+    """Hours with the time in which the board was not watched."""
+    hours = _Hours(counts)
+    for start, end in watch.pauses:
         while start < end:
-            hour = hour_of(start.timestamp())
-            until = min(end, hour.start + timedelta(hours=1))
+            hour = hours.at(start.timestamp())
+            until = min(end, hour.start + HOUR)
             hour.unwatched += until - start
             start = until
-    return Coverage(sorted(hours.values(), key=lambda hour: hour.start), pauses)
+    return Coverage(hours.in_order(), watch.pauses)
 
 
 def _pause(before: BoardPoll, poll: BoardPoll) -> list[tuple[datetime, datetime]]:
@@ -201,6 +243,6 @@ def _bucket(poll: Poll) -> int:
 def between(coverage: Coverage, since: datetime | None, until: datetime | None) -> Coverage:
     """The part of a board's coverage that lies between two times, in whole hours."""
     first, last = since or datetime.min.replace(tzinfo=UTC), until or datetime.max.replace(tzinfo=UTC)
-    hours = [hour for hour in coverage.hours if hour.start < last and hour.start + timedelta(hours=1) > first]
+    hours = [hour for hour in coverage.hours if hour.start < last and hour.start + HOUR > first]
     pauses = [(max(start, first), min(end, last)) for start, end in coverage.pauses if start < last and end > first]
     return Coverage(hours, pauses)

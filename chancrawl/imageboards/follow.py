@@ -18,6 +18,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from scrapy import Request
@@ -35,6 +36,7 @@ from chancrawl.imageboards.diff import Observation
 from chancrawl.imageboards.frontier import Fetch, Frontier
 from chancrawl.imageboards.monitor import Found, Monitor
 from chancrawl.imageboards.pages import IndexEntry, Stub
+from chancrawl.imageboards.stored_coverage import EPOCH, RECENT, keep, out_of_date
 from chancrawl.imageboards.thinning import thin
 from chancrawl.items import Board, Item, Poll
 from chancrawl.payload import Malformed
@@ -80,7 +82,7 @@ class Follower:
         for name, monitor in self.monitors.items():
             monitor.resume((await self.ledger.threads(name)).values())
         self.ledger.follow()
-        self._thinning = asyncio.ensure_future(self._thin_daily())
+        self._housekeeping = asyncio.ensure_future(self._keep_house())
         logger.info("Following %s; Ctrl-C ends it.", ", ".join(f"/{name}/" for name in list(self.monitors)[:12]))
         next_departure = 0.0
         while not stopping(self.crawler):
@@ -99,19 +101,30 @@ class Follower:
             else:
                 await self._wait(fetch.until - now)
 
-    async def _thin_daily(self) -> None:
+    async def _keep_house(self) -> None:
+        """Thin old polls once a day, and keep the coverage of past hours once an hour."""
+        hour = 0
         while not stopping(self.crawler):
             for board in self.monitors:
                 if stopping(self.crawler):
                     return
                 try:
-                    await self.client.session.call(thin, self.client.session.store, board)
+                    await self._keep_house_of(board, hour)
                 except StoreAway:
                     continue
-                except UserError as error:  # the crawl does not depend on it; it is tried again after a day
-                    logger.warning("Old rows of board_polls could not be thinned. %s", error)
+                except UserError as error:  # the crawl does not depend on it; it is tried again after an hour
+                    logger.warning("Old rows of board_polls and board_coverage could not be written. %s", error)
                     break
-            await sleep(self.crawler, 86_400)
+            hour += 1
+            await sleep(self.crawler, 3600)
+
+    async def _keep_house_of(self, board: str, hour: int) -> None:
+        session = self.client.session
+        if hour % 24 == 0:
+            await session.call(thin, session.store, board)
+        since = datetime.now(UTC) - RECENT if hour else EPOCH
+        for start, end in await session.call(out_of_date, session.store, board, since):
+            await session.call(keep, session.store, board, start, end)
 
     async def _wait(self, seconds: float) -> None:
         """Wait for an answer, but at most `seconds`."""

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -17,7 +18,11 @@ from typing import Any
 
 import pytest
 
-from tests.support import ROOT
+from chancrawl.items import Poll, Post, columns
+from chancrawl.storage.base import Store, restored
+from chancrawl.storage.postgres.connection import PostgresStore
+from chancrawl.storage.sqlite.store import SqliteStore
+from tests.support import KINDS, ROOT
 from tests.support.crawls import Crawler, environment, wait_for_line
 from tests.support.databases import Database
 from tests.support.sandboxes import Sandbox
@@ -264,6 +269,40 @@ def test_a_crawl_after_a_day_without_one(follower: Crawler, lively: Sandbox, wai
     (board,) = json.loads(coverage(follower, "--format", "json"))
     start, end = (datetime.fromisoformat(time) for time in board["unwatched"][0])
     assert (end - start).days == 2
+
+
+def test_a_crawl_keeps_the_coverage_of_past_hours(follower: Crawler, wait_until: WaitUntil) -> None:
+    process = follow(follower, "wsr")
+    wait_until(lambda: is_there(follower, "wsr"))
+    follower.interrupted(process).ok()
+    store = store_of(follower)
+    hour = datetime(2025, 10, 20, 12, tzinfo=UTC)  # long before the first post of the sandbox
+    (model,) = store.rows(f"SELECT {', '.join(columns(Post))} FROM posts WHERE board = ? LIMIT 1", "wsr")
+    posts = [
+        replace(restored(Post, model), no=no, posted_at=at, first_seen_at=at, last_seen_at=at)
+        for no in range(2, 300)
+        for at in [hour + timedelta(minutes=no)]
+    ]
+    assert store.take_in([Poll("wsr", hour, 1, 5, 2, None), *posts]) == []
+    before = coverage(follower, "--format", "json")
+    process = follow(follower, "wsr")
+    wait_until(lambda: store.rows("SELECT count(*) FROM board_coverage")[0][0] >= 4, timeout=20)
+    follower.interrupted(process).ok()
+    store.close()
+    ((earlier,), (later,)) = json.loads(before), json.loads(coverage(follower, "--format", "json"))
+    assert [hour["held"] for hour in earlier["hours"][:5]] == [58, 60, 60, 60, 60]
+    assert later["hours"][:5] == earlier["hours"][:5]
+
+
+def store_of(crawler: Crawler) -> Store:
+    """The store of a crawl that has ended, to be written to beside the next one."""
+    store: Store = (
+        SqliteStore(crawler.folder, KINDS)
+        if crawler.database_url is None
+        else PostgresStore(crawler.database_url, KINDS)
+    )
+    store.open_beside()
+    return store
 
 
 @pytest.mark.soak

@@ -524,7 +524,27 @@ SELECT
 FROM posts
 LEFT JOIN threads ON threads.board = posts.board AND threads.no = posts.thread_no;
 COMMENT ON VIEW posts_as_seen IS 'Every post in its latest version, with what is known of its end. Earlier versions are in post_revisions.';
+COMMENT ON COLUMN posts_as_seen.board IS 'posts.board.';
+COMMENT ON COLUMN posts_as_seen.no IS 'posts.no.';
+COMMENT ON COLUMN posts_as_seen.thread_no IS 'posts.thread_no.';
+COMMENT ON COLUMN posts_as_seen.posted_at IS 'posts.posted_at.';
+COMMENT ON COLUMN posts_as_seen.name IS 'posts.name.';
+COMMENT ON COLUMN posts_as_seen.tripcode IS 'posts.tripcode.';
+COMMENT ON COLUMN posts_as_seen.poster_id IS 'posts.poster_id.';
+COMMENT ON COLUMN posts_as_seen.capcode IS 'posts.capcode.';
+COMMENT ON COLUMN posts_as_seen.country IS 'posts.country.';
+COMMENT ON COLUMN posts_as_seen.subject IS 'posts.subject.';
+COMMENT ON COLUMN posts_as_seen.comment_text IS 'posts.comment_text.';
+COMMENT ON COLUMN posts_as_seen.file_name IS 'posts.file_name.';
+COMMENT ON COLUMN posts_as_seen.file_ext IS 'posts.file_ext.';
+COMMENT ON COLUMN posts_as_seen.file_size IS 'posts.file_size.';
+COMMENT ON COLUMN posts_as_seen.file_md5 IS 'posts.file_md5.';
+COMMENT ON COLUMN posts_as_seen.file_deleted IS 'posts.file_deleted.';
+COMMENT ON COLUMN posts_as_seen.revision IS 'posts.revision.';
+COMMENT ON COLUMN posts_as_seen.first_seen_at IS 'posts.first_seen_at.';
 COMMENT ON COLUMN posts_as_seen.existed_until IS 'The last time at which the post is known to have existed.';
+COMMENT ON COLUMN posts_as_seen.deleted_at IS 'posts.deleted_at.';
+COMMENT ON COLUMN posts_as_seen.deletion_confirmed_at IS 'posts.deletion_confirmed_at.';
 COMMENT ON COLUMN posts_as_seen.thread_fate IS 'threads.fate; null while the thread was never completely read.';
 COMMENT ON COLUMN posts_as_seen.thread_gone_at IS 'threads.gone_at. A post without deleted_at went with its thread.';
 
@@ -551,6 +571,10 @@ FROM threads
 LEFT JOIN posts ON posts.board = threads.board AND posts.thread_no = threads.no
 GROUP BY threads.board, threads.no;
 COMMENT ON VIEW threads_overview IS 'Every thread with the counts of its stored posts. Name a board and a number, or a board and few threads: the posts of each thread are counted when it is asked for.';
+COMMENT ON COLUMN threads_overview.board IS 'threads.board.';
+COMMENT ON COLUMN threads_overview.no IS 'threads.no.';
+COMMENT ON COLUMN threads_overview.subject IS 'threads.subject.';
+COMMENT ON COLUMN threads_overview.fate IS 'threads.fate.';
 COMMENT ON COLUMN threads_overview.first_post_at IS 'When its first stored post was made.';
 COMMENT ON COLUMN threads_overview.last_post_at IS 'When its last stored post was made.';
 COMMENT ON COLUMN threads_overview.posts IS 'Number of its stored posts, the opening post and deleted ones among them.';
@@ -559,6 +583,10 @@ COMMENT ON COLUMN threads_overview.changed IS 'Number of these that have earlier
 COMMENT ON COLUMN threads_overview.files IS 'Number of these with a file.';
 COMMENT ON COLUMN threads_overview.poster_ids IS 'Number of different poster IDs, on boards that show them.';
 COMMENT ON COLUMN threads_overview.replies IS 'Number of replies that the site counted when the thread was read last, without deleted ones.';
+COMMENT ON COLUMN threads_overview.first_seen_at IS 'threads.first_seen_at.';
+COMMENT ON COLUMN threads_overview.last_seen_at IS 'threads.last_seen_at.';
+COMMENT ON COLUMN threads_overview.archived_at IS 'threads.archived_at.';
+COMMENT ON COLUMN threads_overview.gone_at IS 'threads.gone_at.';
 COMMENT ON COLUMN threads_overview.url IS 'Address of the thread.';
 
 -- JSON keeps escapes of NUL and of lone surrogates, on which ->> fails. Here U+FFFD stands for them. Pairs of backslashes
@@ -575,9 +603,15 @@ CREATE OR REPLACE FUNCTION safe_json(value json) RETURNS json LANGUAGE sql IMMUT
     END
 $$;
 CREATE OR REPLACE VIEW posts_raw AS SELECT board, no, safe_json(raw) AS raw FROM posts;
-COMMENT ON VIEW posts_raw IS 'posts.raw, in which every value can be read: U+FFFD stands for NUL and lone surrogates.';
+COMMENT ON VIEW posts_raw IS 'posts.raw, in which every value can be read.';
+COMMENT ON COLUMN posts_raw.board IS 'posts.board.';
+COMMENT ON COLUMN posts_raw.no IS 'posts.no.';
+COMMENT ON COLUMN posts_raw.raw IS 'posts.raw with U+FFFD in place of NUL and lone surrogates, on which ->> fails.';
 CREATE OR REPLACE VIEW tweets_raw AS SELECT id, safe_json(raw) AS raw, safe_json(includes) AS includes FROM tweets;
 COMMENT ON VIEW tweets_raw IS 'tweets.raw and tweets.includes, in which every value can be read.';
+COMMENT ON COLUMN tweets_raw.id IS 'tweets.id.';
+COMMENT ON COLUMN tweets_raw.raw IS 'tweets.raw with U+FFFD in place of NUL and lone surrogates.';
+COMMENT ON COLUMN tweets_raw.includes IS 'tweets.includes with U+FFFD in place of NUL and lone surrogates.';
 
 CREATE OR REPLACE VIEW post_links AS
 SELECT

@@ -6,6 +6,8 @@
 
 Each run has a separate sandbox and an empty store. In `kill`, a crawl is started and killed at a random instant, two or
 three times, while posts are made and deleted. Then a crawl runs to its end, and the store is compared with the sandbox.
+Into an embedded database a second process writes at the same time, and is killed too; its rows, the CSV files and the
+integrity of the database are checked as well.
 The instants depend on the seed and on the speed of the machine. The last line is one JSON object.
 """
 
@@ -21,6 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -32,8 +35,11 @@ from benchmarks.tools import postgres  # noqa: E402
 from chancrawl.imageboards import fourchan  # noqa: E402
 from chancrawl.imageboards.diff import Observation, StoredThread, compare  # noqa: E402
 from chancrawl.imageboards.pages import utc  # noqa: E402
-from chancrawl.items import Post  # noqa: E402
+from chancrawl.items import Post, Validator, columns  # noqa: E402
 from chancrawl.payload import loads  # noqa: E402
+from chancrawl.storage.base import restored  # noqa: E402
+from chancrawl.storage.sqlite.store import SqliteStore  # noqa: E402
+from tests.support import KINDS  # noqa: E402
 from tests.support.crawls import Crawler  # noqa: E402
 from tests.support.databases import Database, Server  # noqa: E402
 from tests.support.sandboxes import Sandbox  # noqa: E402
@@ -44,6 +50,9 @@ csv.field_size_limit(10**9)
 BOARD = "po"
 # Times are those of seeing; an opening post's raw has its thread's counts of then.
 SAME = [name for name in COLUMNS if not name.endswith("_at") and name not in ("revision", "raw")]
+
+
+SPAWN = get_context("spawn")
 
 
 class Wrong(Exception):
@@ -70,6 +79,8 @@ def compare_posts(crawler: Crawler, sandbox: Sandbox) -> int:
     """How many posts were compared. Wrong if one is missing, different, or there twice."""
     store: Any = Database(crawler.database_url) if crawler.database_url else crawler.folder
     held = {no: row for (_, no), row in posts_of(store).items()}
+    if not crawler.database_url and held != (rows := embedded_posts(crawler.folder)):
+        raise Wrong(f"{sum(held.get(no) != rows.get(no) for no in held | rows)} posts differ in the CSV files")
     now = shown(sandbox)
     if missing := now.keys() - held.keys():
         raise Wrong(f"{len(missing)} posts are missing, {min(missing)} for one")
@@ -87,6 +98,51 @@ def compare_posts(crawler: Crawler, sandbox: Sandbox) -> int:
     if twice := [key for key, number in numbers.items() if number > 1]:
         raise Wrong(f"{len(twice)} rows are there twice, {twice[0]} for one")
     return len(now)
+
+
+def embedded_posts(folder: Path) -> dict[int, dict[str, Any]]:
+    """The posts of an embedded database. Wrong if it is damaged."""
+    store = SqliteStore(folder, KINDS)
+    store.open_to_read(["posts"])
+    if (state := store.rows("PRAGMA integrity_check")) != [("ok",)]:
+        raise Wrong(f"the database is damaged: {state[0][0]}")
+    rows = store.rows(f"SELECT {', '.join(columns(Post))} FROM posts WHERE board = ?", BOARD)
+    store.close()
+    return {post.no: {name: getattr(post, name) for name in COLUMNS} for row in rows for post in [restored(Post, row)]}
+
+
+class Beside:
+    """A second process that writes to an embedded database, as other commands do, and is killed like the crawl."""
+
+    def __init__(self, folder: Path, counter: Any, is_there: bool = True) -> None:
+        self.process = SPAWN.Process(target=write_beside, args=(folder, counter)) if is_there else None
+        if self.process is not None:
+            self.process.start()
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.join()
+
+
+def write_beside(folder: Path, counter: Any) -> None:
+    """Write rows of a board that does not exist, one by one; `counter` has the number of committed ones."""
+    while True:
+        store = SqliteStore(folder, KINDS)
+        store.open_beside()
+        for _ in range(20):
+            store.take_in([Validator(f"/zz/{counter.value + 1}", "x")])
+            counter.value += 1
+        store.close()
+
+
+def compare_beside(folder: Path, number: int) -> None:
+    store = SqliteStore(folder, KINDS)
+    store.open_to_read(["validators"])
+    ((held,),) = store.rows("SELECT count(*) FROM validators WHERE path LIKE '/zz/%'")
+    store.close()
+    if not number <= held <= number + 1:  # the last one can be committed without being counted
+        raise Wrong(f"{held} rows of the second process are there, and it had committed {number}")
 
 
 @contextmanager
@@ -111,14 +167,20 @@ def kill_chan(folder: Path, database: str | None, follow: bool, random: Random) 
     sandbox = Sandbox("--speed", "0", "--start", "1795000000")
     crawler = Crawler(folder / "data", sandbox.url, database, delay=0.003)
     batches = (f"-sBATCH_SIZE={random.choice([7, 50, 2000])}", "-sBATCH_SECONDS=0.1")
+    counter = SPAWN.Value("q", 0)
     with life(sandbox, random):
         for _ in range(random.randrange(2, 4)):
+            beside = Beside(folder / "data", counter, is_there=database is None)
             process = crawler.start(f"-aboard={BOARD}", *(["-afollow=1"] if follow else []), *batches)
             time.sleep(0.8 + random.random() * 1.5)
             process.kill()
+            beside.kill()
             process.communicate()
     crawler(f"-aboard={BOARD}").ok()
     number = compare_posts(crawler, sandbox)
+    if database is None:
+        compare_beside(folder / "data", counter.value)
+        number += counter.value
     sandbox.stop()
     return number
 

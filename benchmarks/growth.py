@@ -10,8 +10,10 @@ folder with a size limit does not grow beyond it. The last line is one JSON obje
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
@@ -59,7 +61,7 @@ def main() -> None:
         process.send_signal(signal.SIGINT)
         tools.finish(process, log)
         sandbox.stop()
-        result = {"hours": options.hours, "site": options.site, "tables": tables(url) if url else {}}
+        result = {"hours": options.hours, "site": options.site, "tables": tables(url) if url else embedded(folder)}
         result["files"] = {"log": [log.read_text().count("\n"), log.stat().st_size], **folders(folder)}
     day = 24 / options.hours
     print(f"{'':24}{'rows or files':>14}{'bytes':>16}{'a day':>14}{'bytes a day':>18}")
@@ -76,6 +78,14 @@ def tables(url: str) -> dict[str, list[int]]:
         sizes = cursor.fetchall()
     connection.close()
     return {name: [tools.one(url, f"SELECT count(*) FROM {name}"), size] for name, size in sizes}
+
+
+def embedded(folder: Path) -> dict[str, list[int]]:
+    with contextlib.closing(sqlite3.connect(folder / "chancrawl.sqlite")) as connection:
+        sizes = connection.execute(
+            "SELECT tbl_name, sum(pgsize) FROM dbstat JOIN sqlite_master USING (name) GROUP BY 1 ORDER BY 2 DESC"
+        ).fetchall()
+        return {name: [connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0], size] for name, size in sizes}
 
 
 def folders(folder: Path) -> dict[str, list[int]]:

@@ -57,6 +57,12 @@ async def sleep(crawler: Crawler, seconds: float) -> None:
         await asyncio.sleep(min(left, 0.5))
 
 
+async def ended(task: asyncio.Future[None]) -> None:
+    """Cancel a task and wait for its end."""
+    task.cancel()
+    await asyncio.wait([task])
+
+
 async def wait_for(crawler: Crawler, event: asyncio.Event, seconds: float) -> bool:
     """Wait until an event is set, `seconds` are over, or the crawl is stopping. Returns whether the event is set."""
     end = time.monotonic() + seconds

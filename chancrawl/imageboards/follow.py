@@ -25,7 +25,7 @@ from scrapy import Request
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from chancrawl.engine import sleep, stopping, wait_for
+from chancrawl.engine import ended, sleep, stopping, wait_for
 from chancrawl.errors import StoreAway, UserError
 from chancrawl.http import reason_of
 from chancrawl.imageboards import conditional
@@ -82,7 +82,8 @@ class Follower:
         for name, monitor in self.monitors.items():
             monitor.resume((await self.ledger.threads(name)).values())
         self.ledger.follow()
-        self._housekeeping = asyncio.ensure_future(self._keep_house())
+        housekeeping = asyncio.ensure_future(self._keep_house())
+        self.client.session.before_closing.append(functools.partial(ended, housekeeping))
         logger.info("Following %s; Ctrl-C ends it.", ", ".join(f"/{name}/" for name in list(self.monitors)[:12]))
         next_departure = 0.0
         while not stopping(self.crawler):

@@ -6,13 +6,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psycopg2
 import pytest
 
 from tests.spiders.test_chan import BOARD
@@ -28,7 +31,7 @@ DEPLOY = ROOT / "deploy"
 PSQL = next((p / "psql" for p in versions().values() if (p / "psql").exists()), Path(shutil.which("psql") or "psql"))
 
 
-BUNDLED = max(versions(), key=lambda version: "site-packages" in str(versions()[version]))
+BUNDLED = max(versions(), key=lambda version: ("site-packages" in str(versions()[version]), version))
 OTHERS = sorted({"15", "18"} | versions().keys() - {BUNDLED})
 
 
@@ -258,6 +261,69 @@ def test_pgbouncer_restarts_under_a_crawl(archive: Postgres, sandbox: Sandbox, t
         assert {no for _, no in posts_of(direct)} == sandbox.visible(BOARD)
     finally:
         pool.stop()
+
+
+@pytest.mark.soak
+def test_an_outage_of_the_server_behind_pgbouncer(
+    archive: Postgres, sandbox: Sandbox, tmp_path: Path, wait_until: Any
+) -> None:
+    if PGBOUNCER is None:
+        pytest.skip("left out: pgbouncer is not installed")
+    set_up(archive, tmp_path)
+    pool = PgBouncer(archive)
+    try:
+        crawler = Crawler(tmp_path / "data", sandbox.url, archive.url(CRAWLER, port=pool.port), delay=0.03)
+        process = crawler.start(f"-aboard={BOARD}", "-sBATCH_SIZE=20", "-sBATCH_SECONDS=0.2")
+        direct = Database(archive.url(CRAWLER))
+        wait_until(lambda: direct.one("SELECT count(*) FROM posts") > 50)
+        archive.halt()
+        wait_until(lambda: any((tmp_path / "data" / "spool").rglob("*.gz")))
+        archive.up()
+        output, _ = process.communicate(timeout=90)
+        assert process.returncode == 0 and "out of reach" in output and "is back" in output, output
+        assert {no for _, no in posts_of(direct)} == sandbox.visible(BOARD)
+        crawler(f"-aboard={BOARD}", "-sBATCH_SIZE=20").ok()  # started again
+        assert direct.rows("SELECT relname FROM pg_class WHERE relpersistence = 't'") == []
+        assert direct.rows("SELECT objid FROM pg_locks WHERE locktype = 'advisory'") == []
+    finally:
+        pool.stop()
+
+
+# --- several writers
+
+IN_TRANSACTION = (
+    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'chancrawl' AND state = 'idle in transaction'"
+)
+
+
+@pytest.mark.soak
+def test_a_crawl_that_is_stopped_while_it_writes_holds_nobody_up_for_long(
+    archive: Postgres, sandbox: Sandbox, tmp_path: Path, wait_until: Any
+) -> None:
+    """As if its machine had lost its power: the server ends its transaction, and another crawl of the board goes on."""
+    set_up(archive, tmp_path)
+    url = archive.url(CRAWLER)
+    stopped = Crawler(tmp_path / "stopped", sandbox.url, url, delay=0.02)
+    stopped(f"-aboard={BOARD}", "-asample=1").ok()
+    blocker = psycopg2.connect(archive.url(OWNER))
+    blocker.cursor().execute("LOCK TABLE posts IN SHARE MODE")
+    process = stopped.start(f"-aboard={BOARD}", "-sBATCH_SIZE=20", "-sBATCH_SECONDS=0.2")
+    wait_until(lambda: archive.sql("SELECT count(*) FROM pg_locks WHERE NOT granted")[0][0] > 0)
+    process.send_signal(signal.SIGSTOP)  # in a transaction, with the lock of the board
+    blocker.close()
+    wait_until(lambda: archive.sql(IN_TRANSACTION)[0][0] == 1)
+    began = time.monotonic()
+    before = archive.sql("SELECT count(*) FROM posts")
+    other = Crawler(tmp_path / "other", sandbox.url, url, delay=0.02)
+    second = other.start(f"-aboard={BOARD}", "-sBATCH_SECONDS=0.2")
+    wait_until(lambda: archive.sql("SELECT count(*) FROM posts") > before, timeout=70)
+    assert time.monotonic() - began < 60
+    output, _ = second.communicate(timeout=60)
+    assert second.returncode == 0, output
+    process.send_signal(signal.SIGCONT)  # it comes back: its transaction is gone, and it writes its batch again
+    output, _ = process.communicate(timeout=90)
+    assert process.returncode == 0 and "Traceback" not in output, output
+    assert set(other.held(BOARD)) == sandbox.visible(BOARD)
 
 
 # --- the commands of docs/deploying.md

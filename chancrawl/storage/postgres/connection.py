@@ -19,6 +19,7 @@ from chancrawl.errors import UserError
 from chancrawl.storage.kinds import Kinds
 from chancrawl.storage.postgres import migrations
 from chancrawl.storage.postgres.migrations import SETTINGS
+from chancrawl.storage.postgres.patience import AT_ONCE, patience
 from chancrawl.storage.postgres.upsert import BatchWriter
 from chancrawl.storage.schema import VERSION
 from chancrawl.text import capitalized, first_line
@@ -283,7 +284,8 @@ class PostgresStore:
     def transaction(self) -> Iterator[Any]:
         """A cursor in a separate transaction, with SETTINGS."""
         with self.connection, self.connection.cursor() as cursor:
-            cursor.execute(SETTINGS)
+            with patience(self.connection, AT_ONCE):
+                cursor.execute(SETTINGS)
             yield cursor
 
     def rows(self, sql: str, *parameters: Any) -> list[Any]:
@@ -312,7 +314,7 @@ class PostgresStore:
     def stream(self, sql: str, *parameters: Any) -> Iterator[Any]:
         """The result of a query, row by row, for results of any length. A command has one transaction for all."""
         self._streams += 1
-        with self.connection.cursor() as cursor:
+        with self.connection.cursor() as cursor, patience(self.connection, AT_ONCE):
             cursor.execute(SETTINGS)
         with self.connection.cursor(name=f"stream{self._streams}") as cursor:
             cursor.itersize = 10_000

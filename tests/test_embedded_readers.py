@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from chancrawl.storage.sqlite.connection import connected, transaction
+from chancrawl.storage.sqlite.connection import PAGES_IN_WAL, connected, transaction
 from tests.support import ROOT
 from tests.support.crawls import Crawler
 from tests.support.sandboxes import Sandbox
@@ -130,6 +130,23 @@ def keep_a_cursor_open(running: Path) -> None:
             time.sleep(0.1)
         assert _count(running) > before  # the crawl goes on
         assert first and len(cursor.fetchall()) + 1 <= before  # and the reader sees what was there
+
+
+@pytest.mark.soak
+def test_a_cursor_that_is_open_for_an_hour_of_the_boards(running: Path) -> None:
+    log = running.with_name(f"{running.name}-wal")
+    with closing(sqlite3.connect(f"{running.as_uri()}?mode=ro", uri=True)) as connection:
+        cursor = connection.execute("SELECT no FROM posts")
+        first, before = cursor.fetchone(), _count(running)
+        end = time.monotonic() + 60  # the boards live sixty times as fast
+        while time.monotonic() < end:
+            time.sleep(1)
+        held = log.stat().st_size
+        assert first and len(cursor.fetchall()) + 1 <= before < _count(running)
+    end = time.monotonic() + 60
+    while time.monotonic() < end and log.stat().st_size > min(held, PAGES_IN_WAL * 4096 + 100_000):
+        time.sleep(0.5)
+    assert log.stat().st_size <= PAGES_IN_WAL * 4096 + 100_000  # it is used from its beginning again
 
 
 def copy_to_read_only_media(running: Path, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +24,7 @@ from chancrawl.storage.sqlite import store as stores
 from chancrawl.storage.sqlite.connection import connected, has_wal_reset_bug, is_rejection, transaction
 from chancrawl.storage.sqlite.store import FILE, SqliteStore, readers_of
 from chancrawl.storage.sqlite.tables import BESIDE, KEEP_LATE, REPLACE, SEEN_EARLIER, in_sqlite, table_of
-from tests.support import KINDS
+from tests.support import KINDS, ROOT
 from tests.support.items import START, post, thread
 
 
@@ -240,3 +242,54 @@ def test_what_a_rejection_is() -> None:
 def test_conditions_of_kinds_are_the_same_in_both_dialects() -> None:
     assert in_sqlite("least(new.a, held.a)", "t") == "coalesce(min(excluded.a, t.a), excluded.a, t.a)"
     assert all(table_of(kind) is table_of(kind) for kind in KINDS)
+
+
+def killed(folder: Path) -> Path:
+    """The database of a crawl that was killed while it wrote: its log is still there."""
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from chancrawl.storage.sqlite.store import SqliteStore\nfrom tests.support import KINDS\n"
+        "from tests.support.items import post\n"
+        f"store = SqliteStore(Path({str(folder)!r}), KINDS); store.open(); store.prepare()\n"
+        "store.take_in([post(number, 'a' * 500) for number in range(6, 400)]); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
+    return folder / FILE
+
+
+def test_after_a_kill_the_database_is_checked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    file = killed(tmp_path / "data")
+    assert file.with_name(f"{FILE}-wal").stat().st_size > 0
+    monkeypatch.setattr(stores, "CHECKED", 10)
+    store = SqliteStore(file.parent, KINDS)
+    store.open()
+    assert "was killed" in caplog.text and "scrapy backup" in caplog.text
+    assert store.rows("SELECT count(*) FROM posts") == [(394,)]
+    store.close()
+    caplog.clear()
+    store = SqliteStore(file.parent, KINDS)
+    store.open()
+    assert "was killed" not in caplog.text
+    store.close()
+
+
+def test_a_damage_is_found_after_a_kill(tmp_path: Path) -> None:
+    file = killed(tmp_path / "data")
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        ((page,),) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'posts_time'")
+        connection.execute("INSERT INTO validators VALUES ('x', 'x')")
+        connection.commit()
+        log = file.with_name(f"{FILE}-wal")
+        kept = log.read_bytes()
+    with file.open("r+b") as stream:
+        stream.seek((page - 1) * 4096)
+        stream.write(b"\0" * 4096)
+    log.write_bytes(kept)
+    store = SqliteStore(file.parent, KINDS)
+    with pytest.raises(UserError, match=r"cannot be used .*put back a backup"):
+        store.open()
+    store.close()

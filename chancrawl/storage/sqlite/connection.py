@@ -122,9 +122,13 @@ def explanation(error: OSError | sqlite3.Error, file: Path) -> Exception:
             f"The database {file} cannot be written to ({first_line(error)}); change its permissions, and those of "
             f"{file.name}-wal and {file.name}-shm if they are there, or name another CSV_FOLDER."
         )
+    return damaged(file, first_line(error))
+
+
+def damaged(file: Path, reason: str) -> UserError:
     return UserError(
-        f"The database {file} cannot be used ({first_line(error)}); put back a backup of it (scrapy backup), or name "
-        "another CSV_FOLDER."
+        f"The database {file} cannot be used ({reason}); put back a backup of it (scrapy backup), or name another "
+        "CSV_FOLDER."
     )
 
 

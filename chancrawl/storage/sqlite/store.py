@@ -30,6 +30,7 @@ from chancrawl.storage.sqlite.connection import (
     checkpoint,
     connected,
     connected_to_read,
+    damaged,
     explained,
     is_rejection,
     transaction,
@@ -44,6 +45,9 @@ from chancrawl.storage.sqlite.values import parameter
 logger = logging.getLogger(__name__)
 
 FILE = "chancrawl.sqlite"
+
+CHECKED = 500_000_000
+"""Up to this size, a database is checked at the start after a crawl was killed. That takes some seconds."""
 
 
 class BatchWriter(batch_writer.BatchWriter):
@@ -192,7 +196,25 @@ class SqliteStore:
         """Lock the folder and open the database. DiskFull if there is no space, UserError for all else."""
         with explained(self.file):
             self._lock(self.folder / "chancrawl.lock")
+            was_killed = self._log.exists() and self._log.stat().st_size > 0
             self.connection = self._connected(checkpoints=True)
+            if was_killed:
+                self._check_integrity()
+
+    @property
+    def _log(self) -> Path:
+        return self.file.with_name(f"{FILE}-wal")
+
+    def _check_integrity(self) -> None:
+        """Check a database whose last crawl was killed. UserError if it is damaged."""
+        size = self.file.stat().st_size
+        if size > CHECKED:
+            logger.info("The last crawl was killed. %s has %d MB and was not checked; `scrapy backup FILE` checks it.",
+                        self.file, size // 1_000_000)  # fmt: skip
+            return
+        ((state,),) = self.rows("PRAGMA quick_check(1)")
+        if state != "ok":
+            raise damaged(self.file, " ".join(state.split()))
 
     def _claim(self) -> None:
         """Lock a folder that does not exist yet, so that of two crawls that start at the same time only one goes on."""
@@ -271,7 +293,7 @@ class SqliteStore:
         except sqlite3.OperationalError:
             # A user who may only read the folder cannot open its write-ahead log. A copy can be opened.
             self._copy = tempfile.TemporaryDirectory()
-            for part in (self.file, self.file.with_name(f"{self.file.name}-wal")):
+            for part in (self.file, self._log):
                 if part.exists():
                     shutil.copy(part, self._copy.name)
             self.connection = sqlite3.connect(Path(self._copy.name) / self.file.name)
@@ -333,7 +355,7 @@ class SqliteStore:
 
     def check_log(self) -> None:
         """Say once if a reader keeps the write-ahead log from being emptied."""
-        log = self.file.with_name(f"{FILE}-wal")
+        log = self._log
         size = log.stat().st_size if log.exists() else 0
         if size > WAL_LIMIT and not self._has_named_reader:
             self._has_named_reader = True

@@ -209,7 +209,7 @@ CREATE TABLE IF NOT EXISTS board_hours (
     no_sum        bigint NOT NULL,
     PRIMARY KEY (board, hour)
 );
-COMMENT ON TABLE board_hours IS 'How many posts of each board and hour are stored. Triggers keep it in the transaction of each write to posts, so that nobody has to count posts.';
+COMMENT ON TABLE board_hours IS 'How many posts of each board and hour are stored. It is kept in the transaction of each write to posts, so that nobody has to count posts.';
 COMMENT ON COLUMN board_hours.board IS 'Board of the posts.';
 COMMENT ON COLUMN board_hours.hour IS 'Beginning of the hour in which they were made (posted_at).';
 COMMENT ON COLUMN board_hours.posts IS 'Number of stored posts.';
@@ -468,7 +468,7 @@ CREATE TABLE IF NOT EXISTS account_hours (
     posts      bigint NOT NULL,
     PRIMARY KEY (account_id, hour)
 );
-COMMENT ON TABLE account_hours IS 'How many posts of each account and hour are stored. Triggers keep it in the transaction of each write to tweets.';
+COMMENT ON TABLE account_hours IS 'How many posts of each account and hour are stored. It is kept in the transaction of each write to tweets.';
 COMMENT ON COLUMN account_hours.account_id IS 'The account: tweets.author_id.';
 COMMENT ON COLUMN account_hours.hour IS 'Beginning of the hour in which they were made (posted_at).';
 COMMENT ON COLUMN account_hours.posts IS 'Number of stored posts.';

@@ -1,6 +1,6 @@
 """The sums of each hour, board_hours and account_hours, counted anew from the posts. Sans I/O.
 
-Triggers keep the sums while rows are written: those of schema.sql in PostgreSQL, those of sqlite/triggers.py in SQLite.
+They are kept while rows are written: by the triggers of schema.sql in PostgreSQL, by sqlite/hours.py in SQLite.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from chancrawl.items import Tweet
 from chancrawl.storage.base import Store, moment
 from chancrawl.storage.hours import recount
 from chancrawl.storage.postgres.connection import PostgresStore
+from chancrawl.storage.sqlite.hours import TRIGGERS
 from chancrawl.storage.sqlite.store import SqliteStore
-from chancrawl.storage.sqlite.triggers import TRIGGERS
 from tests.support import KINDS
 from tests.support.items import START, deletion, post
 

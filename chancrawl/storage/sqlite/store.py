@@ -36,10 +36,10 @@ from chancrawl.storage.sqlite.connection import (
     transaction,
     version_in_words,
 )  # fmt: skip
+from chancrawl.storage.sqlite.hours import HOUR, SECONDS, trigger_statements
 from chancrawl.storage.sqlite.schema import NOW, additions_of, statements_of, tables_of, views_of
 from chancrawl.storage.sqlite.tables import Table, table_of
 from chancrawl.storage.sqlite.takeover import LEDGER, take_over
-from chancrawl.storage.sqlite.triggers import HOUR, SECONDS, trigger_statements
 from chancrawl.storage.sqlite.values import parameter
 
 logger = logging.getLogger(__name__)

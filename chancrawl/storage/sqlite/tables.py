@@ -15,6 +15,7 @@ from typing import Any
 
 from chancrawl.items import Deletion, Post, Tweet, columns
 from chancrawl.storage.kinds import Kind
+from chancrawl.storage.sqlite.hours import COUNT_NEW, LAST
 from chancrawl.storage.sqlite.values import rows_of, time_text
 from chancrawl.storage.versions import LATER, MERGED, feeds_together, states_apart, versions_apart
 
@@ -122,7 +123,11 @@ class Posts(Table):
         return list(versions_apart(items))
 
     def write(self, cursor: Any, rows: Rows) -> None:
-        if insert_many(cursor, self.into, rows, "ON CONFLICT (board, no) DO NOTHING") == len(rows):
+        ((last,),) = cursor.execute(LAST)
+        new = insert_many(cursor, self.into, rows, "ON CONFLICT (board, no) DO NOTHING")
+        if new:
+            cursor.execute(COUNT_NEW, (last,))
+        if new == len(rows):
             return  # all are new
         cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS staged_posts ({POST_COLUMNS}, PRIMARY KEY (board, no))")
         cursor.execute("DELETE FROM temp.staged_posts")

@@ -1,6 +1,8 @@
-"""The triggers of the embedded database that keep the sums of each hour: board_hours and account_hours.
+"""What keeps the sums of each hour in the embedded database: board_hours and account_hours.
 
-They do what the triggers of schema.sql do in PostgreSQL, for each row instead of each statement.
+In PostgreSQL the triggers of schema.sql do it, for each statement. SQLite has triggers for each row only, which cost a
+fifth of the time in which posts are inserted. So the writer counts new posts, a batch at a time; everything else is
+counted by triggers.
 """
 
 from __future__ import annotations
@@ -14,13 +16,25 @@ SECONDS = "CAST(strftime('%s', {}) AS INTEGER)"
 """SQL for a time in seconds since 1970."""
 
 
+_ADD = """
+    ON CONFLICT (board, hour) DO UPDATE SET posts = posts + excluded.posts, deleted = deleted + excluded.deleted,
+        delay_seconds = delay_seconds + excluded.delay_seconds, no_sum = no_sum + excluded.no_sum"""
+
+LAST = "SELECT coalesce(max(rowid), 0) FROM posts"
+
+COUNT_NEW = f"""
+    INSERT INTO board_hours
+    SELECT board, {HOUR.format("posted_at")}, count(*), count(deleted_at),
+        sum({SECONDS.format("first_seen_at")} - {SECONDS.format("posted_at")}), sum(no)
+    FROM posts WHERE rowid > ? GROUP BY 1, 2{_ADD}"""
+"""Count the posts that were inserted after the one that LAST returned."""
+
+
 def _count_post(row: str, sign: int) -> str:
     delay = f"{SECONDS.format(f'{row}.first_seen_at')} - {SECONDS.format(f'{row}.posted_at')}"
     return f"""
     INSERT INTO board_hours VALUES ({row}.board, {HOUR.format(f"{row}.posted_at")}, {sign},
-        {sign} * ({row}.deleted_at IS NOT NULL), {sign} * ({delay}), {sign} * {row}.no)
-    ON CONFLICT (board, hour) DO UPDATE SET posts = posts + excluded.posts, deleted = deleted + excluded.deleted,
-        delay_seconds = delay_seconds + excluded.delay_seconds, no_sum = no_sum + excluded.no_sum;"""
+        {sign} * ({row}.deleted_at IS NOT NULL), {sign} * ({delay}), {sign} * {row}.no){_ADD};"""
 
 
 def _count_tweet(row: str, sign: int) -> str:
@@ -39,7 +53,6 @@ _POST = _changed(("board", "no", "posted_at", "first_seen_at", "deleted_at"))
 _TWEET = _changed(("author_id", "posted_at"))
 
 TRIGGERS = {
-    "posts_added": ("INSERT ON posts", _count_post("new", 1)),
     "posts_removed": ("DELETE ON posts", _count_post("old", -1)),
     "posts_changed": (_POST.format("posts"), _count_post("old", -1) + _count_post("new", 1)),
     "tweets_added": ("INSERT ON tweets", _count_tweet("new", 1)),

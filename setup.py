@@ -4,9 +4,11 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+from chancrawl import __version__
+
 setup(
     name="chancrawl",
-    version="0.1.0",
+    version=__version__,
     description="Archives 4chan boards and X accounts: every post once, and a report of what is missing.",
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
@@ -18,5 +20,6 @@ setup(
         "chancrawl.sandbox": ["credentials.csv"],
     },  # a link to the one at the top level; the egg gets the file
     entry_points={"scrapy": ["settings = chancrawl.settings"]},
+    extras_require={"parquet": ["pyarrow>=18,<27"]},
     zip_safe=True,
 )

@@ -138,14 +138,15 @@ def feeds_of(store: Store, wanted: Wanted) -> Iterator[FeedCoverage]:
             yield _feed(store, wanted, *row)
         return
     for handle in wanted.handles:
-        number = handle.removeprefix("id:") if handle.startswith("id:") else _account_of(store, handle)
+        number = handle.removeprefix("id:") if handle.startswith("id:") else account_of(store, handle)
         rows = list(store.stream(FEEDS.format("WHERE feed = ?"), f"timeline:{number}"))
         if not rows:
             raise UserError(f"{capitalized(store.place)} holds nothing of @{handle}.")
         yield _feed(store, wanted, *rows[0])
 
 
-def _account_of(store: Store, handle: str) -> str:
+def account_of(store: Store, handle: str) -> str:
+    """The number of the account with a name, in lower case; empty if it is not known."""
     sql = (
         "SELECT account_id, 1 FROM handles WHERE handle = ? AND account_id IS NOT NULL "
         "UNION ALL SELECT id, 2 FROM accounts WHERE lower(username) = ? ORDER BY 2"

@@ -86,6 +86,9 @@ class Store(Protocol):
     def stream(self, sql: str, *parameters: Any) -> Iterator[Any]:
         """The result of a query, row by row, for results of any length."""
 
+    def snapshot(self) -> AbstractContextManager[None]:
+        """A block in which all calls of `stream` show the rows that were committed when it began."""
+
     def write(self, statements: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
         """Execute statements in one transaction."""
 

@@ -18,7 +18,7 @@ from chancrawl.payload import dumps, loads
 from chancrawl.storage.schema import COLUMNS, SCHEMA
 from chancrawl.storage.sqlite.schema import NOW, TIME_WIDTH, indexes_of, statements_of, tables_of, views_of
 from chancrawl.storage.sqlite.values import rows_of
-from chancrawl.storage.sqlite.views import VIEWS, _safe
+from chancrawl.storage.sqlite.views import VIEWS, safe_json
 from chancrawl.x.legacy import COLUMNS as OLDER
 from chancrawl.x.legacy import row_of
 from tests.support import KINDS
@@ -103,7 +103,7 @@ def test_json_is_safe_for_any_text(first: str, second: str) -> None:
     raw = dumps({"com": first, "sub": [second]})
     with closing(sqlite3.connect(":memory:")) as connection:
         ((safe, com),) = connection.execute(
-            f"SELECT {_safe('raw')}, json_extract({_safe('raw')}, '$.com') FROM (SELECT ? AS raw)", (raw,)
+            f"SELECT {safe_json('raw')}, json_extract({safe_json('raw')}, '$.com') FROM (SELECT ? AS raw)", (raw,)
         )
     cleaned = "".join("\ufffd" if sign == "\0" or "\ud800" <= sign <= "\udfff" else sign for sign in first)
     assert json.loads(safe)["com"] == com == cleaned

@@ -84,6 +84,7 @@ class PostgresStore:
         self.database_id: str | None = None
         self.place = "PostgreSQL"
         self._streams = 0
+        self._settings_of_streams = SETTINGS
 
     @property
     def ready(self) -> bool:
@@ -311,11 +312,23 @@ class PostgresStore:
         """Store rows from the quarantine. Returns the rows that are rejected again, with the reasons."""
         return BatchWriter(self.kinds, is_known=lambda item: True).take_in(self.connection, batch)
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """A block in which all calls of `stream` show the rows that were committed when it began."""
+        self.connection.rollback()
+        self._settings_of_streams = SETTINGS.replace("read committed", "repeatable read")
+        try:
+            list(self.stream("SELECT 1"))
+            yield
+        finally:
+            self._settings_of_streams = SETTINGS
+            self.connection.rollback()
+
     def stream(self, sql: str, *parameters: Any) -> Iterator[Any]:
         """The result of a query, row by row, for results of any length. A command has one transaction for all."""
         self._streams += 1
         with self.connection.cursor() as cursor, patience(self.connection, AT_ONCE):
-            cursor.execute(SETTINGS)
+            cursor.execute(self._settings_of_streams)
         with self.connection.cursor(name=f"stream{self._streams}") as cursor:
             cursor.itersize = 10_000
             cursor.execute(sql.replace("?", "%s"), parameters)

@@ -196,13 +196,14 @@ class SqliteStore:
         """Lock the folder and open the database. DiskFull if there is no space, UserError for all else."""
         with explained(self.file):
             self._lock(self.folder / "chancrawl.lock")
-            was_killed = self._log.exists() and self._log.stat().st_size > 0
+            was_killed = self.log.exists() and self.log.stat().st_size > 0
             self.connection = self._connected(checkpoints=True)
             if was_killed:
                 self._check_integrity()
 
     @property
-    def _log(self) -> Path:
+    def log(self) -> Path:
+        """The write-ahead log."""
         return self.file.with_name(f"{FILE}-wal")
 
     def _check_integrity(self) -> None:
@@ -293,7 +294,7 @@ class SqliteStore:
         except sqlite3.OperationalError:
             # A user who may only read the folder cannot open its write-ahead log. A copy can be opened.
             self._copy = tempfile.TemporaryDirectory()
-            for part in (self.file, self._log):
+            for part in (self.file, self.log):
                 if part.exists():
                     shutil.copy(part, self._copy.name)
             self.connection = sqlite3.connect(Path(self._copy.name) / self.file.name)
@@ -347,6 +348,16 @@ class SqliteStore:
         """Store rows from the quarantine. Returns the rows that are rejected again, with the reasons."""
         return BatchWriter(self.kinds, is_known=lambda item: True).take_in(self.connection, batch)
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """A block in which all calls of `stream` show the rows that were committed when it began."""
+        self.connection.execute("BEGIN")
+        try:
+            self.connection.execute("SELECT count(*) FROM sqlite_master")
+            yield
+        finally:
+            self.connection.execute("ROLLBACK")
+
     def stream(self, sql: str, *parameters: Any) -> Iterator[Any]:
         """The result of a query, row by row, for results of any length."""
         yield from self.connection.execute(sql, tuple(map(parameter, parameters)))
@@ -355,7 +366,7 @@ class SqliteStore:
 
     def check_log(self) -> None:
         """Say once if a reader keeps the write-ahead log from being emptied."""
-        log = self._log
+        log = self.log
         size = log.stat().st_size if log.exists() else 0
         if size > WAL_LIMIT and not self._has_named_reader:
             self._has_named_reader = True

@@ -23,7 +23,7 @@ def _list(column: str) -> str:
     )
 
 
-def _safe(column: str) -> str:
+def safe_json(column: str) -> str:
     """SQL for a JSON text in which escapes of NUL and of lone surrogates are replaced by U+FFFD.
 
     The loop goes from one backslash to the next one, because a backslash can itself be escaped. It keeps the escapes of
@@ -84,6 +84,6 @@ SELECT
     sentiment
 FROM tweets
 """,
-    "posts_raw": f"SELECT board, no, {_safe('raw')} AS raw FROM posts",
-    "tweets_raw": f"SELECT id, {_safe('raw')} AS raw, {_safe('includes')} AS includes FROM tweets",
+    "posts_raw": f"SELECT board, no, {safe_json('raw')} AS raw FROM posts",
+    "tweets_raw": f"SELECT id, {safe_json('raw')} AS raw, {safe_json('includes')} AS includes FROM tweets",
 }

@@ -1,0 +1,187 @@
+"""`scrapy export`: tables of the store as files that other programs read."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+from scrapy.exceptions import UsageError
+
+from chancrawl.arguments import board_names, moment_of
+from chancrawl.command import StoreCommand
+from chancrawl.commands.coverage import account_of
+from chancrawl.errors import UserError
+from chancrawl.exports.datasheet import describe, verify
+from chancrawl.exports.export import NAMES, Exported, Target, check_filters, export
+from chancrawl.exports.tables import Filters
+from chancrawl.exports.writers import COMPRESSIONS, FORMATS
+from chancrawl.storage.backup import back_up
+from chancrawl.storage.base import Store
+from chancrawl.storage.factory import store_of
+from chancrawl.storage.sqlite.store import FILE, SqliteStore
+from chancrawl.text import capitalized, counted
+from chancrawl.x.handles import handles_of
+
+TABLES = ("posts", "post_revisions", "threads", "board_hours", "board_coverage", "board_polls", "tweets", "accounts",
+          "handles", "trends", "gaps", "runs")  # fmt: skip
+"""The tables that this command reads."""
+
+
+class Command(StoreCommand):
+    failure = "The export failed"
+
+    def syntax(self) -> str:
+        return f"{'|'.join(NAMES)} … -o FILE_OR_FOLDER [options], or --verify FOLDER"
+
+    def short_desc(self) -> str:
+        return "Write posts, tweets, coverage, … to CSV, JSON Lines or Parquet files"
+
+    def long_desc(self) -> str:
+        return (
+            "Writes tables of the store, also while a crawl runs. -o FILE.csv, .jsonl or .parquet (also with .gz or "
+            ".zst) is one file. -o FOLDER is a folder that explains itself: README.md says what is in it and what is "
+            "missing, export.json has the sum of each file."
+        )
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        add = parser.add_argument
+        add("-o", dest="path", metavar="FILE_OR_FOLDER", help="a new file, or a folder that is new or empty")
+        add("--format", choices=FORMATS, help="of the files in a folder (default csv)")
+        add("--compress", choices=COMPRESSIONS, help="of the files in a folder (default: none)")
+        add("--board", default="", metavar="po,g", help="only these boards")
+        add("--thread", default="", metavar="570368", help="only these threads")
+        add("--account", default="", metavar="@nasa,id:5", help="only posts of these accounts")
+        add("--query", metavar="#science", help="only posts that this search or trend has found")
+        add("--since", default="", metavar="2026-11-01", help="only from this time on (UTC)")
+        add("--until", default="", metavar="2026-12-01", help="only before this time (UTC)")
+        add("--only-deleted", action="store_true", help="only posts that were deleted")
+        add("--match", metavar="WORDS", help="only posts with these words in their text, in any case")
+        add("--copy-first", action="store_true", help="embedded database: export a copy, so that a long export does "
+            "not keep the log of a running crawl from being emptied")  # fmt: skip
+        add("--verify", type=Path, metavar="FOLDER", help="check the files of an exported folder, and do nothing else")
+
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
+        assert self.settings is not None
+        if opts.verify is not None:
+            self._verify(opts.verify)
+            return
+        if not args or not opts.path:
+            raise UsageError(f"name what to export ({', '.join(NAMES)}) and where to: scrapy export posts -o posts.csv")
+        if odd := [name for name in args if name not in NAMES]:
+            raise UserError(f"{odd[0]} cannot be exported; there are {', '.join(NAMES)}.")
+        names = list(dict.fromkeys(args))
+        target = Target.of(Path(opts.path).expanduser(), opts.format, opts.compress, names)
+        store = store_of(self.settings)
+        copies = None
+        try:
+            store.open_to_read(TABLES)
+            if opts.copy_first:
+                copies = Path(tempfile.mkdtemp(prefix=".copy-", dir=target.path.absolute().parent))
+                store = _copied(store, copies)
+            filters = _filters(opts, store)
+            check_filters(names, filters)
+            log = _log_size(store)
+            with store.snapshot(), Shown() as shown:
+                done = export(store, names, filters, target, shown)
+                if target.is_folder:
+                    describe(store, target.path, names, filters, done)
+            _say(done, names, target, store, _log_size(store) - log)
+        finally:
+            store.close()
+            if copies is not None:
+                shutil.rmtree(copies)
+
+    def _verify(self, folder: Path) -> None:
+        number, wrong = verify(folder)
+        for what in wrong:
+            print(what)
+        if wrong:
+            raise UserError(f"{folder} is not as it was exported.")
+        print(f"{counted(number, 'file')} as exported.")
+
+
+def _filters(opts: argparse.Namespace, store: Store) -> Filters:
+    accounts, odd = handles_of(opts.account)
+    if odd:
+        raise UserError(f"--account {odd[0]}: a handle is wanted, or the number of an account as id:783214.")
+    return Filters(
+        boards=tuple(board_names("--board", opts.board)) or None,
+        threads=_numbers(opts.thread),
+        accounts=tuple(_account(store, name) for name in accounts) or None,
+        query=opts.query,
+        since=moment_of("--since", opts.since),
+        until=moment_of("--until", opts.until),
+        only_deleted=opts.only_deleted,
+        match=opts.match,
+    )
+
+
+def _numbers(text: str) -> tuple[int, ...] | None:
+    numbers = [number.strip() for number in text.split(",") if number.strip()]
+    for number in numbers:
+        if not number.isascii() or not number.isdigit() or len(number) > 18:
+            raise UserError(f"--thread {number}: the number of a thread is wanted.")
+    return tuple(map(int, numbers)) or None
+
+
+def _account(store: Store, name: str) -> int:
+    number = name.removeprefix("id:") if name.startswith("id:") else account_of(store, name.lower())
+    if not number:
+        raise UserError(f"{capitalized(store.place)} holds nothing of @{name}.")
+    return int(number)
+
+
+def _copied(store: Store, folder: Path) -> Store:
+    """A copy of an embedded database, opened to read."""
+    if not isinstance(store, SqliteStore):
+        raise UserError("--copy-first is for the embedded database; export from a dump restored into another database.")
+    back_up(store, folder / FILE)
+    store.close()
+    copy = SqliteStore(folder, store.kinds)
+    copy.open_to_read(TABLES)
+    return copy
+
+
+def _log_size(store: Store) -> int:
+    """Bytes of the log of an embedded database, which a reader keeps from being emptied."""
+    log = store.log if isinstance(store, SqliteStore) else None
+    return log.stat().st_size if log is not None and log.exists() else 0
+
+
+def _say(done: Exported, names: list[str], target: Target, store: Store, grown: int) -> None:
+    rows = ", ".join(f"{name} {done.rows[name]:,}" for name in names)
+    size = sum(file.path.stat().st_size for file in done.files.values())
+    print(f"Exported from {store.place}: {rows}; {counted(len(done.files), 'file')} of {size / 1e6:,.1f} MB in "
+          f"{done.seconds:,.1f} s.")  # fmt: skip
+    if grown > 1_000_000:
+        print(f"Meanwhile the log of the database grew by {grown / 1e6:,.0f} MB, because an export reads one state of "
+              "it; the crawl empties it now (--copy-first avoids that).")  # fmt: skip
+    if target.is_folder:
+        print(f"{target.path / 'README.md'} says what is in it and what is missing.")
+
+
+class Shown:
+    """Shows the progress on a terminal."""
+
+    def __init__(self) -> None:
+        self.is_on = sys.stderr.isatty()
+        self.began = self.next = time.monotonic()
+
+    def __call__(self, name: str, rows: int) -> None:
+        now = time.monotonic()
+        if self.is_on and now >= self.next:
+            self.next = now + 0.5
+            print(f"\r{name}: {rows:,} rows\033[K", end="", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.is_on:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)

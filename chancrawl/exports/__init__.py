@@ -1,0 +1,1 @@
+"""Takes data out of a store: tables of rows, in the forms that other tools read, with a description."""

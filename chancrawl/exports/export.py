@@ -1,0 +1,160 @@
+"""Exports tables of a store to a file, or to a folder that explains itself."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any
+
+from chancrawl.errors import UserError
+from chancrawl.exports import coverage
+from chancrawl.exports.columns import Column
+from chancrawl.exports.dialects import Dialect, PostgresDialect, SqliteDialect
+from chancrawl.exports.tables import TABLES, Filters, check
+from chancrawl.exports.writers import COMPRESSIONS, FORMATS, File
+from chancrawl.storage.base import Store
+from chancrawl.storage.sqlite.store import SqliteStore
+
+AT_ONCE = 5_000
+"""Rows that are converted at a time."""
+
+NAMES = (*TABLES, "coverage")
+SPLIT = ("posts", "revisions")
+"""Tables that have a file for each board and month in a folder."""
+
+Progress = Callable[[str, int], object]
+"""Is told the table and the number of its rows so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an export goes. `folder` is None for a single file."""
+
+    path: Path
+    format: str
+    compression: str = ""
+    is_folder: bool = False
+
+    @classmethod
+    def of(cls, path: Path, format: str | None, compression: str | None, names: Sequence[str]) -> Target:
+        """The target of a path: a folder, unless the path ends as a file of one of the formats. UserError if it cannot
+        be written to as it is."""
+        endings = path.name.lower().split(".")[1:]
+        packed = endings[-1] if endings and endings[-1] in COMPRESSIONS else ""
+        kind = next(iter(endings[-2:] if packed else endings[-1:]), "")
+        kind = {"ndjson": "jsonl", "json": "jsonl"}.get(kind, kind)
+        if kind not in FORMATS or path.is_dir():
+            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                raise UserError(f"{path} exists and is not an empty folder; name another one.")
+            return cls(path, format or "csv", compression or "", is_folder=True)
+        if format not in (None, kind) or compression not in (None, packed):
+            raise UserError(f"{path.name} ends as a file of another format; leave --format and --compress out.")
+        if len(names) != 1:
+            raise UserError(f"{path.name} is one file, and {len(names)} tables were named; name a folder.")
+        if path.exists():
+            raise UserError(f"{path} exists; name another file, or move it away.")
+        if not path.absolute().parent.is_dir():
+            raise UserError(f"There is no folder {path.absolute().parent} for {path.name}.")
+        return cls(path, kind, packed)
+
+    def file(self, name: str, board: str = "", month: str = "") -> Path:
+        if not self.is_folder:
+            return self.path
+        ending = ".".join(filter(None, (self.format, self.compression)))
+        return self.path / (f"{name}/{board}/{month}.{ending}" if board else f"{name}.{ending}")
+
+
+@dataclass(slots=True)
+class Exported:
+    """What an export has written: the files by their path relative to the folder, and the rows of each table."""
+
+    files: dict[str, File] = field(default_factory=dict)
+    rows: Counter[str] = field(default_factory=Counter)
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    seconds: float = 0.0
+
+
+def dialect_of(store: Store) -> Dialect:
+    return SqliteDialect() if isinstance(store, SqliteStore) else PostgresDialect()
+
+
+def columns_of(name: str) -> list[Column]:
+    return coverage.COLUMNS if name == "coverage" else TABLES[name].columns
+
+
+def about(name: str) -> str:
+    """What a row of a table is."""
+    return coverage.ABOUT if name == "coverage" else TABLES[name].about
+
+
+def check_filters(names: Sequence[str], filters: Filters) -> None:
+    """UserError for a filter that applies to none of the tables, or for one table that does not take it."""
+    for name in names:
+        if name == "coverage":
+            if odd := filters.given().keys() - coverage.TAKES - {"thread", "only-deleted", "match"}:
+                raise UserError(f"--{min(odd)} does not apply to coverage; coverage takes --board, --since, --until.")
+        else:
+            check(name, TABLES[name], filters)
+
+
+def export(
+    store: Store, names: Sequence[str], filters: Filters, target: Target, progress: Progress = lambda name, rows: None
+) -> Exported:
+    """Write tables. Returns what was written. In `store.snapshot`, all tables are of one moment."""
+    done = Exported()
+    began = time.monotonic()
+    try:
+        for name in names:
+            rows = _rows(store, name, filters)
+            for place, some in _places(name, rows, target):
+                _write(done, name, place, some, target, progress)
+            if not done.rows[name]:
+                _write(done, name, target.file(name), iter(()), target, progress)
+    except BaseException:
+        for file in done.files.values():
+            file.path.unlink(missing_ok=True)
+        raise
+    done.seconds = time.monotonic() - began
+    return done
+
+
+def _rows(store: Store, name: str, filters: Filters) -> Iterator[Any]:
+    if name == "coverage":
+        return coverage.rows(store, filters)
+    sql, parameters = TABLES[name].query(filters, dialect_of(store))
+    return store.stream(sql, *parameters)
+
+
+def _places(name: str, rows: Iterator[Any], target: Target) -> Iterator[tuple[Path, Iterator[Any]]]:
+    """The rows by the file to which they go."""
+    if not target.is_folder or name not in SPLIT:
+        yield target.file(name), rows
+        return
+    names = [column.name for column in columns_of(name)]
+    board, time_ = names.index("board"), names.index("posted_at")
+    for (of_board, month), some in groupby(rows, lambda row: (row[board], row[time_][:7])):
+        yield target.file(name, of_board, month), some
+
+
+def _write(done: Exported, name: str, path: Path, rows: Iterator[Any], target: Target, progress: Progress) -> None:
+    first = list(islice(rows, AT_ONCE))
+    if not first and target.is_folder and done.rows[name]:
+        return
+    file = File(path, columns_of(name), target.format, target.compression)
+    try:
+        chunk = first
+        while chunk:
+            file.write(chunk)
+            done.rows[name] += len(chunk)
+            progress(name, done.rows[name])
+            chunk = list(islice(rows, AT_ONCE))
+        file.complete()
+    except BaseException:
+        file.discard()
+        raise
+    done.files[path.relative_to(target.path).as_posix() if target.is_folder else path.name] = file

@@ -17,7 +17,9 @@ from chancrawl.command import StoreCommand
 from chancrawl.commands.coverage import account_of
 from chancrawl.errors import UserError
 from chancrawl.exports.datasheet import describe, verify
-from chancrawl.exports.export import NAMES, Exported, Target, check_filters, export
+from chancrawl.exports.export import NAMES, Exported, Target, check_filters, check_shape, export
+from chancrawl.exports.shapes import SHAPES
+from chancrawl.exports.shapes import names as shape_names
 from chancrawl.exports.tables import Filters
 from chancrawl.exports.writers import COMPRESSIONS, FORMATS
 from chancrawl.storage.backup import back_up
@@ -54,6 +56,12 @@ class Command(StoreCommand):
         add("-o", dest="path", metavar="FILE_OR_FOLDER", help="a new file, or a folder that is new or empty")
         add("--format", choices=FORMATS, help="of the files in a folder (default csv)")
         add("--compress", choices=COMPRESSIONS, help="of the files in a folder (default: none)")
+        add(
+            "--as",
+            dest="shape",
+            choices=SHAPES,
+            help=f"one file in the form of another tool: {', '.join(shape_names())}",
+        )
         add("--board", default="", metavar="po,g", help="only these boards")
         add("--thread", default="", metavar="570368", help="only these threads")
         add("--account", default="", metavar="@nasa,id:5", help="only posts of these accounts")
@@ -85,10 +93,14 @@ class Command(StoreCommand):
                 copies = Path(tempfile.mkdtemp(prefix=".copy-", dir=target.path.absolute().parent))
                 store = _copied(store, copies)
             filters = _filters(opts, store)
-            check_filters(names, filters)
+            shape = SHAPES[opts.shape] if opts.shape else None
+            if shape is not None:
+                check_shape(opts.shape, shape, names, filters, target)
+            else:
+                check_filters(names, filters)
             log = _log_size(store)
             with store.snapshot(), Shown() as shown:
-                done = export(store, names, filters, target, shown)
+                done = export(store, names, filters, target, shown, shape)
                 if target.is_folder:
                     describe(store, target.path, names, filters, done)
             _say(done, names, target, store, _log_size(store) - log)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from chancrawl.errors import UserError
 from chancrawl.exports import coverage
 from chancrawl.exports.columns import Column
 from chancrawl.exports.dialects import Dialect, PostgresDialect, SqliteDialect
-from chancrawl.exports.tables import TABLES, Filters, check
+from chancrawl.exports.shapes import Shape
+from chancrawl.exports.tables import TABLES, Filters, Table, check
 from chancrawl.exports.writers import COMPRESSIONS, FORMATS, File
 from chancrawl.storage.base import Store
 from chancrawl.storage.sqlite.store import SqliteStore
@@ -93,7 +95,7 @@ def about(name: str) -> str:
 
 
 def check_filters(names: Sequence[str], filters: Filters) -> None:
-    """UserError for a filter that applies to none of the tables, or for one table that does not take it."""
+    """UserError for a filter that a table does not take. Coverage is that of the boards, whatever posts are chosen."""
     for name in names:
         if name == "coverage":
             if odd := filters.given().keys() - coverage.TAKES - {"thread", "only-deleted", "match"}:
@@ -102,19 +104,44 @@ def check_filters(names: Sequence[str], filters: Filters) -> None:
             check(name, TABLES[name], filters)
 
 
+def check_shape(name: str, shape: Shape, names: Sequence[str], filters: Filters, target: Target) -> None:
+    """UserError if tables cannot be written in the form of another tool as they were asked for."""
+    if list(names) != [table for table in shape.tables if table in names] or len(names) != 1:
+        raise UserError(f"--as {name} is for one of {', '.join(shape.tables)}.")
+    if target.is_folder or target.format != shape.ending:
+        raise UserError(f"--as {name} writes one file; name it with -o FILE.{shape.ending}.")
+    if shape.one_board and names[0] == "posts" and len(filters.boards or ()) != 1:
+        raise UserError(f"--as {name} names a post by its number alone: name one board (--board po).")
+    check(names[0], shape.tables[names[0]], filters)
+
+
 def export(
-    store: Store, names: Sequence[str], filters: Filters, target: Target, progress: Progress = lambda name, rows: None
+    store: Store,
+    names: Sequence[str],
+    filters: Filters,
+    target: Target,
+    progress: Progress = lambda name, rows: None,
+    shape: Shape | None = None,
 ) -> Exported:
-    """Write tables. Returns what was written. In `store.snapshot`, all tables are of one moment."""
+    """Write tables, in the form of another tool if `shape` is given. Returns what was written. In `store.snapshot`, all
+    tables are of one moment."""
     done = Exported()
     began = time.monotonic()
     try:
         for name in names:
-            rows = _rows(store, name, filters)
+            table = shape.tables[name] if shape else TABLES.get(name)
+            rows = coverage.rows(store, filters) if table is None else store.stream(*_query(store, table, filters))
+            columns = coverage.COLUMNS if table is None else table.columns
+            make = partial(
+                File,
+                columns=columns,
+                writer=shape.writer if shape else FORMATS[target.format],
+                compression=target.compression,
+            )
             for place, some in _places(name, rows, target):
-                _write(done, name, place, some, target, progress)
+                _write(done, name, make(place), some, target, progress)
             if not done.rows[name]:
-                _write(done, name, target.file(name), iter(()), target, progress)
+                _write(done, name, make(target.file(name)), iter(()), target, progress)
     except BaseException:
         for file in done.files.values():
             file.path.unlink(missing_ok=True)
@@ -123,11 +150,9 @@ def export(
     return done
 
 
-def _rows(store: Store, name: str, filters: Filters) -> Iterator[Any]:
-    if name == "coverage":
-        return coverage.rows(store, filters)
-    sql, parameters = TABLES[name].query(filters, dialect_of(store))
-    return store.stream(sql, *parameters)
+def _query(store: Store, table: Table, filters: Filters) -> tuple[Any, ...]:
+    sql, parameters = table.query(filters, dialect_of(store))
+    return sql, *parameters
 
 
 def _places(name: str, rows: Iterator[Any], target: Target) -> Iterator[tuple[Path, Iterator[Any]]]:
@@ -141,20 +166,14 @@ def _places(name: str, rows: Iterator[Any], target: Target) -> Iterator[tuple[Pa
         yield target.file(name, of_board, month), some
 
 
-def _write(done: Exported, name: str, path: Path, rows: Iterator[Any], target: Target, progress: Progress) -> None:
-    first = list(islice(rows, AT_ONCE))
-    if not first and target.is_folder and done.rows[name]:
-        return
-    file = File(path, columns_of(name), target.format, target.compression)
+def _write(done: Exported, name: str, file: File, rows: Iterator[Any], target: Target, progress: Progress) -> None:
     try:
-        chunk = first
-        while chunk:
+        while chunk := list(islice(rows, AT_ONCE)):
             file.write(chunk)
             done.rows[name] += len(chunk)
             progress(name, done.rows[name])
-            chunk = list(islice(rows, AT_ONCE))
         file.complete()
     except BaseException:
         file.discard()
         raise
-    done.files[path.relative_to(target.path).as_posix() if target.is_folder else path.name] = file
+    done.files[file.path.relative_to(target.path).as_posix() if target.is_folder else file.path.name] = file

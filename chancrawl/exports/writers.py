@@ -138,7 +138,9 @@ def _arrow() -> Any:
     return pyarrow
 
 
-FORMATS: dict[str, Callable[[Any, Sequence[Column]], Writer]] = {
+MakeWriter = Callable[[Any, Sequence[Column]], Writer]
+
+FORMATS: dict[str, MakeWriter] = {
     "csv": CsvWriter,
     "jsonl": JsonLinesWriter,
     "parquet": ParquetWriter,
@@ -150,7 +152,7 @@ COMPRESSIONS = ("gz", "zst")
 class File:
     """A file that gets its name when it is complete. `digest` is its SHA-256, `rows` the number of its rows."""
 
-    def __init__(self, path: Path, columns: Sequence[Column], format: str, compression: str = "") -> None:
+    def __init__(self, path: Path, columns: Sequence[Column], writer: MakeWriter, compression: str = "") -> None:
         self.path = path
         self.temporary = path.with_name(f".{path.name}.part")
         self.rows = 0
@@ -162,7 +164,7 @@ class File:
             self._stream = io.BufferedWriter(gzip.GzipFile("", "wb", 6, self._raw, mtime=0), 1 << 20)
         elif compression == "zst":
             self._stream = _arrow().CompressedOutputStream(self._raw, "zstd")
-        self.writer: Writer = FORMATS[format](self._stream, columns)
+        self.writer = writer(self._stream, columns)
 
     def write(self, rows: Rows) -> None:
         if rows:

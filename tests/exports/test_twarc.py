@@ -91,10 +91,7 @@ def converted(python: Path, file: Path) -> dict[str, Any]:
 def test_twarc_csv_gives_as_many_rows_as_it_gets(twarc: Path, sandbox: Sandbox, tmp_path: Path) -> None:
     crawler = XCrawler(tmp_path / "data", sandbox.url)
     crawler.timeline(",".join(handles_of(sandbox)), "-s", "X_DAILY_BUDGET=50").ok()
-    run = Crawler(tmp_path / "data", sandbox.url).other(
-        "export", "tweets", "--as", "twarc", "-o", f"{tmp_path}/t.jsonl"
-    )
-    run.ok()
+    crawler.other("export", "tweets", "--as", "twarc", "-o", f"{tmp_path}/t.jsonl").ok()
     result = converted(twarc, tmp_path / "t.jsonl")
     assert result["in"] == result["out"] > 100 and all(result["authors"])
 

@@ -71,7 +71,8 @@ def test_a_sample_bounds_the_trends_of_a_place(tmp_path: Path) -> None:
 def test_a_trend_that_was_searched_for_within_the_window_is_not_searched_for_again(tmp_path: Path) -> None:
     async def run() -> None:
         async with reading(tmp_path) as reader:
-            reader.ledger.accept(Feed("trend:#a", visited_at=NOW - timedelta(minutes=5), pages=1))
+            visited_at = datetime.now(UTC) - timedelta(minutes=5)
+            reader.ledger.accept(Feed("trend:#a", visited_at=visited_at, pages=1))
             asked, _ = await run_round(reader, TrendingRound(reader, [1], 100), trends("#a", "#b"))
             assert asked == ["/2/trends/by/woeid/1", "#b"]
             assert reader.stats.get_value("x/trends_held") == 1

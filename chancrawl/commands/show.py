@@ -1,0 +1,203 @@
+"""`scrapy show`: a thread as it stood at some time, a post of X, an account."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from scrapy.exceptions import UsageError
+
+from chancrawl.arguments import moment_of
+from chancrawl.command import StoreCommand
+from chancrawl.commands.coverage import account_of
+from chancrawl.errors import UserError
+from chancrawl.imageboards import thread_html
+from chancrawl.imageboards.thread_history import PostHistory, State, histories
+from chancrawl.items import Account, Post, Thread, Tweet
+from chancrawl.storage.base import Store, moment, restored
+from chancrawl.storage.factory import store_of
+from chancrawl.text import capitalized, counted, visible
+
+TABLES = ("posts", "post_revisions", "threads", "board_polls", "tweets", "accounts", "handles", "account_hours")
+"""The tables that this command reads."""
+
+POST = re.compile(
+    r"(?:https?://boards\.4chan(?:nel)?\.org)?/?(\w{1,10})/(?:thread/)?(\d{1,18})(?:/[^#]*)?(?:#p(\d{1,18}))?"
+)
+TWEET = re.compile(r"(?:https?://(?:x|twitter)\.com/\w+/status/)?(\d{1,19})(?:[/?].*)?")
+LATEST = 20
+"""So many posts of an account are shown."""
+
+
+class Command(StoreCommand):
+    failure = "The store cannot be read"
+
+    def syntax(self) -> str:
+        return "po/570368 [--at 2026-11-20T12:00] [--html FILE], @nasa, or the number of a post of X"
+
+    def short_desc(self) -> str:
+        return "Show a thread as it stood at some time, a post of X, an account"
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        parser.add_argument("--at", default="", metavar="2026-11-20T12:00", help="a thread as it stood then (UTC)")
+        parser.add_argument("--html", type=Path, metavar="FILE", help="write a thread to one HTML file instead")
+
+    def work(self, args: list[str], opts: argparse.Namespace) -> None:
+        assert self.settings is not None
+        if len(args) != 1:
+            raise UsageError("name what to show: scrapy show po/570368, scrapy show @nasa, or scrapy show 1234567890")
+        what, at = args[0], moment_of("--at", opts.at)
+        if (opts.html or at) and not POST.fullmatch(what):
+            raise UserError("--at and --html are for threads: scrapy show po/570368.")
+        store = store_of(self.settings)
+        try:
+            store.open_to_read(TABLES)
+            if what.startswith("@"):
+                lines = account_lines(store, what[1:])
+            elif match := TWEET.fullmatch(what):
+                lines = tweet_lines(store, int(match[1]))
+            elif match := POST.fullmatch(what):
+                shown = ShownThread.of(store, match[1], int(match[3] or match[2]), at)
+                lines = shown.lines()
+                if opts.html is not None:
+                    lines = shown.write(opts.html)
+            else:
+                raise UserError(f"{what} is no thread (po/570368), no account (@nasa) and no number of a post of X.")
+            for line in lines:
+                print(line)
+        finally:
+            store.close()
+
+
+def _select(store: Store, item_class: type[Any], rest: str, *parameters: Any, table: str = "") -> list[Any]:
+    kind = store.kinds[item_class]
+    sql = f"SELECT {', '.join(kind.columns)} FROM {table or kind.table} {rest}"
+    return [restored(item_class, row) for row in store.rows(sql, *parameters)]
+
+
+# --- threads
+
+
+@dataclass(frozen=True, slots=True)
+class ShownThread:
+    """A thread at a time. `post` is the post that was asked for."""
+
+    board: str
+    no: int
+    post: int
+    thread: Thread | None
+    posts: list[PostHistory]
+    at: datetime
+
+    @classmethod
+    def of(cls, store: Store, board: str, number: int, at: datetime | None) -> ShownThread:
+        """The thread of a post. UserError if the post is not stored."""
+        rows = store.rows("SELECT thread_no FROM posts WHERE board = ? AND no = ?", board, number) or store.rows(
+            "SELECT no FROM threads WHERE board = ? AND no = ?", board, number
+        )
+        if not rows:
+            raise UserError(f"{capitalized(store.place)} holds nothing of /{board}/{number}.")
+        no = rows[0][0]
+        threads = _select(store, Thread, "WHERE board = ? AND no = ?", board, no)
+        thread = threads[0] if threads else None
+        posts = _select(store, Post, "WHERE board = ? AND thread_no = ?", board, no)
+        revisions = _select(store, Post, "WHERE board = ? AND thread_no = ?", board, no, table="post_revisions")
+        ((watched,),) = store.rows("SELECT max(polled_at) FROM board_polls WHERE board = ?", board)
+        found = histories(thread, posts, revisions, moment(watched))
+        if at is None:  # what is known last
+            times = [history.gone_at or history.existed_until for history in found]
+            at = max(times, default=datetime.now(UTC))
+        return cls(board, no, number, thread, found, at)
+
+    def lines(self) -> Iterator[str]:
+        """The thread as text."""
+        subject = visible(self.thread.subject or "") if self.thread else ""
+        fate = f" · {self.thread.fate}" if self.thread else ""
+        yield f"/{self.board}/{self.no} {subject}{fate} · as of {self.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        states = [state for history in self.posts if (state := history.state(self.at)) is not None]
+        yield ", ".join(f"{states.count(state):,} {state.value}" for state in State)
+        for history in self.posts:
+            state = history.state(self.at)
+            if state is not None:
+                yield ""
+                yield from self._post(history, history.version(self.at), state)
+
+    def _post(self, history: PostHistory, post: Post, state: State) -> Iterator[str]:
+        poster = f"ID:{post.poster_id}" if post.poster_id else None
+        name = [post.name, post.tripcode, poster, post.capcode, post.country]
+        words = {
+            State.THERE: "",
+            State.GONE: f"  [gone before {history.gone_at:%Y-%m-%d %H:%M:%S}]" if history.gone_at else "",
+            State.UNKNOWN: f"  [not known; last seen {history.existed_until:%Y-%m-%d %H:%M:%S}]",
+        }[state]
+        version = f"  [version {post.revision} of {len(history.versions)}]" if len(history.versions) > 1 else ""
+        mark = ">" if post.no == self.post != self.no else " "
+        named = visible(" ".join(filter(None, name)))
+        yield f"{mark}No. {post.no}  {post.posted_at:%Y-%m-%d %H:%M:%S}  {named}{version}{words}"
+        if post.file_tim is not None:
+            deleted = " (file deleted)" if post.file_deleted else ""
+            yield f"    file: {visible((post.file_name or '') + (post.file_ext or ''))}{deleted}"
+        for line in (post.comment_text or "").split("\n"):
+            yield f"    {visible(line)}".rstrip()
+
+    def write(self, path: Path) -> Iterator[str]:
+        """Write the thread as one HTML file. Returns what to say."""
+        if path.exists():
+            raise UserError(f"{path} exists; name another file.")
+        path.write_text(thread_html.page(self.board, self.no, self.thread, self.posts, self.at), encoding="utf-8")
+        yield f"{path}: {counted(len(self.posts), 'post')} of /{self.board}/{self.no}."
+
+
+# --- X
+
+
+def tweet_lines(store: Store, number: int) -> Iterator[str]:
+    found = _select(store, Tweet, "WHERE id = ?", number)
+    if not found:
+        raise UserError(f"{capitalized(store.place)} holds no post {number} of X.")
+    yield from _tweet(found[0])
+    tweet = found[0]
+    for label, value in (
+        ("reply to", tweet.in_reply_to_id), ("quotes", tweet.quoted_id), ("repeats", tweet.retweeted_id),
+        ("conversation", tweet.conversation_id), ("language", tweet.lang), ("links", " ".join(tweet.urls)),
+        ("pictures", " ".join(tweet.media_urls or ())), ("found in", ", ".join(tweet.found_in or ())),
+        ("first seen", tweet.first_seen_at), ("counts", json.dumps(tweet.metrics)),
+    ):  # fmt: skip
+        if value:
+            yield f"  {label}: {visible(str(value))}"
+
+
+def _tweet(tweet: Tweet) -> Iterator[str]:
+    time = f"{tweet.posted_at:%Y-%m-%d %H:%M:%S}" if tweet.posted_at else "?"
+    yield f"{tweet.id}  {time}  @{visible(tweet.username or '?')}"
+    for line in (tweet.retweeted_text or tweet.text or "").split("\n"):
+        yield f"    {visible(line)}".rstrip()
+
+
+def account_lines(store: Store, name: str) -> Iterator[str]:
+    number = account_of(store, name.lower())
+    accounts = _select(store, Account, "WHERE id = ?", int(number)) if number else []
+    if not accounts:
+        raise UserError(f"{capitalized(store.place)} holds nothing of @{name}.")
+    account = accounts[0]
+    ((posts, first, last),) = store.rows(
+        "SELECT coalesce(sum(posts), 0), min(hour), max(hour) FROM account_hours WHERE account_id = ? AND posts > 0",
+        account.id,
+    )
+    yield f"@{visible(account.username)}  {visible(account.name or '')}  ({account.status}, number {account.id})"
+    if account.former_usernames:
+        yield f"  earlier names: {visible(', '.join(account.former_usernames))}"
+    if account.description:
+        yield f"  {visible(account.description)}"
+    span = f", from {moment(first):%Y-%m-%d} to {moment(last):%Y-%m-%d}" if posts else ""
+    yield f"  {counted(posts, 'post')} stored{span}; counts: {json.dumps(account.metrics)}"
+    for tweet in _select(store, Tweet, f"WHERE author_id = ? ORDER BY id DESC LIMIT {LATEST}", account.id):
+        yield ""
+        yield from _tweet(tweet)

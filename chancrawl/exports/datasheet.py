@@ -15,6 +15,7 @@ from typing import Any
 
 from chancrawl import __version__
 from chancrawl.errors import UserError
+from chancrawl.exports import metadata
 from chancrawl.exports.columns import Column
 from chancrawl.exports.coverage import hours_of
 from chancrawl.exports.export import Exported, about, columns_of
@@ -72,8 +73,14 @@ def describe(store: Store, folder: Path, names: Sequence[str], filters: Filters,
     }  # fmt: skip
     readme = "\n".join(_lines(facts))
     (folder / README).write_text(readme, encoding="utf-8")
-    facts["files"][README] = {"bytes": len(readme.encode()), "sha256": digest_of(folder / README)}
+    facts["files"][README] = _file(folder / README)
+    for name in metadata.write(folder, facts):
+        facts["files"][name] = _file(folder / name)
     (folder / MANIFEST).write_text(json_text(facts), encoding="utf-8")
+
+
+def _file(path: Path) -> dict[str, Any]:
+    return {"rows": 0, "bytes": path.stat().st_size, "sha256": digest_of(path)}
 
 
 def coverage_of(store: Store, filters: Filters) -> dict[str, dict[str, Any]]:

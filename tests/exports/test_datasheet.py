@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chancrawl.errors import UserError
-from chancrawl.exports import columns, coverage, dialects, tables, writers
+from chancrawl.exports import columns, coverage, dialects, metadata, tables, writers
 from chancrawl.exports.datasheet import MANIFEST, README, describe, described, verify
 from chancrawl.exports.export import NAMES, Target, columns_of, export
 from chancrawl.exports.tables import Filters
@@ -59,7 +59,7 @@ def test_every_column_is_described(folder: Path) -> None:
 
 def test_a_folder_is_verified(folder: Path) -> None:
     number, wrong = verify(folder)
-    assert number == 3 and wrong == []
+    assert number == 5 and wrong == []
     file = folder / "coverage.csv"
     file.write_bytes(file.read_bytes() + b"x")
     (folder / "extra").touch()
@@ -81,3 +81,34 @@ def test_the_parts_of_an_export() -> None:
     assert {"board", "since", "until"} == coverage.TAKES and set(writers.FORMATS) == {"csv", "jsonl", "parquet"}
     sql, parameters = tables.TABLES["posts"].query(Filters(match="50%"), dialects.PostgresDialect())
     assert "ILIKE ?" in sql and parameters == ["%50\\%%"]
+
+
+# --- for programs
+
+
+@pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")
+def test_croissant_is_loaded_by_its_library(folder: Path) -> None:
+    mlcroissant = pytest.importorskip("mlcroissant", reason="left out: mlcroissant is not installed")
+    dataset = mlcroissant.Dataset(str(folder / metadata.CROISSANT))
+    records = list(dataset.records("posts/po/2023-11"))
+    assert sorted(record["posts/po/2023-11/no"] for record in records) == list(range(10, 30, 2))
+    text = json.loads((folder / metadata.CROISSANT).read_text(encoding="utf-8"))
+    assert not text.get("isLiveDataset") and all(file["sha256"] for file in text["distribution"])
+    assert "/po/: 9 of 19 posts are missing." in text["description"]
+
+
+def test_the_crate_is_loaded_by_its_library(folder: Path) -> None:
+    rocrate = pytest.importorskip("rocrate.rocrate", reason="left out: rocrate is not installed")
+    crate = rocrate.ROCrate(str(folder))
+    parts = {part.id: part for part in crate.root_dataset["hasPart"]}
+    assert {"posts/po/2023-11.csv", "coverage.csv", "README.md"} <= parts.keys()
+    facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    assert parts["coverage.csv"]["sha256"] == facts["files"]["coverage.csv"]["sha256"]
+
+
+def test_without_the_libraries_they_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(folder: Path, facts: metadata.Facts) -> str:
+        raise ImportError
+
+    monkeypatch.setattr(metadata, "WRITERS", {"a.json": missing})
+    assert metadata.write(tmp_path, {}) == [] and list(tmp_path.iterdir()) == []

@@ -75,8 +75,8 @@ def croissant(folder: Path, facts: Facts) -> str | None:
     metadata = mlc.Metadata(
         name="chancrawl-export", description=_about(facts), url=next(iter(facts["collected"]["sources"]), None),
         license=["https://docs.x.com/developer-terms/policy", "https://github.com/4chan/4chan-API"],
-        distribution=files, record_sets=records, date_published=datetime.fromisoformat(facts["exported_at"]), version="1.0.0",
-        cite_as=f"{facts['program']}, exported at {facts['exported_at']}",
+        distribution=files, record_sets=records, date_published=datetime.fromisoformat(facts["exported_at"]),
+        version="1.0.0", cite_as=f"{facts['program']}, exported at {facts['exported_at']}",
     )  # fmt: skip
     return json_text(_plain(metadata.to_json()))
 

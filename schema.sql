@@ -217,7 +217,7 @@ COMMENT ON COLUMN board_hours.deleted IS 'Number of these that were deleted (del
 COMMENT ON COLUMN board_hours.delay_seconds IS 'Sum of the seconds between posted_at and first_seen_at. Divided by posts, it is the mean delay.';
 COMMENT ON COLUMN board_hours.no_sum IS 'Sum of their numbers. If posts, delay_seconds and no_sum are the same as before, no post of the hour was added or removed.';
 
-CREATE OR REPLACE FUNCTION count_posts() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION count_posts() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     sign bigint := TG_ARGV[0];
 BEGIN
@@ -473,7 +473,7 @@ COMMENT ON COLUMN account_hours.account_id IS 'The account: tweets.author_id.';
 COMMENT ON COLUMN account_hours.hour IS 'Beginning of the hour in which they were made (posted_at).';
 COMMENT ON COLUMN account_hours.posts IS 'Number of stored posts.';
 
-CREATE OR REPLACE FUNCTION count_tweets() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION count_tweets() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     sign bigint := TG_ARGV[0];
 BEGIN

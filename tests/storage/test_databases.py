@@ -151,6 +151,8 @@ def test_tables_of_another_program_are_refused_and_left_alone(
     Crawler(tmp_path / "data", sandbox.url, own)(f"-aboard={BOARD}").ok()
     held = {no for (no,) in archive.sql("SELECT no FROM chancrawl.posts")}
     assert held == sandbox.visible(BOARD)
+    archive.sql("DELETE FROM chancrawl.posts WHERE no = %s", min(held))  # by somebody with another search_path
+    assert archive.sql("SELECT sum(posts) FROM chancrawl.board_hours") == [(len(held) - 1,)]
 
 
 @pytest.mark.soak

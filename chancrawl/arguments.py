@@ -60,6 +60,15 @@ def parsed(arguments: type[A], values: Mapping[str, str]) -> A:
     return arguments(**{name: each.parse(name, values[name]) for name, each in arguments_of(arguments).items()})
 
 
+def well_formed(name: str, value: str) -> str:
+    """The value. UserError for bytes that are not UTF-8, which a shell can give."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{name} has bytes that are not UTF-8.") from None
+    return value
+
+
 def words(name: str, value: str) -> str:
     return value.strip()
 

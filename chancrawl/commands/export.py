@@ -12,21 +12,22 @@ from typing import Self
 
 from scrapy.exceptions import UsageError
 
-from chancrawl.arguments import board_names, moment_of
+from chancrawl.arguments import board_names, home, moment_of, well_formed
 from chancrawl.command import StoreCommand
 from chancrawl.commands.coverage import account_of
 from chancrawl.errors import UserError
 from chancrawl.exports.datasheet import describe, verify
 from chancrawl.exports.export import NAMES, Exported, Target, check_filters, check_shape, export
-from chancrawl.exports.shapes import SHAPES
+from chancrawl.exports.shapes import SHAPES, Shape
 from chancrawl.exports.shapes import names as shape_names
 from chancrawl.exports.tables import Filters
-from chancrawl.exports.writers import COMPRESSIONS, FORMATS
+from chancrawl.exports.writers import COMPRESSIONS, FORMATS, arrow, needs_arrow
 from chancrawl.storage.backup import back_up
 from chancrawl.storage.base import Store
+from chancrawl.storage.disk import sync_folder
 from chancrawl.storage.factory import store_of
 from chancrawl.storage.sqlite.store import FILE, SqliteStore
-from chancrawl.text import capitalized, counted
+from chancrawl.text import capitalized, counted, visible
 from chancrawl.x.handles import handles_of
 
 TABLES = ("posts", "post_revisions", "threads", "board_hours", "board_coverage", "board_polls", "tweets", "accounts",
@@ -84,26 +85,30 @@ class Command(StoreCommand):
         if odd := [name for name in args if name not in NAMES]:
             raise UserError(f"{odd[0]} cannot be exported; there are {', '.join(NAMES)}.")
         names = list(dict.fromkeys(args))
-        target = Target.of(Path(opts.path).expanduser(), opts.format, opts.compress, names)
+        path = Path(home(well_formed("-o", opts.path)))
+        target = Target.of(path, opts.format, opts.compress, names)
+        if needs_arrow(target.format, target.compression):
+            arrow()
         store = store_of(self.settings)
+        place = store.place
         copies = None
         try:
             store.open_to_read(TABLES)
-            if opts.copy_first:
-                copies = Path(tempfile.mkdtemp(prefix=".copy-", dir=target.path.absolute().parent))
-                store = _copied(store, copies)
+            place = store.place
             filters = _filters(opts, store)
             shape = SHAPES[opts.shape] if opts.shape else None
             if shape is not None:
                 check_shape(opts.shape, shape, names, filters, target)
             else:
                 check_filters(names, filters)
+            if opts.copy_first:
+                path.absolute().parent.mkdir(parents=True, exist_ok=True)
+                copies = Path(tempfile.mkdtemp(prefix=".copy-", dir=path.absolute().parent))
+                store = _copied(store, copies)
             log = _log_size(store)
             with store.snapshot(), Shown() as shown:
-                done = export(store, names, filters, target, shown, shape)
-                if target.is_folder:
-                    describe(store, target.path, names, filters, done)
-            _say(done, names, target, store, _log_size(store) - log)
+                done = _exported(store, names, filters, target, shown, shape)
+            _say(done, names, target, place, _log_size(store) - log)
         finally:
             store.close()
             if copies is not None:
@@ -112,23 +117,53 @@ class Command(StoreCommand):
     def _verify(self, folder: Path) -> None:
         number, wrong = verify(folder)
         for what in wrong:
-            print(what)
+            print(visible(what))
         if wrong:
             raise UserError(f"{folder} is not as it was exported.")
         print(f"{counted(number, 'file')} as exported.")
 
 
+def _exported(
+    store: Store, names: list[str], filters: Filters, target: Target, shown: Shown, shape: Shape | None
+) -> Exported:
+    """Export to a file, or to a folder that gets its name when everything in it is complete."""
+    if not target.is_folder:
+        return export(store, names, filters, target, shown, shape)
+    part = target.under_way
+    shutil.rmtree(part.path, ignore_errors=True)  # of an export that was killed
+    try:
+        done = export(store, names, filters, part, shown)
+        describe(store, part.path, names, filters, done)
+        part.path.replace(target.path)
+        sync_folder(target.path.absolute().parent)
+    except BaseException:
+        shutil.rmtree(part.path, ignore_errors=True)
+        raise
+    return done
+
+
 def _filters(opts: argparse.Namespace, store: Store) -> Filters:
+    for name, value in vars(opts).items():
+        if isinstance(value, str):
+            well_formed(f"--{name.replace('_', '-')}", value)
     accounts, odd = handles_of(opts.account)
     if odd:
         raise UserError(f"--account {odd[0]}: a handle is wanted, or the number of an account as id:783214.")
+    boards = board_names("--board", opts.board)
+    for board in boards:
+        if not store.rows("SELECT 1 FROM board_hours WHERE board = ? AND posts > 0 LIMIT 1", board):
+            raise UserError(f"{capitalized(store.place)} holds nothing of /{board}/.")
+    since, until = moment_of("--since", opts.since), moment_of("--until", opts.until)
+    if since is not None and until is not None and since >= until:
+        raise UserError("--since is not before --until.")
     return Filters(
-        boards=tuple(board_names("--board", opts.board)) or None,
+        boards=tuple(boards) or None,
         threads=_numbers(opts.thread),
         accounts=tuple(_account(store, name) for name in accounts) or None,
+        account_names=tuple(name.lower() for name in accounts if not name.startswith("id:")),
         query=opts.query,
-        since=moment_of("--since", opts.since),
-        until=moment_of("--until", opts.until),
+        since=since,
+        until=until,
         only_deleted=opts.only_deleted,
         match=opts.match,
     )
@@ -143,10 +178,14 @@ def _numbers(text: str) -> tuple[int, ...] | None:
 
 
 def _account(store: Store, name: str) -> int:
-    number = name.removeprefix("id:") if name.startswith("id:") else account_of(store, name.lower())
-    if not number:
-        raise UserError(f"{capitalized(store.place)} holds nothing of @{name}.")
-    return int(number)
+    """The number of an account; 0 if only rows of the older crawler have its name. UserError if nothing has."""
+    if name.startswith("id:"):
+        return int(name.removeprefix("id:"))
+    number = account_of(store, name.lower())
+    older = "SELECT 1 FROM tweets WHERE author_id IS NULL AND lower(username) = ? LIMIT 1"
+    if not number and not store.rows(older, name.lower()):
+        raise UserError(f"{capitalized(store.place)} holds nothing of @{visible(name)}.")
+    return int(number or 0)
 
 
 def _copied(store: Store, folder: Path) -> Store:
@@ -166,10 +205,10 @@ def _log_size(store: Store) -> int:
     return log.stat().st_size if log is not None and log.exists() else 0
 
 
-def _say(done: Exported, names: list[str], target: Target, store: Store, grown: int) -> None:
+def _say(done: Exported, names: list[str], target: Target, place: str, grown: int) -> None:
     rows = ", ".join(f"{name} {done.rows[name]:,}" for name in names)
-    size = sum(file.path.stat().st_size for file in done.files.values())
-    print(f"Exported from {store.place}: {rows}; {counted(len(done.files), 'file')} of {size / 1e6:,.1f} MB in "
+    size = sum((target.file_of(name)).stat().st_size for name in done.files)
+    print(f"Exported from {place}: {rows}; {counted(len(done.files), 'file')} of {size / 1e6:,.1f} MB in "
           f"{done.seconds:,.1f} s.")  # fmt: skip
     if grown > 1_000_000:
         print(f"Meanwhile the log of the database grew by {grown / 1e6:,.0f} MB, because an export reads one state of "

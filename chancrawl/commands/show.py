@@ -13,7 +13,7 @@ from typing import Any
 
 from scrapy.exceptions import UsageError
 
-from chancrawl.arguments import moment_of
+from chancrawl.arguments import moment_of, well_formed
 from chancrawl.command import StoreCommand
 from chancrawl.commands.coverage import account_of
 from chancrawl.errors import UserError
@@ -21,16 +21,21 @@ from chancrawl.imageboards import thread_html
 from chancrawl.imageboards.thread_history import PostHistory, State, histories
 from chancrawl.items import Account, Post, Thread, Tweet
 from chancrawl.storage.base import Store, moment, restored
+from chancrawl.storage.disk import sync
 from chancrawl.storage.factory import store_of
-from chancrawl.text import capitalized, counted, visible
+from chancrawl.text import LARGEST_NO, capitalized, counted, visible
 
-TABLES = ("posts", "post_revisions", "threads", "board_polls", "tweets", "accounts", "handles", "account_hours")
+TABLES = ("posts", "post_revisions", "threads", "tweets", "accounts", "handles")
 """The tables that this command reads."""
 
 POST = re.compile(
     r"(?:https?://boards\.4chan(?:nel)?\.org)?/?(\w{1,10})/(?:thread/)?(\d{1,18})(?:/[^#]*)?(?:#p(\d{1,18}))?"
 )
 TWEET = re.compile(r"(?:https?://(?:x|twitter)\.com/\w+/status/)?(\d{1,19})(?:[/?].*)?")
+NUMBERS = """
+SELECT no FROM posts WHERE board = ? AND thread_no = ?
+UNION SELECT no FROM post_revisions WHERE board = ? AND thread_no = ?
+"""
 LATEST = 20
 """So many posts of an account are shown."""
 
@@ -53,7 +58,7 @@ class Command(StoreCommand):
         assert self.settings is not None
         if len(args) != 1:
             raise UsageError("name what to show: scrapy show po/570368, scrapy show @nasa, or scrapy show 1234567890")
-        what, at = args[0], moment_of("--at", opts.at)
+        what, at = well_formed("what to show", args[0]), moment_of("--at", opts.at)
         if (opts.html or at) and not POST.fullmatch(what):
             raise UserError("--at and --html are for threads: scrapy show po/570368.")
         store = store_of(self.settings)
@@ -61,7 +66,7 @@ class Command(StoreCommand):
             store.open_to_read(TABLES)
             if what.startswith("@"):
                 lines = account_lines(store, what[1:])
-            elif match := TWEET.fullmatch(what):
+            elif (match := TWEET.fullmatch(what)) and int(match[1]) <= LARGEST_NO:
                 lines = tweet_lines(store, int(match[1]))
             elif match := POST.fullmatch(what):
                 shown = ShownThread.of(store, match[1], int(match[3] or match[2]), at)
@@ -107,14 +112,20 @@ class ShownThread:
         no = rows[0][0]
         threads = _select(store, Thread, "WHERE board = ? AND no = ?", board, no)
         thread = threads[0] if threads else None
-        posts = _select(store, Post, "WHERE board = ? AND thread_no = ?", board, no)
-        revisions = _select(store, Post, "WHERE board = ? AND thread_no = ?", board, no, table="post_revisions")
-        ((watched,),) = store.rows("SELECT max(polled_at) FROM board_polls WHERE board = ?", board)
-        found = histories(thread, posts, revisions, moment(watched))
+        # Posts that were moved to another thread later were here before.
+        posts = _select(store, Post, f"WHERE board = ? AND no IN ({NUMBERS})", board, board, no, board, no)
+        names = ", ".join(store.kinds[Post].columns)
+        sql = f"SELECT {names}, replaced_at FROM post_revisions WHERE board = ? AND no IN ({NUMBERS})"
+        revisions = [
+            (restored(Post, row[:-1]), replaced_at)
+            for row in store.rows(sql, board, board, no, board, no)
+            if (replaced_at := moment(row[-1])) is not None
+        ]
+        found = histories(thread, posts, revisions)
         if at is None:  # what is known last
             times = [history.gone_at or history.existed_until for history in found]
             at = max(times, default=datetime.now(UTC))
-        return cls(board, no, number, thread, found, at)
+        return cls(board, no, number, thread, [each for each in found if each.version(at).thread_no == no], at)
 
     def lines(self) -> Iterator[str]:
         """The thread as text."""
@@ -151,8 +162,12 @@ class ShownThread:
         """Write the thread as one HTML file. Returns what to say."""
         if path.exists():
             raise UserError(f"{path} exists; name another file.")
-        path.write_text(thread_html.page(self.board, self.no, self.thread, self.posts, self.at), encoding="utf-8")
-        yield f"{path}: {counted(len(self.posts), 'post')} of /{self.board}/{self.no}."
+        new = path.with_name(f".{path.name}.part")
+        new.write_text(thread_html.page(self.board, self.no, self.thread, self.posts, self.at), encoding="utf-8")
+        sync(new)
+        new.replace(path)
+        number = sum(history.state(self.at) is not None for history in self.posts)
+        yield f"{path}: {counted(number, 'post')} of /{self.board}/{self.no}."
 
 
 # --- X
@@ -182,22 +197,27 @@ def _tweet(tweet: Tweet) -> Iterator[str]:
 
 
 def account_lines(store: Store, name: str) -> Iterator[str]:
-    number = account_of(store, name.lower())
-    accounts = _select(store, Account, "WHERE id = ?", int(number)) if number else []
-    if not accounts:
-        raise UserError(f"{capitalized(store.place)} holds nothing of @{name}.")
-    account = accounts[0]
-    ((posts, first, last),) = store.rows(
-        "SELECT coalesce(sum(posts), 0), min(hour), max(hour) FROM account_hours WHERE account_id = ? AND posts > 0",
-        account.id,
+    """An account with its latest posts. Posts that were taken over from the older crawler have its name alone."""
+    number = int(account_of(store, name.lower()) or 0)
+    posts = _select(store, Tweet, f"WHERE {OF_ACCOUNT} ORDER BY id DESC LIMIT {LATEST}", number, name.lower())
+    accounts = _select(store, Account, "WHERE id = ?", number)
+    if not accounts and not posts:
+        raise UserError(f"{capitalized(store.place)} holds nothing of @{visible(name)}.")
+    for account in accounts:
+        yield f"@{visible(account.username)}  {visible(account.name or '')}  ({account.status}, number {account.id})"
+        if account.former_usernames:
+            yield f"  earlier names: {visible(', '.join(account.former_usernames))}"
+        if account.description:
+            yield f"  {visible(account.description)}"
+        yield f"  counts: {json.dumps(account.metrics)}"
+    ((stored, first, last),) = store.rows(
+        f"SELECT count(*), min(posted_at), max(posted_at) FROM tweets WHERE {OF_ACCOUNT}", number, name.lower()
     )
-    yield f"@{visible(account.username)}  {visible(account.name or '')}  ({account.status}, number {account.id})"
-    if account.former_usernames:
-        yield f"  earlier names: {visible(', '.join(account.former_usernames))}"
-    if account.description:
-        yield f"  {visible(account.description)}"
-    span = f", from {moment(first):%Y-%m-%d} to {moment(last):%Y-%m-%d}" if posts else ""
-    yield f"  {counted(posts, 'post')} stored{span}; counts: {json.dumps(account.metrics)}"
-    for tweet in _select(store, Tweet, f"WHERE author_id = ? ORDER BY id DESC LIMIT {LATEST}", account.id):
+    span = f", from {moment(first):%Y-%m-%d} to {moment(last):%Y-%m-%d}" if first is not None else ""
+    yield f"  {counted(stored, 'post')} stored{span}"
+    for tweet in posts:
         yield ""
         yield from _tweet(tweet)
+
+
+OF_ACCOUNT = "(author_id = ? OR (author_id IS NULL AND lower(username) = ?))"

@@ -165,21 +165,22 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
 def verify(folder: Path) -> tuple[int, list[str]]:
     """Compare the files of an exported folder with export.json. Returns their number, and what is wrong."""
     try:
-        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        sums = {path: str(known["sha256"]) for path, known in manifest["files"].items()}
     except FileNotFoundError:
         raise UserError(f"{folder} has no {MANIFEST}: it is no folder that was exported, or not complete.") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{folder / MANIFEST} is damaged.") from None
     wrong = []
-    for path, known in files.items():
+    for path, digest in sums.items():
         file = folder / path
         if not file.is_file():
             wrong.append(f"{path} is missing")
-        elif digest_of(file) != known["sha256"]:
+        elif digest_of(file) != digest:
             wrong.append(f"{path} was changed")
     there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
-    wrong += [f"{path} does not belong to it" for path in sorted(there - files.keys() - {MANIFEST})]
-    return len(files), wrong
+    wrong += [f"{path} does not belong to it" for path in sorted(there - sums.keys() - {MANIFEST})]
+    return len(sums), wrong
 
 
 def _time(value: Any) -> str:

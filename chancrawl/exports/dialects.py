@@ -27,8 +27,8 @@ class Dialect(Protocol):
     def contains(self, column: str) -> str:
         """SQL for whether a list of texts has an element; one parameter."""
 
-    def matches(self, column: str) -> str:
-        """SQL for whether a text contains words, in any case; one parameter, with % around it."""
+    def matches(self, column: str, words: str) -> tuple[str, str]:
+        """SQL for whether a text contains words, in any case, and its parameter."""
 
 
 class PostgresDialect:
@@ -54,8 +54,9 @@ class PostgresDialect:
     def contains(self, column: str) -> str:
         return f"{column} @> ARRAY[?]"
 
-    def matches(self, column: str) -> str:
-        return f"{column} ILIKE ?"
+    def matches(self, column: str, words: str) -> tuple[str, str]:
+        words = words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        return f"{column} ILIKE ?", f"%{words}%"
 
 
 class SqliteDialect:
@@ -70,5 +71,6 @@ class SqliteDialect:
     def contains(self, column: str) -> str:
         return f"EXISTS (SELECT 1 FROM json_each({column}) WHERE value = ?)"
 
-    def matches(self, column: str) -> str:
-        return f"{column} LIKE ?"
+    def matches(self, column: str, words: str) -> tuple[str, str]:
+        # LIKE knows cases of ASCII letters only.
+        return f"contains_words({column}, ?)", words.casefold()

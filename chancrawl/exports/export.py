@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby, islice
@@ -42,6 +42,11 @@ class Target:
     compression: str = ""
     is_folder: bool = False
 
+    @property
+    def under_way(self) -> Target:
+        """The folder in which the files are until all of them are complete."""
+        return replace(self, path=self.path.with_name(f".{self.path.name}.part"))
+
     @classmethod
     def of(cls, path: Path, format: str | None, compression: str | None, names: Sequence[str]) -> Target:
         """The target of a path: a folder, unless the path ends as a file of one of the formats. UserError if it cannot
@@ -50,7 +55,13 @@ class Target:
         packed = endings[-1] if endings and endings[-1] in COMPRESSIONS else ""
         kind = next(iter(endings[-2:] if packed else endings[-1:]), "")
         kind = {"ndjson": "jsonl", "json": "jsonl"}.get(kind, kind)
+        if "parquet" in (kind, format) and (packed or compression):
+            raise UserError("Parquet files are compressed already (zstd); leave the compression out.")
         if kind not in FORMATS or path.is_dir():
+            if odd := [ending for ending in endings[:-1] if ending in FORMATS]:
+                raise UserError(
+                    f"{path.name} ends as no file that can be written: end it with .{odd[-1]}, also with .gz or .zst."
+                )
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
                 raise UserError(f"{path} exists and is not an empty folder; name another one.")
             return cls(path, format or "csv", compression or "", is_folder=True)
@@ -63,6 +74,10 @@ class Target:
         if not path.absolute().parent.is_dir():
             raise UserError(f"There is no folder {path.absolute().parent} for {path.name}.")
         return cls(path, kind, packed)
+
+    def file_of(self, name: str) -> Path:
+        """A written file, by its key in `Exported.files`."""
+        return self.path / name if self.is_folder else self.path
 
     def file(self, name: str, board: str = "", month: str = "") -> Path:
         if not self.is_folder:
@@ -98,7 +113,8 @@ def check_filters(names: Sequence[str], filters: Filters) -> None:
     """UserError for a filter that a table does not take. Coverage is that of the boards, whatever posts are chosen."""
     for name in names:
         if name == "coverage":
-            if odd := filters.given().keys() - coverage.TAKES - {"thread", "only-deleted", "match"}:
+            others = {"thread", "only-deleted", "match"} if len(names) > 1 else set()
+            if odd := filters.given().keys() - coverage.TAKES - others:
                 raise UserError(f"--{min(odd)} does not apply to coverage; coverage takes --board, --since, --until.")
         else:
             check(name, TABLES[name], filters)
@@ -127,10 +143,12 @@ def export(
     tables are of one moment."""
     done = Exported()
     began = time.monotonic()
+    open_rows: list[Any] = []
     try:
         for name in names:
             table = shape.tables[name] if shape else TABLES.get(name)
             rows = coverage.rows(store, filters) if table is None else store.stream(*_query(store, table, filters))
+            open_rows.append(rows)
             columns = coverage.COLUMNS if table is None else table.columns
             make = partial(
                 File,
@@ -143,6 +161,8 @@ def export(
             if not done.rows[name]:
                 _write(done, name, make(target.file(name)), iter(()), target, progress)
     except BaseException:
+        for rows in open_rows:
+            rows.close()
         for file in done.files.values():
             file.path.unlink(missing_ok=True)
         raise
@@ -173,6 +193,7 @@ def _write(done: Exported, name: str, file: File, rows: Iterator[Any], target: T
             done.rows[name] += len(chunk)
             progress(name, done.rows[name])
         file.complete()
+        done.rows[name] = getattr(file.writer, "lines", done.rows[name])  # a line can have several rows
     except BaseException:
         file.discard()
         raise

@@ -66,6 +66,7 @@ class ThreadsWriter:
         self.names = [column.name for column in columns]
         self.key: Any = None
         self.posts: list[dict[str, Any]] = []
+        self.lines = 0
 
     def write(self, rows: Rows) -> None:
         for key, some in groupby(rows, lambda row: row[:2]):
@@ -80,6 +81,7 @@ class ThreadsWriter:
     def close(self) -> None:
         if self.posts:
             self.stream.write(orjson.dumps({"posts": self.posts}) + b"\n")
+            self.lines += 1
         self.posts = []
 
 
@@ -284,7 +286,8 @@ OLDER = replace(
                f"older.{name}") for name in OLDER_COLUMNS
     ],
     rows="tweets JOIN tweet_articles_tweepy AS older ON older.id = tweets.id",
-    order="tweets.id", time="tweets.posted_at", account="tweets.author_id", feeds="tweets.found_in", text="tweets.text",
+    order="tweets.id", time="tweets.posted_at", account="tweets.author_id", feeds="tweets.found_in",
+    text="coalesce(tweets.retweeted_text, tweets.text)", username="tweets.username",
 )  # fmt: skip
 
 SHAPES = {

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from html import escape
 from typing import Any
 
 from chancrawl.errors import UserError
 from chancrawl.exports.columns import Column, Type, columns_of
 from chancrawl.exports.dialects import Dialect
 from chancrawl.items import Account, Post, Thread, Trend, Tweet
+from chancrawl.storage.base import marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,8 @@ class Filters:
     boards: tuple[str, ...] | None = None
     threads: tuple[int, ...] | None = None
     accounts: tuple[int, ...] | None = None
+    account_names: tuple[str, ...] = ()
+    """Their names, for rows that were taken over from the older crawler, which have no number of the account."""
     query: str | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -29,8 +33,9 @@ class Filters:
     def given(self) -> dict[str, Any]:
         """The conditions that are set, by their option."""
         options = {
-            "board": self.boards, "thread": self.threads, "account": self.accounts, "query": self.query,
-            "since": self.since, "until": self.until, "only-deleted": self.only_deleted or None, "match": self.match,
+            "board": self.boards, "thread": self.threads, "account": self.account_names or self.accounts,
+            "query": self.query, "since": self.since, "until": self.until,
+            "only-deleted": self.only_deleted or None, "match": self.match,
         }  # fmt: skip
         return {name: value for name, value in options.items() if value is not None}
 
@@ -54,6 +59,10 @@ class Table:
     feeds: str = ""
     deleted: str = ""
     text: str = ""
+    username: str = ""
+    """The name of the account, of rows that have no number of it."""
+    is_escaped: bool = False
+    """Whether &, < and > are escaped in the text, as X sends it."""
     always: str = ""
     parts: Mapping[str, str] = field(default_factory=dict)
     """Columns that are parts of a JSON value: the SQL of the value, by column."""
@@ -79,11 +88,13 @@ class Table:
         return replace(column, source=dialect.part(json, column.source, column.type)) if json else column
 
     def _conditions(self, filters: Filters, dialect: Dialect) -> Iterator[tuple[str, list[Any]]]:
-        for values, column in (
-            (filters.boards, self.board), (filters.threads, self.thread), (filters.accounts, self.account),
-        ):  # fmt: skip
+        for values, column in ((filters.boards, self.board), (filters.threads, self.thread)):
             if values is not None:
-                yield f"{column} IN ({', '.join('?' * len(values))})", list(values)
+                yield f"{column} IN ({marks(values)})", list(values)
+        if filters.accounts is not None:
+            names = filters.account_names if self.username else ()
+            older = f" OR ({self.account} IS NULL AND lower({self.username}) IN ({marks(names)}))" if names else ""
+            yield f"({self.account} IN ({marks(filters.accounts)}){older})", [*filters.accounts, *names]
         if filters.query is not None:
             feeds = [f"{kind}:{filters.query}" for kind in ("search", "trend")]
             yield f"({' OR '.join(dialect.contains(self.feeds) for _ in feeds)})", feeds
@@ -94,12 +105,15 @@ class Table:
         if filters.only_deleted:
             yield f"{self.deleted} IS NOT NULL", []
         if filters.match is not None:
-            words = filters.match.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-            escape = " ESCAPE '\\'"
-            yield dialect.matches(self.text) + escape, [f"%{words}%"]
+            words = escape(filters.match, quote=False) if self.is_escaped else filters.match
+            sql, parameter = dialect.matches(self.text, words)
+            yield sql, [parameter]
 
 
 POST = columns_of(Post, without=["digest"])
+TEXT = "coalesce(retweeted_text, text)"
+"""The whole text of a post of X. The own text of a retweet is cut."""
+
 _EDGE = [
     Column("board", Type.TEXT, "posts.board"),
     Column("no", Type.INTEGER, "posts.no"),
@@ -114,7 +128,8 @@ TABLES = {
     "revisions": Table(
         "an earlier version of a post that has changed", [*POST, Column("replaced_at", Type.TIME)],
         "post_revisions", "board, posted_at, no, revision", time="posted_at", board="board", thread="thread_no",
-        deleted="deleted_at", text="comment_text",
+        deleted="(SELECT p.deleted_at FROM posts p WHERE (p.board, p.no) = (post_revisions.board, post_revisions.no))",
+        text="comment_text",
     ),
     "deletions": Table(
         "a post that was deleted, and when it was seen last and missed first",
@@ -139,15 +154,15 @@ TABLES = {
     ),
     "tweets": Table(
         "a post of X", columns_of(Tweet), "tweets", "id", time="posted_at", account="author_id", feeds="found_in",
-        text="text",
+        text=TEXT, username="username", is_escaped=True,
     ),
     "retweets": Table(
         "a post of X that repeats another one",
         [Column("id", Type.INTEGER), Column("author_id", Type.INTEGER), Column("username", Type.TEXT),
          Column("posted_at", Type.TIME), Column("retweeted_id", Type.INTEGER),
          Column("retweeted_username", Type.TEXT)],
-        "tweets", "id", time="posted_at", account="author_id", feeds="found_in", text="text",
-        always="retweeted_id IS NOT NULL",
+        "tweets", "id", time="posted_at", account="author_id", feeds="found_in", text=TEXT, username="username",
+        is_escaped=True, always="retweeted_id IS NOT NULL",
     ),
     "accounts": Table(
         "an account of X", columns_of(Account), "accounts", "id", time="first_seen_at", account="id",

@@ -6,6 +6,7 @@ whole.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -77,7 +78,7 @@ class ParquetWriter:
 
     def __init__(self, stream: IO[bytes], columns: Sequence[Column]) -> None:
         self.columns = columns
-        self.arrow = _arrow()
+        self.arrow = arrow()
         self.schema = self.arrow.schema([(column.name, self._type(column)) for column in columns])
         self.file = self.arrow.parquet.ParquetWriter(stream, self.schema, compression="zstd")
         self.batches: list[Any] = []
@@ -126,7 +127,13 @@ class ParquetWriter:
         self.file.close()
 
 
-def _arrow() -> Any:
+def needs_arrow(format: str, compression: str) -> bool:
+    """Whether a file can be written with pyarrow alone."""
+    return format == "parquet" or compression == "zst"
+
+
+def arrow() -> Any:
+    """The library. UserError if it is not installed."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -160,11 +167,18 @@ class File:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._raw = self.temporary.open("wb")
         self._stream: Any = self._raw
+        try:
+            self.writer = self._begin(columns, writer, compression)
+        except BaseException:
+            self.discard()
+            raise
+
+    def _begin(self, columns: Sequence[Column], writer: MakeWriter, compression: str) -> Writer:
         if compression == "gz":
             self._stream = io.BufferedWriter(gzip.GzipFile("", "wb", 6, self._raw, mtime=0), 1 << 20)
         elif compression == "zst":
-            self._stream = _arrow().CompressedOutputStream(self._raw, "zstd")
-        self.writer = writer(self._stream, columns)
+            self._stream = arrow().CompressedOutputStream(self._raw, "zstd")
+        return writer(self._stream, columns)
 
     def write(self, rows: Rows) -> None:
         if rows:
@@ -183,7 +197,11 @@ class File:
         sync_folder(self.path.absolute().parent)
 
     def discard(self) -> None:
-        self._raw.close()
+        """Close and remove the file. What its writer still has is lost."""
+        for part in (getattr(self, "writer", None), self._stream, self._raw):
+            with contextlib.suppress(Exception):  # a full disk, for one
+                if part is not None:
+                    part.close()
         self.temporary.unlink(missing_ok=True)
 
 

@@ -80,6 +80,7 @@ Stretch = tuple[datetime | None, datetime | None]
 
 def coverage_of(store: Store, board: str, since: datetime | None = None, until: datetime | None = None) -> Coverage:
     """The coverage of a board, at least for the hours between two times."""
+    since = None if since is None else _hour(since)
     polls: Iterable[Any] = store.stream(POLLS, board, EPOCH)
     if since is not None:
         polls = chain(store.stream(FIRST_POLL, board), store.stream(POLLS, board, since - HOUR))

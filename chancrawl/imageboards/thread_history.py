@@ -21,13 +21,14 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PostHistory:
-    """A post with all its versions, the first one first.
+    """A post with all its versions, the first one first, and when each was first seen (the first one counts always).
 
     `existed_until` is the last time at which it is known to have existed, `gone_at` when it was first missing: by
     itself, or with its thread.
     """
 
     versions: Sequence[Post]
+    since: Sequence[datetime | None]
     existed_until: datetime
     gone_at: datetime | None
 
@@ -45,32 +46,29 @@ class PostHistory:
 
     def version(self, at: datetime) -> Post:
         """The version that was seen last before a time, or else the first one that was seen."""
-        seen = [post for post in self.versions if post.last_seen_at is not None and post.last_seen_at <= at]
-        return seen[-1] if seen else self.versions[0]
+        seen = [post for post, since in zip(self.versions, self.since, strict=True) if since is None or since <= at]
+        return seen[-1]
 
 
 def histories(
-    thread: Thread | None, posts: Sequence[Post], revisions: Sequence[Post], watched_until: datetime | None
+    thread: Thread | None, posts: Sequence[Post], revisions: Sequence[tuple[Post, datetime]]
 ) -> list[PostHistory]:
-    """The posts of a thread in order, each with its earlier versions.
+    """The posts of a thread in order. `revisions` are their earlier versions, each with the time of its successor.
 
-    `watched_until` is the last look at the board. A live thread that had changed would have been read again, so its
-    posts were there then.
+    A post without a deletion existed at least until its thread was seen last.
     """
-    earlier: dict[int, list[Post]] = {}
-    for post in sorted(revisions, key=lambda post: (post.no, post.revision)):
-        earlier.setdefault(post.no, []).append(post)
-    return [_history(thread, [*earlier.get(post.no, ()), post], watched_until)
-            for post in sorted(posts, key=lambda post: post.no)]  # fmt: skip
+    earlier: dict[int, list[tuple[Post, datetime]]] = {}
+    for post, replaced_at in sorted(revisions, key=lambda pair: (pair[0].no, pair[0].revision)):
+        earlier.setdefault(post.no, []).append((post, replaced_at))
+    return [_history(thread, earlier.get(post.no, []), post) for post in sorted(posts, key=lambda post: post.no)]
 
 
-def _history(thread: Thread | None, versions: Sequence[Post], watched_until: datetime | None) -> PostHistory:
-    post = versions[-1]
+def _history(thread: Thread | None, earlier: Sequence[tuple[Post, datetime]], post: Post) -> PostHistory:
+    versions = [*(version for version, _ in earlier), post]
+    since = [None, *(replaced_at for _, replaced_at in earlier)]
     seen = [time for time in (post.last_seen_at, post.first_seen_at, post.posted_at) if time is not None]
     if post.deleted_at is not None:
-        return PostHistory(versions, max(seen), post.deleted_at)
-    if thread is not None:
-        seen += [time for time in (thread.last_seen_at,) if time is not None]
-        if thread.fate == "live" and watched_until is not None:
-            seen.append(watched_until)
-    return PostHistory(versions, max(seen), thread.gone_at if thread is not None else None)
+        return PostHistory(versions, since, max(seen), post.deleted_at)
+    if thread is not None and thread.last_seen_at is not None:
+        seen.append(thread.last_seen_at)
+    return PostHistory(versions, since, max(seen), thread.gone_at if thread is not None else None)

@@ -45,7 +45,12 @@ def test_wrong_words_are_one_sentence(collected: Crawler, tmp_path: Path) -> Non
     collected.other("export", "posts", "-o", out, "--account", "nasa").refused("holds nothing of @nasa")
     collected.other("export", "posts", "-o", out, "--thread", "x").refused("the number of a thread is wanted")
     collected.other("export", "posts", "-o", out, "--since", "yesterday").refused("--since")
-    collected.other("export", "trends", "-o", out, "--board", "po").refused("--board does not apply to trends")
+    collected.other("export", "trends", "-o", out, "--board", "wsr").refused("--board does not apply to trends")
+    collected.other("export", "posts", "-o", out, "--board", "po").refused("holds nothing of /po/")
+    collected.other("export", "posts", "-o", out, "--since", "2026-02-01", "--until", "2026-01-01").refused(
+        "not before"
+    )
+    collected.other("export", "posts", "-o", "~nobody-of-this-name/a.csv").refused("no home folder")
     assert collected.other("export", "posts").code == 2
     collected.other("export", "--verify", str(tmp_path)).refused("not complete")
     if collected.database_url:
@@ -86,6 +91,18 @@ def test_an_export_that_is_killed_leaves_nothing_that_looks_whole(collected: Cra
     assert not out.exists() and (tmp_path / ".out.csv.part").exists()
     collected.other("export", "posts", "-o", str(out)).ok()  # and the next one is whole
     assert out.exists() and not (tmp_path / ".out.csv.part").exists()
+
+
+def test_a_folder_has_its_name_when_it_is_complete(collected: Crawler, tmp_path: Path) -> None:
+    (tmp_path / ".out.part" / "posts").mkdir(parents=True)  # of an export that was killed
+    (tmp_path / "out").mkdir()
+    collected.other("export", "posts", "threads", "-o", str(tmp_path / "out"), "--as", "api").refused("is for one of")
+    run = collected.other("export", "posts", "threads", "trends", "-o", str(tmp_path / "out")).ok()
+    assert "README.md says what is in it" in run.output
+    assert not (tmp_path / ".out.part").exists() and (tmp_path / "out" / "README.md").exists()
+    manifest = tmp_path / "out" / "export.json"
+    manifest.write_text('{"files": {"a": {}}}')
+    collected.other("export", "--verify", str(tmp_path / "out")).refused("is damaged")
 
 
 def test_progress_is_shown_on_a_terminal_alone(collected: Crawler, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def test_a_thread_in_the_terminal_and_as_a_file(collected: Crawler, tmp_path: Pa
 def test_what_is_not_there_is_said(collected: Crawler) -> None:
     collected.other("show", "wsr/1").refused("holds nothing of /wsr/1")
     collected.other("show", "@nobody").refused("holds nothing of @nobody")
+    collected.other("show", "9999999999999999999").refused("is no thread")
     collected.other("show", "12345").refused("holds no post 12345 of X")
     collected.other("show", "a b").refused("is no thread")
     collected.other("show", "@nasa", "--at", "2026-01-01").refused("are for threads")

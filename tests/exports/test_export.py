@@ -66,11 +66,13 @@ def tweet(number: int, author: int | None = 5, minutes: int = 0, **values: Any) 
 
 ITEMS = [
     *(post(no, f"word{no}") for no in range(5, 60)), replace(post(7, "second"), revision=2, last_seen_at=minute(1)),
-    replace(post(80, "other board"), board="g", thread_no=80), odd_post(99), deletion(6, 3, 4), thread(3),
+    replace(post(80, "other board"), board="g", thread_no=80), odd_post(99), deletion(6, 3, 4), deletion(7, 5),
+    post(98, "\u041c\u043e\u0441\u043a\u0432\u0430"), thread(3),
     replace(thread(0), board="g", no=80), Poll("po", START - timedelta(days=900), 1, 1, 1, None),
     tweet(2**62 + 1, None, mention_ids=[7, None], mention_usernames=["a", "b"], hashtags=["x"], media_urls=None,
           possibly_sensitive=True, longitude=1.5, text=ODD, includes={"users": [{"name": "half \udc00"}]}),
-    tweet(2**62, 5, 60, retweeted_id=9, retweeted_username="esa", found_in=["search:#science", "timeline:5"]),
+    tweet(2**62, 5, 60, retweeted_id=9, retweeted_username="esa",
+          retweeted_text="The WHOLE &amp; &lt;not cut&gt;", found_in=["search:#science", "timeline:5"]),
     Account(5, "nasa", metrics={"followers_count": 7}, first_metrics={}, first_seen_at=START, last_seen_at=START),
     Trend(1, START, 1, "#science", None),
 ]  # fmt: skip
@@ -105,7 +107,7 @@ def _clean(value: Any) -> Any:
 
 def test_json_lines(filled: Store, tmp_path: Path) -> None:
     posts = {(row["board"], row["no"]): row for row in json_lines(written(filled, tmp_path, "posts", "jsonl"))}
-    assert len(posts) == 57
+    assert len(posts) == 58
     assert posts["po", 99] == in_text(odd_post(99))
     assert posts["po", 6]["deleted_at"] == "2026-11-21T00:03:00.000000Z"
     assert posts["po", 7]["revision"] == 2 and posts["po", 7]["comment_text"] == "second"
@@ -126,7 +128,7 @@ def test_csv_is_read_by_others_with_all_its_texts(filled: Store, tmp_path: Path)
     row = frame[frame["no"] == 99].iloc[0]
     assert (row["name"], row["tripcode"], row["poster_id"], row["file_tim"]) == ("NA", "1e5", "007", 2**53 + 1)
     found = duckdb.execute(f"SELECT count(*), count(DISTINCT no) FROM read_csv('{path}')").fetchall()
-    assert found == [(57, 57)]
+    assert found == [(58, 58)]
 
 
 def test_parquet_is_typed_and_complete(filled: Store, tmp_path: Path) -> None:
@@ -168,35 +170,42 @@ def test_edges_and_deletions(filled: Store, tmp_path: Path) -> None:
         99, "po", 6, None, True)  # fmt: skip
     (repeat,) = json_lines(written(filled, tmp_path, "retweets", "jsonl"))
     assert (repeat["id"], repeat["author_id"], repeat["retweeted_id"]) == (2**62, 5, 9)
-    (gone,) = json_lines(written(filled, tmp_path, "deletions", "jsonl"))
-    assert gone["no"] == 6 and gone["deletion_confirmed_at"] == "2026-11-21T00:04:00.000000Z"
+    gone, other = json_lines(written(filled, tmp_path, "deletions", "jsonl"))
+    assert (gone["no"], other["no"]) == (6, 7) and gone["deletion_confirmed_at"] == "2026-11-21T00:04:00.000000Z"
     (earlier,) = json_lines(written(filled, tmp_path, "revisions", "jsonl"))
     assert (earlier["no"], earlier["revision"], earlier["comment_text"]) == (7, 1, "word7")
     hours = json_lines(written(filled, tmp_path, "coverage", "jsonl", boards=("po",)))
-    assert sum(hour["held"] for hour in hours) == 56 and sum(hour["missing"] for hour in hours) == 99 - 1 - 56
+    assert sum(hour["held"] for hour in hours) == 57 and sum(hour["missing"] for hour in hours) == 99 - 1 - 57
 
 
 def numbers(store: Store, tmp_path: Path, name: str = "posts", **filters: Any) -> list[int]:
-    key = "no" if name in ("posts", "threads") else "id"
+    key = "no" if name in ("posts", "threads", "revisions") else "id"
     return sorted(row[key] for row in json_lines(written(store, tmp_path, name, "jsonl", **filters)))
 
 
 def test_filters(filled: Store, tmp_path: Path) -> None:
     assert numbers(filled, tmp_path, boards=("g",)) == [80]
     assert numbers(filled, tmp_path, threads=(80,)) == [80]
-    assert numbers(filled, tmp_path, only_deleted=True) == [6]
+    assert numbers(filled, tmp_path, only_deleted=True) == [6, 7]
+    assert numbers(filled, tmp_path, "revisions", only_deleted=True) == [7]
     assert numbers(filled, tmp_path, match="WORD1") == list(range(10, 20))
     assert numbers(filled, tmp_path, match="100%") == [] == numbers(filled, tmp_path, match="d_1")
+    assert numbers(filled, tmp_path, match="\u043c\u043e\u0441\u043a\u0432\u0430") == [98]  # of other scripts too
     first = post(5, "").posted_at
     assert numbers(filled, tmp_path, boards=("po",), since=first + timedelta(seconds=3),
                    until=first + timedelta(seconds=6)) == [8, 9, 10]  # fmt: skip
     assert numbers(filled, tmp_path, "tweets", accounts=(5,)) == [2**62]
+    assert numbers(filled, tmp_path, "tweets", accounts=(5,), account_names=("nasa",)) == [2**62, 2**62 + 1]
+    assert numbers(filled, tmp_path, "tweets", match="whole & <not cut>") == [2**62]
     assert numbers(filled, tmp_path, "tweets", query="#science") == [2**62]
     assert numbers(filled, tmp_path, "tweets", since=START + timedelta(minutes=1)) == [2**62]
     with pytest.raises(UserError, match="--account does not apply to posts; posts takes --board"):
         check_filters(["posts"], Filters(accounts=(5,)))
     with pytest.raises(UserError, match="--query does not apply to coverage"):
         check_filters(["coverage"], Filters(query="a"))
+    with pytest.raises(UserError, match="--match does not apply to coverage"):
+        check_filters(["coverage"], Filters(match="a"))
+    check_filters(["posts", "coverage"], Filters(match="a"))
 
 
 def test_a_folder_has_a_file_for_each_board_and_month(filled: Store, tmp_path: Path) -> None:
@@ -206,8 +215,8 @@ def test_a_folder_has_a_file_for_each_board_and_month(filled: Store, tmp_path: P
         "posts/g/2023-11.jsonl.gz", "posts/po/2023-11.jsonl.gz", "threads.jsonl.gz", "trends.jsonl.gz"
     ]  # fmt: skip
     with gzip.open(tmp_path / "out" / "posts" / "po" / "2023-11.jsonl.gz") as stream:
-        assert len(stream.readlines()) == 56
-    assert done.rows == {"posts": 57, "threads": 2, "trends": 1}
+        assert len(stream.readlines()) == 57
+    assert done.rows == {"posts": 58, "threads": 2, "trends": 1}
     for path, file in done.files.items():
         assert digest_of(tmp_path / "out" / path) == file.digest
 
@@ -230,7 +239,7 @@ def test_one_state_is_exported_while_others_write(filled: Store, tmp_path: Path)
 
     with filled.snapshot():
         done = export(filled, ["threads", "posts"], Filters(), Target.of(tmp_path / "out", None, None, NAMES), write)
-    assert done.rows["posts"] == 57 and other.rows("SELECT count(*) FROM posts") == [(58,)]
+    assert done.rows["posts"] == 58 and other.rows("SELECT count(*) FROM posts") == [(59,)]
     other.close()
 
 
@@ -246,7 +255,8 @@ def test_an_export_that_fails_leaves_no_file(filled: Store, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("path, names, words", [
     ("there.csv", ["posts"], "exists"), ("full", ["posts"], "not an empty folder"), ("a.csv", NAMES, "name a folder"),
-    ("none/a.csv", ["posts"], "There is no folder"),
+    ("none/a.csv", ["posts"], "There is no folder"), ("a.parquet.gz", ["posts"], "compressed already"),
+    ("a.csv.bz2", ["posts"], "ends as no file that can be written"),
 ])  # fmt: skip
 def test_targets_that_are_refused(tmp_path: Path, path: str, names: list[str], words: str) -> None:
     (tmp_path / "there.csv").touch()

@@ -90,6 +90,14 @@ def test_hours_that_are_kept_are_not_read_again(either: Store) -> None:
     ]
 
 
+def test_a_stretch_that_begins_within_an_hour_has_the_whole_hour(either: Store) -> None:
+    polls = [poll(30, 10), poll(700, 800)]
+    either.take_in([*polls, *(post(no, no) for no in range(11, 700) if not 240 <= no < 300)])
+    keep_all(either)
+    found = coverage_of(either, "po", START + timedelta(hours=3, minutes=30))
+    assert [hour.start.hour for hour in found.hours if hour.held] == [3, 5, 6, 7, 8, 9, 10, 11]
+
+
 def test_a_changed_hour_is_kept_anew(either: Store) -> None:
     polls = [poll(30, 10), poll(700, 800)]
     either.take_in([*polls, *(post(no, no) for no in range(11, 700, 2))])

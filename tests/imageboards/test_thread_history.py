@@ -32,7 +32,7 @@ def at(number: int) -> datetime:
 
 def test_a_deleted_post_has_three_states() -> None:
     gone = replace(post(6, "a"), posted_at=at(0), last_seen_at=at(10), deleted_at=at(12))
-    (history,) = histories(thread(1), [gone], [], None)
+    (history,) = histories(thread(1), [gone], [])
     assert [history.state(at(n)) for n in (-1, 0, 10, 11, 12, 99)] == [
         None, State.THERE, State.THERE, State.UNKNOWN, State.GONE, State.GONE
     ]  # fmt: skip
@@ -41,21 +41,35 @@ def test_a_deleted_post_has_three_states() -> None:
 def test_a_post_is_there_as_long_as_its_thread_was_seen() -> None:
     item = replace(post(6, "a"), posted_at=at(0), last_seen_at=at(1))
     seen = replace(thread(1), last_seen_at=at(20))
-    (history,) = histories(seen, [item], [], None)
+    (history,) = histories(seen, [item], [])
     assert (history.state(at(20)), history.state(at(21))) == (State.THERE, State.UNKNOWN)
-    (history,) = histories(seen, [item], [], at(30))  # the board was watched, and nothing changed
-    assert (history.state(at(30)), history.state(at(31))) == (State.THERE, State.UNKNOWN)
-    (history,) = histories(replace(seen, fate="pruned", gone_at=at(40)), [item], [], at(50))
+    (history,) = histories(replace(seen, fate="pruned", gone_at=at(40)), [item], [])
     assert [history.state(at(n)) for n in (20, 30, 40)] == [State.THERE, State.UNKNOWN, State.GONE]
-    (history,) = histories(None, [item], [], at(50))
+    (history,) = histories(None, [item], [])
     assert history.state(at(2)) is State.UNKNOWN
 
 
 def test_the_version_of_a_time() -> None:
-    versions = [post(6, "first"), post(6, "second", 2), post(6, "third", 3)]
-    (history,) = histories(thread(1), versions[2:], versions[1::-1], None)
+    first, second, third = post(6, "first"), post(6, "second", 2), post(6, "third", 3)
+    third.last_seen_at, third.deleted_at = at(20), at(30)  # it was seen until then
+    (history,) = histories(thread(1), [third], [(second, at(2)), (first, at(1))])
     assert [history.version(at(n)).revision for n in (-5, 0, 1, 2, 9)] == [1, 1, 2, 3, 3]
-    assert history.latest is versions[2]
+    assert history.latest is third
+
+
+def test_a_post_that_was_moved_is_in_the_thread_of_the_time(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "data", KINDS)
+    store.open()
+    store.prepare()
+    moved = replace(post(6, "b", 2), thread_no=90, digest=7, last_seen_at=at(9))
+    store.take_in(
+        [post(5, "a"), post(6, "b"), thread(1), replace(thread(0), no=90), replace(post(90, "c"), thread_no=90)]
+    )
+    store.take_in([moved])
+    for no, minutes, expected in ((5, 5, [5, 6]), (90, 5, [90]), (5, 10, [5]), (90, 10, [6, 90])):
+        shown = ShownThread.of(store, "po", no, at(minutes))
+        assert [history.latest.no for history in shown.posts] == expected, (no, minutes)
+    store.close()
 
 
 # --- HTML
@@ -66,7 +80,7 @@ EVIL = "<script>alert(1)</script> \"'> \u202e\x1b[2J & >>6 >>7 &gt;&gt;6"
 def test_foreign_text_is_text() -> None:
     item = replace(post(6, "x"), comment_text=EVIL, name=EVIL, subject=EVIL, file_name=EVIL, file_tim=5, capcode=EVIL,
                    tripcode=EVIL, poster_id=EVIL, country=EVIL)  # fmt: skip
-    html = page("po", 5, replace(thread(1), subject=EVIL), histories(thread(1), [item], [], None), LATER)
+    html = page("po", 5, replace(thread(1), subject=EVIL), histories(thread(1), [item], []), LATER)
     assert "<script" not in html and "\u202e" not in html and "\x1b" not in html
     assert re.findall(r"<(\w+)", html) and set(re.findall(r"<(\w+)", html)) <= {
         "html", "head", "meta", "title", "style", "body", "main", "h1", "bdi", "p", "article", "header", "b", "time",
@@ -79,9 +93,9 @@ def test_foreign_text_is_text() -> None:
 def test_states_are_said_in_words() -> None:
     gone = replace(post(6, "a"), posted_at=at(0), last_seen_at=at(10), deleted_at=at(12))
     changed = [post(7, "first"), post(7, "second", 2)]
-    html = page("po", 5, thread(1), histories(thread(1), [gone, changed[1]], changed[:1], None), at(20))
+    html = page("po", 5, thread(1), histories(thread(1), [gone, changed[1]], [(changed[0], at(1))]), at(20))
     assert 'class="gone"' in html and "deleted before 2026-11-21 00:12:00" in html and "version 2 of 2" in html
-    html = page("po", 5, thread(1), histories(thread(1), [gone], [], None), at(11))
+    html = page("po", 5, thread(1), histories(thread(1), [gone], []), at(11))
     assert 'class="unknown"' in html and "not known whether it was still there" in html
 
 
@@ -103,12 +117,12 @@ def test_there_and_gone_are_true(tmp_path: Path) -> None:
     sandbox.stop()
     store = SqliteStore(tmp_path / "data", KINDS)
     store.open_to_read(["posts"])
-    ((first, last),) = store.rows("SELECT min(polled_at), max(polled_at) FROM board_polls")
-    start, end = (datetime.fromisoformat(value) for value in (first, last))
+    ((first,),) = store.rows("SELECT min(polled_at) FROM board_polls")
+    start = datetime.fromisoformat(first)
     start += timedelta(minutes=5)  # the first pass over the threads
-    # An archived thread is not read again: nobody looked after its last look.
-    sql = "SELECT no, CASE WHEN fate = 'archived' THEN last_seen_at END FROM threads WHERE last_seen_at > ?"
-    threads = [(no, datetime.fromisoformat(until) if until else end) for no, until in store.rows(sql, start)]
+    # Nobody looked at a thread after its last look.
+    sql = "SELECT no, coalesce(gone_at, last_seen_at) FROM threads WHERE last_seen_at > ?"
+    threads = [(no, datetime.fromisoformat(until)) for no, until in store.rows(sql, start)]
     random = Random(1)
     compared = right = unknown = 0
     for _ in range(1000):
@@ -133,5 +147,5 @@ def test_there_and_gone_are_true(tmp_path: Path) -> None:
 
 def test_the_parts_are_plain_values() -> None:
     item: Post = post(6, "a")
-    assert PostHistory([item], minute(1) or LATER, None).latest == item and LATER.tzinfo is UTC
+    assert PostHistory([item], [None], minute(1) or LATER, None).latest == item and LATER.tzinfo is UTC
     assert json.dumps([state.value for state in State]) == '["there", "gone", "not known"]'

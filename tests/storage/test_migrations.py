@@ -74,6 +74,20 @@ def test_several_crawls_that_start_at_once_migrate_once(older: Database) -> None
     assert older.rows("SELECT version FROM schema_version") == [(VERSION,)]
 
 
+def test_sums_that_somebody_has_dropped_are_counted_anew(older: Database) -> None:
+    opened(older.url)
+    before = older.rows("SELECT * FROM board_hours ORDER BY 1, 2")
+    assert before
+    older.rows("DROP TABLE board_hours, account_hours CASCADE")
+    command = [sys.executable, "-m", "scrapy", "initdb", "-s", f"DATABASE_URL={older.url}"]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert older.rows("SELECT * FROM board_hours ORDER BY 1, 2") == before
+    assert older.one("SELECT sum(posts) FROM account_hours") == older.one(
+        "SELECT count(*) FROM tweets WHERE author_id IS NOT NULL AND posted_at IS NOT NULL"
+    )
+
+
 def test_a_failed_migration_changes_nothing(older: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(migrations.MIGRATIONS, 2, "ALTER TABLE runs ADD COLUMN half text; SELECT 1 / 0")
     with pytest.raises(Exception, match=f"could not be brought to version {VERSION}: division by zero"):

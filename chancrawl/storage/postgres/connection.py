@@ -34,6 +34,9 @@ KEEPALIVES: dict[str, Any] = {
     "tcp_user_timeout": 20_000,
 }
 
+UNLIMITED = SETTINGS.replace("read committed", "repeatable read").replace("'10min'", "'0'")
+"""The settings of a snapshot: one state of all tables, for as long as it takes."""
+
 LEGACY_TABLE = "tweet_articles_tweepy"
 
 PLACE = """
@@ -316,7 +319,7 @@ class PostgresStore:
     def snapshot(self) -> Iterator[None]:
         """A block in which all calls of `stream` show the rows that were committed when it began."""
         self.connection.rollback()
-        self._settings_of_streams = SETTINGS.replace("read committed", "repeatable read")
+        self._settings_of_streams = UNLIMITED
         try:
             list(self.stream("SELECT 1"))
             yield

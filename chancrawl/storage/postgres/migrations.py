@@ -65,6 +65,9 @@ ALTER TABLE runs ADD COLUMN host text, ADD COLUMN pid integer, ADD COLUMN folder
 FILLS = {5: "; ".join(recount(HOUR, SECONDS))}
 """SQL by the version that it leads to, to execute after schema.sql: it fills new tables."""
 
+FILLED = {5: {"board_hours", "account_hours"}}
+"""The tables that FILLS fills, also if somebody has dropped them."""
+
 WRITE = "chancrawl write"
 """The lock that each writer shares, and that a change of the tables has for itself."""
 
@@ -142,9 +145,10 @@ def bring_up_to_date(cursor: Any, again: bool = False) -> int | None:
     for version in range((before or VERSION) + 1, VERSION + 1):
         if version in MIGRATIONS:
             cursor.execute(MIGRATIONS[version])
+    lacking = gone(cursor)
     cursor.execute(SCHEMA)
-    for version in range((before or VERSION) + 1, VERSION + 1):
-        if version in FILLS:
+    for version, tables in FILLED.items():
+        if (before or VERSION) < version or tables & set(lacking):
             cursor.execute(FILLS[version])
     cursor.execute("UPDATE schema_version SET version = %s, applied_at = now() WHERE version <> %s", (VERSION, VERSION))
     return before

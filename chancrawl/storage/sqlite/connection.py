@@ -64,6 +64,7 @@ def connected(file: Path, checkpoints: bool) -> sqlite3.Connection:
             f"journal_size_limit = {PAGES_IN_WAL * 4096}", f"temp_store_directory = '{_quoted(file.parent)}'",
         ):  # fmt: skip
             connection.execute(f"PRAGMA {pragma}")
+        add_functions(connection)
     except BaseException:
         connection.close()
         raise
@@ -81,6 +82,13 @@ def connected_to_read(file: Path) -> sqlite3.Connection:
     )
     connection.execute("SELECT count(*) FROM sqlite_master")
     return connection
+
+
+def add_functions(connection: sqlite3.Connection) -> None:
+    """SQL functions for queries of our own: `contains_words(text, words)`, whose words are in lower case."""
+    connection.create_function(
+        "contains_words", 2, lambda text, words: text is not None and words in text.casefold(), deterministic=True
+    )
 
 
 def _quoted(folder: Path) -> str:

@@ -27,6 +27,7 @@ from chancrawl.storage.schema import SCHEMA, VERSION
 from chancrawl.storage.sqlite.connection import (
     OLDEST,
     WAL_LIMIT,
+    add_functions,
     checkpoint,
     connected,
     connected_to_read,
@@ -298,6 +299,7 @@ class SqliteStore:
                 if part.exists():
                     shutil.copy(part, self._copy.name)
             self.connection = sqlite3.connect(Path(self._copy.name) / self.file.name)
+        add_functions(self.connection)
         with explained(self.file):
             (version,) = self.connection.execute("PRAGMA user_version").fetchone()
             there = {name for (name,) in self.connection.execute("SELECT name FROM sqlite_master")}

@@ -122,7 +122,7 @@ def check_filters(names: Sequence[str], filters: Filters) -> None:
 
 def check_shape(name: str, shape: Shape, names: Sequence[str], filters: Filters, target: Target) -> None:
     """UserError if tables cannot be written in the form of another tool as they were asked for."""
-    if list(names) != [table for table in shape.tables if table in names] or len(names) != 1:
+    if len(names) != 1 or names[0] not in shape.tables:
         raise UserError(f"--as {name} is for one of {', '.join(shape.tables)}.")
     if target.is_folder or target.format != shape.ending:
         raise UserError(f"--as {name} writes one file; name it with -o FILE.{shape.ending}.")

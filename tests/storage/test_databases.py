@@ -294,6 +294,7 @@ def test_an_outage_of_the_server_behind_pgbouncer(
 
 # --- several writers
 
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'chancrawl' AND wait_event_type = 'Lock'"
 IN_TRANSACTION = (
     "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'chancrawl' AND state = 'idle in transaction'"
 )
@@ -320,7 +321,7 @@ def stop_and_go_on(archive: Postgres, sandbox: Sandbox, tmp_path: Path, wait_unt
     blocker = psycopg2.connect(archive.url(OWNER))
     blocker.cursor().execute("LOCK TABLE posts IN SHARE MODE")
     process = stopped.start(f"-aboard={BOARD}", "-sBATCH_SIZE=20", "-sBATCH_SECONDS=0.2")
-    wait_until(lambda: archive.sql("SELECT count(*) FROM pg_locks WHERE NOT granted")[0][0] > 0)
+    wait_until(lambda: archive.sql(WAITING)[0][0] == 1)  # and not autovacuum
     process.send_signal(signal.SIGSTOP)  # in a transaction, with the lock of the board
     blocker.close()
     wait_until(lambda: archive.sql(IN_TRANSACTION)[0][0] == 1)

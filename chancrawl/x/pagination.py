@@ -176,7 +176,7 @@ class FeedPager:
     def take(self, page: Page, seen_at: datetime) -> Step:
         """Take note of a page; what to do next. Its posts are to be stored, and then, unless it is Again, `feed`."""
         if page.is_torn:
-            return self.again("a page that does not tell whether it is whole")
+            return self._again("a page that does not tell whether it is whole")
         if not page.tweets and page.next_token is None:
             return self._empty(page, seen_at)
         placed = self._in_place(page)
@@ -243,7 +243,7 @@ class FeedPager:
         self.strays += 1
         if self.strays >= STRAYS_WITH_TOKEN and self.feed.next_token is not None:
             self._drop_token()
-        return self.again("posts that were not asked for")
+        return self._again("posts that were not asked for")
 
     def _empty(self, page: Page, seen_at: datetime) -> Step:
         """An empty page that says itself that it is empty. For a walk that has begun, that can be an outage, too."""
@@ -251,7 +251,7 @@ class FeedPager:
         if is_start:
             is_odd = not self.endpoint.is_empty_believed and self.feed.walk_since_id is None and self.expected > 0
             if is_odd and self.tries < 2:
-                return self.again("no posts, although there are some")
+                return self._again("no posts, although there are some")
             self._note(page)
             done = self._finish(page, seen_at, is_limited=False)  # without a post, complete_since does not move
             if is_odd and self._since() is None:
@@ -265,10 +265,17 @@ class FeedPager:
         elif self.empties >= EMPTY_CONFIRMED:
             self._note(page)
             return self._finish(page, seen_at, is_limited=False)
-        return self.again("an empty page in mid-walk")
+        return self._again("an empty page in mid-walk")
 
     def again(self, why: str) -> Again | GiveUp:
-        """The answer was none. After TRIES the walk is left for the next run."""
+        """The answer was none. After TRIES the walk is left for the next run.
+
+        Empty pages before it prove nothing any more: they can have come from the same outage.
+        """
+        self.empties = 0
+        return self._again(why)
+
+    def _again(self, why: str) -> Again | GiveUp:
         self.tries += 1
         return GiveUp(why) if self.tries >= TRIES else Again(why)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chancrawl.items import Feed, Gap, Tweet
@@ -348,6 +348,7 @@ rounds = st.lists(
 KINDS: dict[str, Endpoint] = {"timeline": replace(TIMELINE, reach_posts=60), "search": SEARCH}
 
 
+@example("search", [(2, 1, ["", "same_page", "empty", "empty", "error", "empty"], 10**6)], 1, False)
 @settings(max_examples=1500)
 @given(st.sampled_from(sorted(KINDS)), rounds, st.integers(1, 9), st.booleans())
 def test_whatever_is_spoilt_all_is_read_and_no_more_is_claimed(

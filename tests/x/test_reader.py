@@ -109,6 +109,21 @@ def test_pages_are_read_until_an_answer_says_that_there_is_no_next_one(tmp_path:
     asyncio.run(run())
 
 
+def test_an_author_who_is_not_sent_is_the_account_of_the_timeline(tmp_path: Path) -> None:
+    """X16."""
+
+    async def run() -> None:
+        async with reading(tmp_path) as reader:
+            reader.add(visit_of(7))
+            payload = page(*IDS[:2])
+            payload["data"][1]["author_id"] = "7"  # and `includes` has no users
+            items = await answered(reader, next_page(reader), 200, payload)
+            tweets = [item for item in items if isinstance(item, Tweet)]
+            assert [(tweet.author_id, tweet.username) for tweet in tweets] == [(7, "user7")] * 2
+
+    asyncio.run(run())
+
+
 def test_a_feed_that_cannot_be_read_is_left_for_the_next_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
         async with reading(tmp_path) as reader:

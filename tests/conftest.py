@@ -13,7 +13,9 @@ import psycopg2
 import pytest
 from hypothesis import settings
 
+from chancrawl.storage.base import Store
 from chancrawl.storage.postgres.connection import PostgresStore
+from chancrawl.storage.sqlite.store import SqliteStore
 from tests.support import KINDS, ROOT
 from tests.support.crawls import STARTED, Crawler
 from tests.support.databases import Database, Server
@@ -77,6 +79,18 @@ def database(postgres: str, request: pytest.FixtureRequest) -> Iterator[Database
     yield Database(postgres.replace("/postgres?", f"/{name}?"))
     admin.cursor().execute(f"DROP DATABASE {name} WITH (FORCE)")
     admin.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An open store of each kind, with its tables; the embedded one is in `data`."""
+    store: Store = SqliteStore(tmp_path / "data", KINDS)
+    if request.param == "postgres":
+        store = PostgresStore(request.getfixturevalue("database").url, KINDS)
+    store.open()
+    store.prepare()
+    yield store
+    store.close()
 
 
 # --- crawls

@@ -14,7 +14,7 @@ from scrapy.exceptions import UsageError
 
 from chancrawl.arguments import board_names, home, moment_of, well_formed
 from chancrawl.command import StoreCommand
-from chancrawl.commands.coverage import account_of
+from chancrawl.commands.coverage import account_of, stored_boards
 from chancrawl.errors import UserError
 from chancrawl.exports.datasheet import describe, verify
 from chancrawl.exports.export import NAMES, Exported, Target, check_filters, check_shape, export
@@ -90,7 +90,6 @@ class Command(StoreCommand):
         if needs_arrow(target.format, target.compression):
             arrow()
         store = store_of(self.settings)
-        place = store.place
         copies = None
         try:
             store.open_to_read(TABLES)
@@ -150,9 +149,7 @@ def _filters(opts: argparse.Namespace, store: Store) -> Filters:
     if odd:
         raise UserError(f"--account {odd[0]}: a handle is wanted, or the number of an account as id:783214.")
     boards = board_names("--board", opts.board)
-    for board in boards:
-        if not store.rows("SELECT 1 FROM board_hours WHERE board = ? AND posts > 0 LIMIT 1", board):
-            raise UserError(f"{capitalized(store.place)} holds nothing of /{board}/.")
+    stored_boards(store, boards)
     since, until = moment_of("--since", opts.since), moment_of("--until", opts.until)
     if since is not None and until is not None and since >= until:
         raise UserError("--since is not before --until.")
@@ -222,7 +219,7 @@ class Shown:
 
     def __init__(self) -> None:
         self.is_on = sys.stderr.isatty()
-        self.began = self.next = time.monotonic()
+        self.next = time.monotonic()
 
     def __call__(self, name: str, rows: int) -> None:
         now = time.monotonic()

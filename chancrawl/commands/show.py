@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from scrapy.exceptions import UsageError
 
@@ -20,7 +19,7 @@ from chancrawl.errors import UserError
 from chancrawl.imageboards import thread_html
 from chancrawl.imageboards.thread_history import PostHistory, State, histories
 from chancrawl.items import Account, Post, Thread, Tweet
-from chancrawl.storage.base import Store, moment, restored
+from chancrawl.storage.base import Store, moment, restored, select
 from chancrawl.storage.disk import sync
 from chancrawl.storage.factory import store_of
 from chancrawl.text import LARGEST_NO, capitalized, counted, visible
@@ -81,12 +80,6 @@ class Command(StoreCommand):
             store.close()
 
 
-def _select(store: Store, item_class: type[Any], rest: str, *parameters: Any, table: str = "") -> list[Any]:
-    kind = store.kinds[item_class]
-    sql = f"SELECT {', '.join(kind.columns)} FROM {table or kind.table} {rest}"
-    return [restored(item_class, row) for row in store.rows(sql, *parameters)]
-
-
 # --- threads
 
 
@@ -110,10 +103,10 @@ class ShownThread:
         if not rows:
             raise UserError(f"{capitalized(store.place)} holds nothing of /{board}/{number}.")
         no = rows[0][0]
-        threads = _select(store, Thread, "WHERE board = ? AND no = ?", board, no)
+        threads = select(store, Thread, "WHERE board = ? AND no = ?", board, no)
         thread = threads[0] if threads else None
         # Posts that were moved to another thread later were here before.
-        posts = _select(store, Post, f"WHERE board = ? AND no IN ({NUMBERS})", board, board, no, board, no)
+        posts = select(store, Post, f"WHERE board = ? AND no IN ({NUMBERS})", board, board, no, board, no)
         names = ", ".join(store.kinds[Post].columns)
         sql = f"SELECT {names}, replaced_at FROM post_revisions WHERE board = ? AND no IN ({NUMBERS})"
         revisions = [
@@ -174,7 +167,7 @@ class ShownThread:
 
 
 def tweet_lines(store: Store, number: int) -> Iterator[str]:
-    found = _select(store, Tweet, "WHERE id = ?", number)
+    found = select(store, Tweet, "WHERE id = ?", number)
     if not found:
         raise UserError(f"{capitalized(store.place)} holds no post {number} of X.")
     yield from _tweet(found[0])
@@ -199,8 +192,8 @@ def _tweet(tweet: Tweet) -> Iterator[str]:
 def account_lines(store: Store, name: str) -> Iterator[str]:
     """An account with its latest posts. Posts that were taken over from the older crawler have its name alone."""
     number = int(account_of(store, name.lower()) or 0)
-    posts = _select(store, Tweet, f"WHERE {OF_ACCOUNT} ORDER BY id DESC LIMIT {LATEST}", number, name.lower())
-    accounts = _select(store, Account, "WHERE id = ?", number)
+    posts = select(store, Tweet, f"WHERE {OF_ACCOUNT} ORDER BY id DESC LIMIT {LATEST}", number, name.lower())
+    accounts = select(store, Account, "WHERE id = ?", number)
     if not accounts and not posts:
         raise UserError(f"{capitalized(store.place)} holds nothing of @{visible(name)}.")
     for account in accounts:

@@ -9,7 +9,7 @@ from typing import Any
 from chancrawl.exports.columns import Column, Type
 from chancrawl.exports.tables import Filters
 from chancrawl.imageboards.coverage import Hour, between
-from chancrawl.imageboards.stored_coverage import coverage_of
+from chancrawl.imageboards.stored_coverage import boards_of, coverage_of
 from chancrawl.storage.base import Store
 
 ABOUT = "an hour of a board: how many posts were made, are stored, were deleted, are missing"
@@ -28,13 +28,10 @@ COLUMNS = [
     Column("unwatched_seconds", Type.NUMBER, about="How long no crawl watched the board."),
 ]
 
-BOARDS = "SELECT DISTINCT board FROM board_hours WHERE posts > 0 ORDER BY board"
-
 
 def hours_of(store: Store, filters: Filters) -> Iterator[tuple[str, Hour]]:
     """The hours of the chosen boards, each with its board."""
-    boards = filters.boards or [board for (board,) in list(store.stream(BOARDS))]
-    for board in boards:
+    for board in filters.boards or boards_of(store):
         coverage = between(coverage_of(store, board, filters.since, filters.until), filters.since, filters.until)
         for hour in coverage.hours:
             yield board, hour

@@ -158,7 +158,7 @@ def export(
             )
             for place, some in _places(name, rows, target):
                 _write(done, name, make(place), some, target, progress)
-            if not done.rows[name]:
+            if target.is_folder and not done.rows[name] and name in SPLIT:
                 _write(done, name, make(target.file(name)), iter(()), target, progress)
     except BaseException:
         for rows in open_rows:

@@ -54,6 +54,7 @@ POLLS = (
     "SELECT polled_at, newest_no, longest_gap FROM board_polls WHERE board = ? AND polled_at >= ? ORDER BY polled_at"
 )
 
+BOARDS = "SELECT DISTINCT board FROM board_hours WHERE posts > 0 ORDER BY board"
 HELD = """
 SELECT hour, posts, delay_seconds, no_sum FROM board_hours
 WHERE board = ? AND hour >= ? AND hour < ? AND posts > 0 ORDER BY hour
@@ -76,6 +77,11 @@ ON CONFLICT (board, hour) DO UPDATE SET posts = excluded.posts, delay_seconds = 
 
 Read = Callable[..., Iterable[Any]]
 Stretch = tuple[datetime | None, datetime | None]
+
+
+def boards_of(store: Store) -> list[str]:
+    """The boards of which posts are stored."""
+    return [board for (board,) in list(store.stream(BOARDS))]
 
 
 def coverage_of(store: Store, board: str, since: datetime | None = None, until: datetime | None = None) -> Coverage:

@@ -170,6 +170,13 @@ def moment(value: datetime | str | None) -> datetime | None:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
+def select(store: Store, item_class: type[T], rest: str = "", *parameters: Any) -> list[T]:
+    """Items of one class from a store; `rest` is the rest of the query."""
+    kind = store.kinds[item_class]
+    rows = store.rows(f"SELECT {', '.join(kind.columns)} FROM {kind.table} {rest}", *parameters)
+    return [restored(item_class, row) for row in rows]
+
+
 def restored(item_class: type[T], row: Sequence[Any]) -> T:
     """An item from its row, which has the types of PostgreSQL or of SQLite."""
     values = dict(zip(columns(item_class), row, strict=True))

@@ -25,7 +25,7 @@ from chancrawl.errors import StoreAway, UserError, store_failed
 from chancrawl.http import is_local, is_same_site
 from chancrawl.outcome import incomplete
 from chancrawl.storage import runs
-from chancrawl.storage.base import restored
+from chancrawl.storage.base import select
 from chancrawl.storage.factory import store_of
 from chancrawl.storage.held_back import HeldBack
 from chancrawl.storage.runs import BEAT
@@ -277,7 +277,4 @@ class Session(PerCrawl):
 
     async def select(self, item_class: type[T], where: str = "", *parameters: Any) -> list[T]:
         """Items of one class from the store; `where` is the rest of the query."""
-        kind = self.kinds[item_class]
-        sql = f"SELECT {', '.join(kind.columns)} FROM {kind.table} {where}"
-        rows = await self.call(self.store.rows, sql, *parameters)
-        return [restored(item_class, row) for row in rows]
+        return await self.call(select, self.store, item_class, where, *parameters)

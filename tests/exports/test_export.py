@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -34,16 +33,10 @@ from tests.support.items import START, deletion, minute, post, thread
 ODD = 'a "quote", a\ttab,\r\na line; \u200b\u202e \U0001f980 \U00010348 é 中文 ,=1+1'
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def filled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    store: Store = SqliteStore(tmp_path / "data", KINDS)
-    if request.param == "postgres":
-        store = PostgresStore(request.getfixturevalue("database").url, KINDS)
-    store.open()
-    store.prepare()
-    assert store.take_in(ITEMS) == []
-    yield store
-    store.close()
+@pytest.fixture
+def filled(either: Store) -> Store:
+    assert either.take_in(ITEMS) == []
+    return either
 
 
 def odd_post(no: int) -> Post:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,25 +18,16 @@ from chancrawl.exports.shapes import ASAGI, SHAPES, names, new_york
 from chancrawl.exports.tables import Filters
 from chancrawl.items import Tweet
 from chancrawl.storage.base import Store
-from chancrawl.storage.postgres.connection import PostgresStore
-from chancrawl.storage.sqlite.store import SqliteStore
 from chancrawl.x.legacy import COLUMNS as OLDER_COLUMNS
 from chancrawl.x.legacy import row_of
-from tests.support import KINDS
 from tests.support.items import START, deletion, minute, post, thread
 
 ODD = 'says "a, b"; \\ back\\slash\\\nnew line, \\N and é\U0001f980'
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    store: Store = SqliteStore(tmp_path / "data", KINDS)
-    if request.param == "postgres":
-        store = PostgresStore(request.getfixturevalue("database").url, KINDS)
-    store.open()
-    store.prepare()
-    yield store
-    store.close()
+@pytest.fixture
+def store(either: Store) -> Store:
+    return either
 
 
 def written(store: Store, tmp_path: Path, name: str, shape: str, **filters: Any) -> Path:

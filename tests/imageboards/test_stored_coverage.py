@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,25 +14,11 @@ from chancrawl.imageboards.coverage import BoardPoll, Coverage, HeldPost, accoun
 from chancrawl.imageboards.stored_coverage import EPOCH, POSTS, coverage_of, keep, out_of_date
 from chancrawl.items import Deletion, Poll, Post
 from chancrawl.storage.base import Store
-from chancrawl.storage.postgres.connection import PostgresStore
-from chancrawl.storage.sqlite.store import SqliteStore
-from tests.support import KINDS
 from tests.support.items import START
 from tests.support.items import post as any_post
 
 NOW = START + timedelta(hours=12)
 ALL_POSTS = "SELECT no, {}, {}, CASE WHEN deleted_at IS NULL THEN 0 ELSE 1 END FROM posts ORDER BY no"
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    store: Store = SqliteStore(tmp_path, KINDS)
-    if request.param == "postgres":
-        store = PostgresStore(request.getfixturevalue("database").url, KINDS)
-    store.open()
-    store.prepare()
-    yield store
-    store.close()
 
 
 def post(no: int, minute: float, delay: int = 3, board: str = "po") -> Post:

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
-
-import pytest
 
 from chancrawl.imageboards.coverage import THIN_AFTER
 from chancrawl.imageboards.thinning import REACH, thin
 from chancrawl.items import Poll
 from chancrawl.storage.base import Store, moment
-from chancrawl.storage.postgres.connection import PostgresStore
-from chancrawl.storage.sqlite.store import SqliteStore
-from tests.support import KINDS
 from tests.support.items import START
 
 NOW = START + THIN_AFTER + timedelta(hours=1)
 ROWS = "SELECT polled_at, looks, longest_gap FROM board_polls WHERE board = ? ORDER BY polled_at"
-
-
-@pytest.fixture(params=["csv", "postgres"])
-def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    store: Store = SqliteStore(tmp_path, KINDS)
-    if request.param == "postgres":
-        store = PostgresStore(request.getfixturevalue("database").url, KINDS)
-    store.open()
-    store.prepare()
-    yield store
-    store.close()
 
 
 def poll(seconds: float, board: str = "po", gap: float = 10.0) -> Poll:

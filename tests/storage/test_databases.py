@@ -247,49 +247,48 @@ def test_behind_pgbouncer_no_setting_stays_in_a_session(archive: Postgres, sandb
         pool.stop()
 
 
-def test_pgbouncer_restarts_under_a_crawl(archive: Postgres, sandbox: Sandbox, tmp_path: Path, wait_until: Any) -> None:
+@pytest.fixture
+def pool(archive: Postgres, tmp_path: Path) -> Iterator[PgBouncer]:
+    """PgBouncer in front of the server, whose tables exist."""
     if PGBOUNCER is None:
         pytest.skip("left out: pgbouncer is not installed")
     set_up(archive, tmp_path)
     pool = PgBouncer(archive)
-    try:
-        crawler = Crawler(tmp_path / "data", sandbox.url, archive.url(CRAWLER, port=pool.port), delay=0.02)
-        process = crawler.start(f"-aboard={BOARD}", "-sBATCH_SIZE=20", "-sBATCH_SECONDS=0.2")
-        direct = Database(archive.url(CRAWLER))
-        wait_until(lambda: direct.one("SELECT count(*) FROM posts") > 50)
-        pool.halt()
-        pool.up()
-        output, _ = process.communicate(timeout=60)
-        assert process.returncode == 0, output
-        assert {no for _, no in posts_of(direct)} == sandbox.visible(BOARD)
-    finally:
-        pool.stop()
+    yield pool
+    pool.stop()
+
+
+def test_pgbouncer_restarts_under_a_crawl(
+    archive: Postgres, pool: PgBouncer, sandbox: Sandbox, tmp_path: Path, wait_until: Any
+) -> None:
+    crawler = Crawler(tmp_path / "data", sandbox.url, archive.url(CRAWLER, port=pool.port), delay=0.02)
+    process = crawler.start(f"-aboard={BOARD}", "-sBATCH_SIZE=20", "-sBATCH_SECONDS=0.2")
+    direct = Database(archive.url(CRAWLER))
+    wait_until(lambda: direct.one("SELECT count(*) FROM posts") > 50)
+    pool.halt()
+    pool.up()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert {no for _, no in posts_of(direct)} == sandbox.visible(BOARD)
 
 
 @pytest.mark.soak
 def test_an_outage_of_the_server_behind_pgbouncer(
-    archive: Postgres, sandbox: Sandbox, tmp_path: Path, wait_until: Any
+    archive: Postgres, pool: PgBouncer, sandbox: Sandbox, tmp_path: Path, wait_until: Any
 ) -> None:
-    if PGBOUNCER is None:
-        pytest.skip("left out: pgbouncer is not installed")
-    set_up(archive, tmp_path)
-    pool = PgBouncer(archive)
-    try:
-        crawler = Crawler(tmp_path / "data", sandbox.url, archive.url(CRAWLER, port=pool.port), delay=0.03)
-        process = crawler.start(f"-aboard={BOARD}", "-sBATCH_SIZE=20", "-sBATCH_SECONDS=0.2")
-        direct = Database(archive.url(CRAWLER))
-        wait_until(lambda: direct.one("SELECT count(*) FROM posts") > 50)
-        archive.halt()
-        wait_until(lambda: any((tmp_path / "data" / "spool").rglob("*.gz")))
-        archive.up()
-        output, _ = process.communicate(timeout=90)
-        assert process.returncode == 0 and "out of reach" in output and "is back" in output, output
-        assert {no for _, no in posts_of(direct)} == sandbox.visible(BOARD)
-        crawler(f"-aboard={BOARD}", "-sBATCH_SIZE=20").ok()  # started again
-        assert direct.rows("SELECT relname FROM pg_class WHERE relpersistence = 't'") == []
-        assert direct.rows("SELECT objid FROM pg_locks WHERE locktype = 'advisory'") == []
-    finally:
-        pool.stop()
+    crawler = Crawler(tmp_path / "data", sandbox.url, archive.url(CRAWLER, port=pool.port), delay=0.03)
+    process = crawler.start(f"-aboard={BOARD}", "-sBATCH_SIZE=20", "-sBATCH_SECONDS=0.2")
+    direct = Database(archive.url(CRAWLER))
+    wait_until(lambda: direct.one("SELECT count(*) FROM posts") > 50)
+    archive.halt()
+    wait_until(lambda: any((tmp_path / "data" / "spool").rglob("*.gz")))
+    archive.up()
+    output, _ = process.communicate(timeout=90)
+    assert process.returncode == 0 and "out of reach" in output and "is back" in output, output
+    assert {no for _, no in posts_of(direct)} == sandbox.visible(BOARD)
+    crawler(f"-aboard={BOARD}", "-sBATCH_SIZE=20").ok()  # started again
+    assert direct.rows("SELECT relname FROM pg_class WHERE relpersistence = 't'") == []
+    assert direct.rows("SELECT objid FROM pg_locks WHERE locktype = 'advisory'") == []
 
 
 # --- several writers

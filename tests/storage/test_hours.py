@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from chancrawl.items import Tweet
 from chancrawl.storage.base import Store, moment
 from chancrawl.storage.hours import recount
-from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.sqlite.hours import TRIGGERS
 from chancrawl.storage.sqlite.store import SqliteStore
 from tests.support import KINDS
 from tests.support.items import START, deletion, post
 
 HOURS = "SELECT hour, posts, deleted, delay_seconds, no_sum FROM board_hours WHERE board = 'po' ORDER BY hour"
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    store: Store = SqliteStore(tmp_path, KINDS)
-    if request.param == "postgres":
-        store = PostgresStore(request.getfixturevalue("database").url, KINDS)
-    store.open()
-    store.prepare()
-    yield store
-    store.close()
 
 
 def sums(store: Store) -> list[Any]:

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chancrawl.items import Tweet
 from chancrawl.payload import dumps, loads
 from chancrawl.storage.base import Store, moment
-from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.sqlite.store import SqliteStore
-from tests.support import KINDS
 from tests.support.items import START, deletion, minute, post, thread
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    store: Store = SqliteStore(tmp_path, KINDS)
-    if request.param == "postgres":
-        store = PostgresStore(request.getfixturevalue("database").url, KINDS)
-    store.open()
-    store.prepare()
-    yield store
-    store.close()
 
 
 def test_a_post_existed_until_it_was_missed_or_its_thread_was_seen_last(either: Store) -> None:

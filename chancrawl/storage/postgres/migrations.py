@@ -62,11 +62,9 @@ ALTER TABLE runs ADD COLUMN host text, ADD COLUMN pid integer, ADD COLUMN folder
 }
 """SQL by the version that it leads to, to execute before schema.sql."""
 
-FILLS = {5: "; ".join(recount(HOUR, SECONDS))}
-"""SQL by the version that it leads to, to execute after schema.sql: it fills new tables."""
-
-FILLED = {5: {"board_hours", "account_hours"}}
-"""The tables that FILLS fills, also if somebody has dropped them."""
+FILLS = {5: ({"board_hours", "account_hours"}, "; ".join(recount(HOUR, SECONDS)))}
+"""Tables, and SQL that fills them after schema.sql, by the version that has them first. They are also filled if
+somebody has dropped them."""
 
 WRITE = "chancrawl write"
 """The lock that each writer shares, and that a change of the tables has for itself."""
@@ -147,8 +145,8 @@ def bring_up_to_date(cursor: Any, again: bool = False) -> int | None:
             cursor.execute(MIGRATIONS[version])
     lacking = gone(cursor)
     cursor.execute(SCHEMA)
-    for version, tables in FILLED.items():
+    for version, (tables, fill) in FILLS.items():
         if (before or VERSION) < version or tables & set(lacking):
-            cursor.execute(FILLS[version])
+            cursor.execute(fill)
     cursor.execute("UPDATE schema_version SET version = %s, applied_at = now() WHERE version <> %s", (VERSION, VERSION))
     return before

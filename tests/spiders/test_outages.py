@@ -293,8 +293,8 @@ def test_a_full_disk_pauses_the_crawl_until_there_is_space(
     process = crawler.start("-aboard=po", "-sBATCH_SECONDS=0.2", f"-sLOG_FILE={log}")
     wait_until(lambda: log.exists() and "The crawl pauses" in log.read_text())
     # Each attempt tears a line, and removes it again.
-    for file in (crawler.folder / "chan").rglob("*.csv"):
-        wait_until(lambda file=file: file.read_bytes().endswith(b"\r\n"))
+    files = (crawler.folder / "chan").rglob
+    wait_until(lambda: all(file.read_bytes().endswith(b"\r\n") for file in files("*.csv")))
     acknowledged = {no for (no,) in crawler.embedded("SELECT no FROM posts")}
     assert acknowledged
     grow(small_disk)

@@ -3,8 +3,8 @@
     python benchmarks/export.py                        # 300,000 posts from each store, in each format
     python benchmarks/export.py --posts 5000000 --store sqlite
 
-The posts are those of the sandbox, repeated with other numbers and other words in their texts. The last line is one
-JSON object.
+The posts are those of the sandbox, repeated on five boards with other numbers, times and texts, whose words are as
+frequent as in a language. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import count, islice
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate, count, islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -38,7 +39,16 @@ from tests.support import KINDS  # noqa: E402
 FORMATS = ("parquet", "jsonl", "csv")
 
 
-def posts(number: int) -> Iterator[Post]:
+BOARDS = ("g", "po", "pol", "sci", "wsr")
+WORDS = [f"w{rank:x}" for rank in range(1, 200_001)]
+"""The words, the most frequent one first."""
+FREQUENCIES = list(accumulate(1 / rank for rank in range(1, len(WORDS) + 1)))
+"""Their sums, by Zipf's law."""
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def posts() -> Iterator[Post]:
+    """Posts without end, one a second, of 1 to 40 words."""
     models = parsed(20_000)
     for post in models:
         fourchan.describe(post)
@@ -46,15 +56,18 @@ def posts(number: int) -> Iterator[Post]:
     numbers = count(10_000_000)
     while True:
         for post in models:
-            word = f"{random.getrandbits(60):x}"
-            text = f"{post.comment_text or ''} {word}"
-            yield replace(post, no=next(numbers), comment_text=text, comment_html=text, raw=post.raw | {"com": text})
+            text = " ".join(random.choices(WORDS, cum_weights=FREQUENCIES, k=random.randint(1, 40)))
+            no = next(numbers)
+            time = START + timedelta(seconds=no - 10_000_000)
+            yield replace(post, board=random.choice(BOARDS), no=no, posted_at=time, comment_text=text,
+                          comment_html=text, raw=post.raw | {"no": no, "com": text})  # fmt: skip
 
 
 def fill(store: Store, number: int) -> None:
+    """Open a store and put posts into it."""
     store.open()
     store.prepare()
-    for batch in parts(islice(posts(number), number), 2_000):
+    for batch in parts(islice(posts(), number), 2_000):
         store.take_in(batch)
     store.close()
 

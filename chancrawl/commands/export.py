@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Self
 
 from scrapy.exceptions import UsageError
 
-from chancrawl.arguments import board_names, home, moment_of, well_formed
+from chancrawl.arguments import home, well_formed
 from chancrawl.command import StoreCommand
-from chancrawl.commands.coverage import account_of, stored_boards
+from chancrawl.commands.filters import filters_of
+from chancrawl.commands.progress import Shown
 from chancrawl.errors import UserError
 from chancrawl.exports.datasheet import describe, verify
 from chancrawl.exports.export import NAMES, Exported, Target, check_filters, check_shape, export
@@ -27,8 +25,7 @@ from chancrawl.storage.base import Store
 from chancrawl.storage.disk import sync_folder
 from chancrawl.storage.factory import store_of
 from chancrawl.storage.sqlite.store import FILE, SqliteStore
-from chancrawl.text import capitalized, counted, visible
-from chancrawl.x.handles import handles_of
+from chancrawl.text import counted, visible
 
 TABLES = ("posts", "post_revisions", "threads", "board_hours", "board_coverage", "board_polls", "tweets", "accounts",
           "handles", "trends", "gaps", "runs")  # fmt: skip
@@ -94,7 +91,7 @@ class Command(StoreCommand):
         try:
             store.open_to_read(TABLES)
             place = store.place
-            filters = _filters(opts, store)
+            filters = filters_of(opts, store)
             shape = SHAPES[opts.shape] if opts.shape else None
             if shape is not None:
                 check_shape(opts.shape, shape, names, filters, target)
@@ -141,50 +138,6 @@ def _exported(
     return done
 
 
-def _filters(opts: argparse.Namespace, store: Store) -> Filters:
-    for name, value in vars(opts).items():
-        if isinstance(value, str):
-            well_formed(f"--{name.replace('_', '-')}", value)
-    accounts, odd = handles_of(opts.account)
-    if odd:
-        raise UserError(f"--account {odd[0]}: a handle is wanted, or the number of an account as id:783214.")
-    boards = board_names("--board", opts.board)
-    stored_boards(store, boards)
-    since, until = moment_of("--since", opts.since), moment_of("--until", opts.until)
-    if since is not None and until is not None and since >= until:
-        raise UserError("--since is not before --until.")
-    return Filters(
-        boards=tuple(boards) or None,
-        threads=_numbers(opts.thread),
-        accounts=tuple(_account(store, name) for name in accounts) or None,
-        account_names=tuple(name.lower() for name in accounts if not name.startswith("id:")),
-        query=opts.query,
-        since=since,
-        until=until,
-        only_deleted=opts.only_deleted,
-        match=opts.match,
-    )
-
-
-def _numbers(text: str) -> tuple[int, ...] | None:
-    numbers = [number.strip() for number in text.split(",") if number.strip()]
-    for number in numbers:
-        if not number.isascii() or not number.isdigit() or len(number) > 18:
-            raise UserError(f"--thread {number}: the number of a thread is wanted.")
-    return tuple(map(int, numbers)) or None
-
-
-def _account(store: Store, name: str) -> int:
-    """The number of an account; 0 if only rows of the older crawler have its name. UserError if nothing has."""
-    if name.startswith("id:"):
-        return int(name.removeprefix("id:"))
-    number = account_of(store, name.lower())
-    older = "SELECT 1 FROM tweets WHERE author_id IS NULL AND lower(username) = ? LIMIT 1"
-    if not number and not store.rows(older, name.lower()):
-        raise UserError(f"{capitalized(store.place)} holds nothing of @{visible(name)}.")
-    return int(number or 0)
-
-
 def _copied(store: Store, folder: Path) -> Store:
     """A copy of an embedded database, opened to read."""
     if not isinstance(store, SqliteStore):
@@ -212,24 +165,3 @@ def _say(done: Exported, names: list[str], target: Target, place: str, grown: in
               "it; the crawl empties it now (--copy-first avoids that).")  # fmt: skip
     if target.is_folder:
         print(f"{target.path / 'README.md'} says what is in it and what is missing.")
-
-
-class Shown:
-    """Shows the progress on a terminal."""
-
-    def __init__(self) -> None:
-        self.is_on = sys.stderr.isatty()
-        self.next = time.monotonic()
-
-    def __call__(self, name: str, rows: int) -> None:
-        now = time.monotonic()
-        if self.is_on and now >= self.next:
-            self.next = now + 0.5
-            print(f"\r{name}: {rows:,} rows\033[K", end="", file=sys.stderr, flush=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.is_on:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)

@@ -9,9 +9,13 @@ from psycopg2.extras import RealDictCursor
 from scrapy.exceptions import UsageError
 
 from chancrawl.command import StoreCommand
+from chancrawl.commands.progress import Shown
 from chancrawl.configuration import WHICH_DATABASE
 from chancrawl.errors import UserError
+from chancrawl.find.search import index_of
 from chancrawl.items import Tweet, columns
+from chancrawl.storage.base import Store
+from chancrawl.storage.factory import store_of
 from chancrawl.storage.kinds import Kinds
 from chancrawl.storage.postgres import copy, migrations
 from chancrawl.storage.postgres.connection import LEGACY_TABLE, PostgresStore
@@ -31,12 +35,20 @@ class Command(StoreCommand):
             action="store_true",
             help=f"take the rows of the older crawler's table {LEGACY_TABLE} into tweets, and keep it, renamed",
         )
+        parser.add_argument("--find", action="store_true", help="build an index of words for `scrapy find`, also while "
+                            "crawls write (in the embedded database too)")  # fmt: skip
+        parser.add_argument("--no-find", action="store_true", help="drop that index")
 
     def work(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None
         if args:
             raise UsageError("initdb takes no arguments")
         url = self.settings.get("DATABASE_URL")
+        if opts.find or opts.no_find:
+            if opts.import_legacy or (opts.find and opts.no_find):
+                raise UsageError("name one of --import-legacy, --find and --no-find")
+            print(change_index(store_of(self.settings), opts.find))
+            return
         if not url:
             raise UsageError(WHICH_DATABASE)
         store = PostgresStore(url, Kinds.from_settings(self.settings))
@@ -49,6 +61,21 @@ class Command(StoreCommand):
             print(f"The tables of chancrawl are in {store.place}.")
         finally:
             store.close()
+
+
+def change_index(store: Store, is_wanted: bool) -> str:
+    """Build the index of words, or drop it. Returns a sentence for the user."""
+    try:
+        store.open_beside()
+        index = index_of(store)
+        if not is_wanted:
+            index.drop()
+            return f"There is no index of words in {store.place} any more; `scrapy find` reads all texts."
+        with Shown() as shown:
+            index.build(shown)
+        return f"The index of words is in {store.place}; it has {index.size() / 1e6:,.1f} MB."
+    finally:
+        store.close()
 
 
 # The posts are from the real site, so that later crawls of the sandbox into this database are refused.

@@ -366,6 +366,13 @@ class SqliteStore:
 
     # --- the write-ahead log
 
+    def empty_log(self) -> None:
+        """Write the log back, unless a crawl has the folder, which does it itself: only one process may do it."""
+        lock = locked(self.folder / "chancrawl.lock")
+        if lock is not None:
+            checkpoint(self.connection)
+            os.close(lock)
+
     def check_log(self) -> None:
         """Say once if a reader keeps the write-ahead log from being emptied."""
         log = self.log

@@ -72,7 +72,8 @@ def measure(store: Store, number: int) -> dict[str, Any]:
         began = time.monotonic()
         list(islice(Search(terms_of(words), **where).hits(store), NEWEST))
         times.setdefault(kind, []).append((time.monotonic() - began) * 1000)
-    for kind, some in [*times.items(), ("all", [each for kind in times for each in times[kind]])]:
+    times["all"] = [each for some in times.values() for each in some]
+    for kind, some in times.items():
         ordered = sorted(some)
         result[f"{kind}: median, 95 %, longest in ms"] = [
             round(ordered[int(len(ordered) * part)], 1) for part in (0.5, 0.95)] + [round(ordered[-1], 1)]  # fmt: skip

@@ -1,5 +1,5 @@
 -- chancrawl's PostgreSQL schema: the data dictionary.
--- Version: 5
+-- Version: 6
 --
 -- It is idempotent. `scrapy initdb` applies it, and so does the first write of a crawl if the tables do not exist. When
 -- a crawl starts, it migrates tables of an earlier version (chancrawl/storage/postgres/migrations.py). All times are
@@ -759,6 +759,53 @@ COMMENT ON COLUMN runs.folder IS 'Its CSV_FOLDER there.';
 COMMENT ON COLUMN runs.boards IS 'The boards that it follows, between commas; null for a crawl that follows none, and for one that waits until another crawl ends.';
 COMMENT ON COLUMN runs.alive_at IS 'Its last sign of life, by the clock of the database. A crawl writes one every 30 seconds.';
 
+CREATE TABLE IF NOT EXISTS removals (
+    removal_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind         text NOT NULL,
+    reason       text,
+    requested_at timestamptz NOT NULL,
+    finished_at  timestamptz,
+    lifted_at    timestamptz,
+    rows         json,
+    subject      text
+);
+COMMENT ON TABLE removals IS 'What was removed with `scrapy forget`: when and why, without what it was.';
+COMMENT ON COLUMN removals.removal_id IS 'Number of the removal.';
+COMMENT ON COLUMN removals.kind IS 'What was removed: post, thread, poster, tweet, account, handle; age for posts older than KEEP_DAYS or KEEP_DELETED_DAYS.';
+COMMENT ON COLUMN removals.reason IS 'Why, as the person wrote it who removed it.';
+COMMENT ON COLUMN removals.requested_at IS 'When the removal began.';
+COMMENT ON COLUMN removals.finished_at IS 'When all of it was removed from the database; null while it is under way.';
+COMMENT ON COLUMN removals.lifted_at IS 'When its tombstones were lifted (`scrapy forget --undo`), so that it is collected again.';
+COMMENT ON COLUMN removals.rows IS 'Numbers of removed and changed rows by table.';
+COMMENT ON COLUMN removals.subject IS 'What is removed. It is only kept until finished_at, to go on after a crash.';
+
+CREATE TABLE IF NOT EXISTS tombstones (
+    mark       text PRIMARY KEY,
+    removal_id bigint NOT NULL
+);
+COMMENT ON TABLE tombstones IS 'What must not be stored again. Each write of a crawl, a spool or an import asks it, in its own transaction.';
+COMMENT ON COLUMN tombstones.mark IS 'Keyed hash of a post, thread, poster or account (BLAKE2b, chancrawl/storage/forgotten.py). Without the key, nothing can be tested against it.';
+COMMENT ON COLUMN tombstones.removal_id IS 'The removal that made it.';
+
+CREATE TABLE IF NOT EXISTS tombstone_keys (
+    key     text PRIMARY KEY,
+    changes bigint NOT NULL
+);
+COMMENT ON TABLE tombstone_keys IS 'The key of the tombstones: one row, or none if nothing was ever removed. Readers need not see it.';
+COMMENT ON COLUMN tombstone_keys.key IS 'The key, in hexadecimal digits.';
+COMMENT ON COLUMN tombstone_keys.changes IS 'How often tombstones were added or lifted. Crawls read them again when it differs.';
+
+CREATE TABLE IF NOT EXISTS removed_hours (
+    board text NOT NULL,
+    hour  timestamptz NOT NULL,
+    posts bigint NOT NULL,
+    PRIMARY KEY (board, hour)
+);
+COMMENT ON TABLE removed_hours IS 'How many posts of each board and hour were removed, so that coverage does not count them as missing.';
+COMMENT ON COLUMN removed_hours.board IS 'Board of the posts.';
+COMMENT ON COLUMN removed_hours.hour IS 'Beginning of the hour in which they were made.';
+COMMENT ON COLUMN removed_hours.posts IS 'Number of removed posts.';
+
 CREATE TABLE IF NOT EXISTS spools (
     spool      text PRIMARY KEY,
     applied    bigint NOT NULL,
@@ -774,7 +821,7 @@ CREATE TABLE IF NOT EXISTS schema_version (
     database_id uuid NOT NULL DEFAULT gen_random_uuid(),
     applied_at  timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO schema_version (version) SELECT 5 WHERE NOT EXISTS (SELECT FROM schema_version);
+INSERT INTO schema_version (version) SELECT 6 WHERE NOT EXISTS (SELECT FROM schema_version);
 COMMENT ON TABLE schema_version IS 'The version of these tables: one row.';
 COMMENT ON COLUMN schema_version.version IS 'Version of schema.sql.';
 COMMENT ON COLUMN schema_version.database_id IS 'Identifies this database for spools, whose batches belong to one database.';

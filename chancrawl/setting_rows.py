@@ -200,6 +200,15 @@ ROWS = [
         "`1`: add the polarity of new English posts, from -1 to 1 ([TextBlob](https://textblob.readthedocs.io)), in "
         "the column `tweets.sentiment`",
     ),
+    # --- how long to keep it
+    Setting(
+        "KEEP_DAYS", 0, Number(0, "days"), "posts that are older are removed, by crawls and by `scrapy forget --old`; "
+        "`0` keeps all",
+    ),
+    Setting(
+        "KEEP_DELETED_DAYS", 0, Number(0, "days"), "posts that were deleted on the site longer ago are removed; `0` "
+        "keeps all",
+    ),
     # --- the log
     # Scrapy's default is DEBUG, which has a line for every item.
     Setting(

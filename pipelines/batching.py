@@ -14,6 +14,7 @@ from scrapy.exceptions import NotConfigured
 
 from chancrawl.engine import end, let_close, stopping
 from chancrawl.errors import UserError, store_failed
+from chancrawl.forget.upkeep import Upkeep
 from chancrawl.sources import Sources
 from chancrawl.storage.base import RowSink
 from chancrawl.storage.batch_writer import RejectsAll
@@ -37,6 +38,7 @@ class BatchingPipeline:
         self.session = session
         self.sources = Sources.of(crawler)
         self.sinks = list(_sinks(crawler))
+        self.upkeep = Upkeep(crawler, session)
         self.stats = crawler.stats
         self.batch_size = crawler.settings.getint("BATCH_SIZE")
         self.batch_seconds = crawler.settings.getfloat("BATCH_SECONDS")
@@ -69,12 +71,16 @@ class BatchingPipeline:
     async def open_spider(self) -> None:
         try:
             await self.session.open()
+            await self.upkeep.begin()
             for sink in list(self.sinks):
                 await self._sink(sink, sink.open, is_start=True)
         except UserError as error:
             raise error.tell(self.crawler) from None
 
     async def process_item(self, item: Any) -> Any:
+        if self.upkeep.is_too_old(item):
+            self.stats.inc_value("items/too_old")
+            return item
         self.batch.append(item)
         self.stats.inc_value("item_scraped_count")
         if len(self.batch) >= self.batch_size:
@@ -165,6 +171,7 @@ class BatchingPipeline:
         return [item for item, waits in left if not waits], [item for item, waits in left if waits]
 
     async def to_sinks(self, batch: Sequence[Any]) -> None:
+        batch = self.session.forgotten.left(batch)
         for sink in list(self.sinks):
             await self._sink(sink, sink.write, batch)
 

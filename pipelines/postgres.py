@@ -47,7 +47,7 @@ class PostgresPipeline(BatchingPipeline):
         self.limit = int(crawler.settings.getfloat("SPOOL_MB") * 1_000_000)
         self.spool = Spool.new(self.folder, session.kinds, self.limit)
         self.earlier: list[Spool] = []  # spools of crawls that ended before they could write them
-        self.writer = BatchWriter(session.kinds, session.held_back, self.quarantine.has_row)
+        self.writer = BatchWriter(session.kinds, session.held_back, self.quarantine.has_row, session.forgotten)
         self._drained = 0  # rows written from spools during this outage
         self._appending = asyncio.Lock()
         session.on_return = self.drain

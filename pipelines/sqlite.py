@@ -36,7 +36,7 @@ class SqlitePipeline(BatchingPipeline):
         assert isinstance(session.store, SqliteStore)
         self.database = session.store
         self.quarantine = Quarantine.of(crawler)
-        self.writer = self.database.writer(session.held_back, self.quarantine.has_row)
+        self.writer = self.database.writer(session.held_back, self.quarantine.has_row, session.forgotten)
         self.patience = inf if stays(crawler) else crawler.settings.getfloat("DISK_PATIENCE")
 
     @classmethod

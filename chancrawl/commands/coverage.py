@@ -28,10 +28,22 @@ from chancrawl.x.pagination import EPOCH
 
 FEEDS = "SELECT feed, complete_since, visited_at, posts FROM feeds {} ORDER BY feed"
 GAPS = "SELECT before_id, after_id, starts_at, ends_at, reason, found_at FROM gaps WHERE feed = ? ORDER BY before_id"
-TABLES = ("posts", "board_polls", "board_hours", "board_coverage", "feeds", "gaps", "accounts", "handles")
+TABLES = (
+    "posts",
+    "board_polls",
+    "board_hours",
+    "board_coverage",
+    "removed_hours",
+    "feeds",
+    "gaps",
+    "accounts",
+    "handles",
+)
 """The tables that this command reads."""
 
-COLUMNS = "board hour issued held deleted missing intervals median_seconds p95_seconds unwatched_seconds".split()
+COLUMNS = (
+    "board hour issued held deleted missing removed intervals median_seconds p95_seconds unwatched_seconds".split()
+)
 FEED_COLUMNS = "feed account complete_since read_at posts gaps".split()
 
 
@@ -186,10 +198,14 @@ Boards = Iterable[tuple[str, Coverage]]
 def print_text(boards: Boards, feeds: Iterable[FeedCoverage]) -> None:
     for board, coverage in boards:
         print(f"/{board}/")
-        print("hour (UTC)         issued    held  deleted  missing  median     95%  unwatched")
+        has_removed = any(hour.removed for hour in coverage.hours)
+        removed = "  removed" if has_removed else ""
+        print(f"hour (UTC)         issued    held  deleted  missing{removed}  median     95%  unwatched")
         for hour in coverage.hours:
             unwatched = f"{hour.unwatched.total_seconds() / 60:,.1f} min" if hour.unwatched else "–"
             counts = f"{hour.issued:8,} {hour.held:7,} {hour.deleted:8,} {hour.missing_count:8,}"
+            if has_removed:
+                counts += f" {hour.removed:8,}"
             delays = f"{_seconds(hour.delay(0.5)):>7} {_seconds(hour.delay(0.95)):>7}"
             print(f"{hour.start:%Y-%m-%d %H:%M} {counts} {delays} {unwatched:>10}")
         missing = [interval for hour in coverage.hours for interval in hour.missing]
@@ -251,6 +267,7 @@ def as_dict(hour: Hour) -> dict[str, Any]:
         "held": hour.held,
         "deleted": hour.deleted,
         "missing": hour.missing_count,
+        "removed": hour.removed,
         "intervals": hour.missing,
         "median_seconds": hour.delay(0.5),
         "p95_seconds": hour.delay(0.95),

@@ -27,8 +27,8 @@ from chancrawl.storage.factory import store_of
 from chancrawl.storage.sqlite.store import FILE, SqliteStore
 from chancrawl.text import counted, visible
 
-TABLES = ("posts", "post_revisions", "threads", "board_hours", "board_coverage", "board_polls", "tweets", "accounts",
-          "handles", "trends", "gaps", "runs")  # fmt: skip
+TABLES = ("posts", "post_revisions", "threads", "board_hours", "board_coverage", "board_polls", "removed_hours",
+          "tweets", "accounts", "handles", "trends", "gaps", "runs")  # fmt: skip
 """The tables that this command reads."""
 
 

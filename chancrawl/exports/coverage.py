@@ -22,7 +22,8 @@ COLUMNS = [
     Column("held", Type.INTEGER, about="How many of these posts are stored."),
     Column("deleted", Type.INTEGER, about="How many of the stored posts were deleted later."),
     Column("missing", Type.INTEGER, about="How many are not stored."),
-    Column("intervals", Type.JSON, about="Their numbers: [[first, last], …]."),
+    Column("removed", Type.INTEGER, about="How many were stored and removed since, by law or by age."),
+    Column("intervals", Type.JSON, about="The missing numbers: [[first, last], …]; none if posts were removed."),
     Column("median_seconds", Type.NUMBER, about="Median of the delay from a post's time until it was seen."),
     Column("p95_seconds", Type.NUMBER, about="Its 95th percentile."),
     Column("unwatched_seconds", Type.NUMBER, about="How long no crawl watched the board."),
@@ -41,5 +42,5 @@ def rows(store: Store, filters: Filters) -> Iterator[tuple[Any, ...]]:
     for board, hour in hours_of(store, filters):
         yield (
             board, f"{hour.start:%Y-%m-%dT%H:%M:%S}.000000Z", hour.issued, hour.held, hour.deleted, hour.missing_count,
-            json.dumps(hour.missing), hour.delay(0.5), hour.delay(0.95), hour.unwatched.total_seconds(),
+            hour.removed, json.dumps(hour.missing), hour.delay(0.5), hour.delay(0.95), hour.unwatched.total_seconds(),
         )  # fmt: skip

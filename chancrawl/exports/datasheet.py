@@ -83,16 +83,19 @@ def _file(path: Path) -> dict[str, Any]:
     return {"rows": 0, "bytes": path.stat().st_size, "sha256": digest_of(path)}
 
 
+COUNTS = ("issued", "held", "deleted", "missing", "removed")
+"""The counts of an hour in the datasheet."""
+
+
 def coverage_of(store: Store, filters: Filters) -> dict[str, dict[str, Any]]:
     """How complete the chosen boards and times are, by board."""
     found: dict[str, dict[str, Any]] = {}
     for board, hour in hours_of(store, filters):
-        sums = found.setdefault(board, {"issued": 0, "held": 0, "deleted": 0, "missing": 0, "unwatched_seconds": 0.0,
+        sums = found.setdefault(board, {**dict.fromkeys(COUNTS, 0), "unwatched_seconds": 0.0,
                                         "from": _time(hour.start), "until": ""})  # fmt: skip
-        sums["issued"] += hour.issued
-        sums["held"] += hour.held
-        sums["deleted"] += hour.deleted
-        sums["missing"] += hour.missing_count
+        counts = hour.issued, hour.held, hour.deleted, hour.missing_count, hour.removed
+        for name, count in zip(COUNTS, counts, strict=True):
+            sums[name] += count
         sums["unwatched_seconds"] += hour.unwatched.total_seconds()
         sums["until"] = _time(hour.start)
     return found
@@ -133,10 +136,11 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
         yield "\n# What is missing\n"
         yield ("A board numbers its posts in one sequence. A number that is not stored is a post that was deleted "
                "before it was seen, or was not read. Counted from the first visit of a board on.\n")  # fmt: skip
-        yield "| board | first hour | last hour | posts made | stored | deleted later | missing | not watched |"
-        yield "|---|---|---|---|---|---|---|---|"
+        yield ("| board | first hour | last hour | posts made | stored | deleted later | missing | removed since | "
+               "not watched |")  # fmt: skip
+        yield "|---|---|---|---|---|---|---|---|---|"
         for board, sums in facts["coverage"].items():
-            numbers = " | ".join(f"{sums[name]:,}" for name in ("issued", "held", "deleted", "missing"))
+            numbers = " | ".join(f"{sums[name]:,}" for name in COUNTS)
             unwatched = f"{sums['unwatched_seconds'] / 60:,.0f} min"
             yield f"| {board} | {sums['from']} | {sums['until']} | {numbers} | {unwatched} |"
         yield "\nThe table `coverage` (`scrapy export coverage`) has each hour and the missing numbers."

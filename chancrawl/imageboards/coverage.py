@@ -7,7 +7,7 @@ stored or a post that is missing (deleted before the crawl saw it, or not yet re
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import ceil
@@ -51,6 +51,10 @@ class Hour:
     delays: Counter[int] = field(default_factory=Counter)
     """Number of posts, by the seconds between posting and the first observation."""
     unwatched: timedelta = timedelta()
+    removed: int = 0
+    """Posts that were stored and removed since (`scrapy forget`)."""
+    withheld: int = 0
+    """Missing numbers that are not named in `missing`, because the numbers of removed posts are among them."""
     first_no: int = field(default=0, compare=False)
     """The lowest number of a stored post."""
     after_no: int = field(default=0, compare=False)
@@ -58,12 +62,12 @@ class Hour:
 
     @property
     def missing_count(self) -> int:
-        return sum(last - first + 1 for first, last in self.missing)
+        return sum(last - first + 1 for first, last in self.missing) + self.withheld
 
     @property
     def issued(self) -> int:
         """How many numbers the board gave to posts."""
-        return self.held + self.missing_count
+        return self.held + self.missing_count + self.removed
 
     def delay(self, share: float) -> float | None:
         """Seconds from a post's time until it was seen; 0.5 is the median, 0.95 the 95th percentile (nearest rank)."""
@@ -162,6 +166,24 @@ def counted(posts: Iterable[HeldPost], watch: Watch, after: int = 0) -> list[Hou
     return hours.in_order()
 
 
+def with_removed(hours: Iterable[Hour], removed: Mapping[datetime, int]) -> list[Hour]:
+    """Hours in which removed posts do not count as missing. `removed` are their numbers by the hour of their time.
+
+    The number of a post can be missing in a later hour: in that of the next stored post.
+    """
+    found = {hour.start: hour for hour in hours}
+    left = 0
+    for start in sorted(found.keys() | removed.keys()):
+        left += removed.get(start, 0)
+        hour = found.get(start)
+        if hour is not None and left:
+            missing = hour.missing_count
+            hour.removed = min(left, missing)
+            hour.missing, hour.withheld = [], missing - hour.removed
+            left -= hour.removed
+    return [found[start] for start in sorted(found)]
+
+
 def with_pauses(counts: Iterable[Hour], watch: Watch) -> Coverage:
     """Hours with the time in which the board was not watched."""
     hours = _Hours(counts)
@@ -193,6 +215,8 @@ def by_day(coverage: Coverage) -> Coverage:
         day.held += hour.held
         day.deleted += hour.deleted
         day.missing += hour.missing
+        day.removed += hour.removed
+        day.withheld += hour.withheld
         day.delays += hour.delays
         day.unwatched += hour.unwatched
     return Coverage(list(days.values()), coverage.pauses)

@@ -23,6 +23,7 @@ from chancrawl.imageboards.coverage import (
     between,
     counted,
     with_pauses,
+    with_removed,
 )  # fmt: skip
 from chancrawl.storage.base import Store, moment
 
@@ -53,6 +54,8 @@ FIRST_POLL = "SELECT polled_at, newest_no, longest_gap FROM board_polls WHERE bo
 POLLS = (
     "SELECT polled_at, newest_no, longest_gap FROM board_polls WHERE board = ? AND polled_at >= ? ORDER BY polled_at"
 )
+
+REMOVED = "SELECT hour, posts FROM removed_hours WHERE board = ?"
 
 BOARDS = "SELECT DISTINCT board FROM board_hours WHERE posts > 0 ORDER BY board"
 HELD = """
@@ -97,7 +100,8 @@ def coverage_of(store: Store, board: str, since: datetime | None = None, until: 
         if any(store.stream(f"{HELD} LIMIT 1", board, start or EPOCH, end)):
             hours += _counted(store, store.stream, board, watch, start, end)
     hours += _counted(store, store.stream, board, watch, *rest)
-    return with_pauses(hours, watch)
+    removed = {_time(hour): posts for hour, posts in store.stream(REMOVED, board)}
+    return with_pauses(with_removed(hours, removed), watch)
 
 
 def out_of_date(

@@ -22,6 +22,10 @@ from chancrawl.storage.kinds import Kinds
 T = TypeVar("T")
 
 
+Statement = tuple[str, tuple[Any, ...]]
+"""SQL and its parameters."""
+
+
 class Store(Protocol):
     """A state store. All calls come from one thread, and block.
 
@@ -42,6 +46,9 @@ class Store(Protocol):
 
     sql_now: ClassVar[str]
     """SQL for the time of the store's clock."""
+
+    sql_alone: ClassVar[str]
+    """SQL at the start of a transaction: it waits until no writer is in the middle of a batch, and lets none begin."""
 
     sql_age: ClassVar[str]
     """SQL for the seconds since a time; {} is the time."""
@@ -89,7 +96,7 @@ class Store(Protocol):
     def snapshot(self) -> AbstractContextManager[None]:
         """A block in which all calls of `stream` show the rows that were committed when it began."""
 
-    def write(self, statements: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
+    def write(self, statements: Iterable[Statement]) -> None:
         """Execute statements in one transaction."""
 
     def locked(self, name: str) -> AbstractContextManager[Callable[..., list[Any]]]:
@@ -97,6 +104,9 @@ class Store(Protocol):
 
     def take_in(self, batch: Sequence[Any]) -> list[tuple[Any, str]]:
         """Store items from the quarantine. Returns the items that are rejected again, with the reasons."""
+
+    def replace(self, items: Sequence[Any]) -> None:
+        """Put items in the place of the stored rows with their keys, in one transaction."""
 
     # --- errors
 

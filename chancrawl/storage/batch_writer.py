@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
+from chancrawl.storage.forgotten import Forgotten
 from chancrawl.storage.held_back import HeldBack
 from chancrawl.storage.kinds import Kind, Kinds
 
@@ -69,13 +70,21 @@ class BatchWriter:
     """
 
     def __init__(
-        self, kinds: Kinds, held_back: HeldBack | None = None, is_known: Callable[[Any], bool] = lambda item: False
+        self,
+        kinds: Kinds,
+        held_back: HeldBack | None = None,
+        is_known: Callable[[Any], bool] = lambda item: False,
+        forgotten: Forgotten | None = None,
     ) -> None:
         self.kinds = kinds
+        self.forgotten = forgotten or Forgotten(kinds)
         self.held_back = HeldBack(kinds) if held_back is None else held_back
         self.streaks = Streaks(is_known)
 
     # --- what a store defines
+
+    parameter: ClassVar[str]
+    """The mark of a parameter in its SQL."""
 
     def table_of(self, kind: Kind) -> Table:
         """The object that writes the rows of a kind."""
@@ -133,12 +142,17 @@ class BatchWriter:
 
         `set_aside` gets each rejected row with the reason. `mark` is the name of a spool and the number of its batch,
         committed in the same transaction so that the batch is not written twice. `prepared` is the result of `prepare`
-        for the batch. To write a batch again changes nothing. RejectsAll if all rows are rejected for one reason. An
-        error of the driver if nothing was written, or if the answer to the commit was lost.
+        for the batch. What was removed is left out (forgotten.py). To write a batch again changes nothing. RejectsAll
+        if all rows are rejected for one reason. An error of the driver if nothing was written, or if the answer to the
+        commit was lost.
         """
         with self.transaction(connection, batch) as cursor:
             if mark is not None and not self.is_new(cursor, mark):
                 return []
+            self.forgotten.refresh(cursor)
+            left = self.forgotten.left(batch)
+            if left is not batch:
+                batch, prepared = left, None
             if not self.held_back and self._fits(cursor, batch, prepared):
                 rejected: list[tuple[Any, str]] = []
                 stored = batch
@@ -149,6 +163,16 @@ class BatchWriter:
         self.streaks.stored(stored)
         self.held_back.arrived(stored)
         return [item for item, _ in rejected]
+
+    def replace(self, connection: Any, items: Sequence[Any]) -> None:
+        """Put items in the place of the stored rows with their keys, in one transaction."""
+        with self.transaction(connection, items) as cursor:
+            for kind, some in self.kinds.sorted(items).items():
+                where = " AND ".join(f"{name} = {self.parameter}" for name in kind.key)
+                for item in some:
+                    cursor.execute(f"DELETE FROM {kind.table} WHERE {where}", kind.key_of(item)[1:])
+            for table, rows in self.prepare(items):
+                table.write(cursor, rows)
 
     def take_in(self, connection: Any, batch: Sequence[Any]) -> list[tuple[Any, str]]:
         """Commit a batch. Returns the rows that are rejected, with the reasons."""

@@ -27,9 +27,23 @@ Key = tuple[Hashable, ...]
 Query = Callable[..., list[Any]]
 """Executes a query with its parameters, and returns the rows."""
 
+Subject = tuple[str, str]
+"""Something that can be removed: its kind and its name, `("post", "po/570368")`, `("account", "783214")`."""
+
+IsForgotten = Callable[[Subject], bool]
+"""Whether something was removed, and must not be stored again."""
+
 
 def no_keys(item: Any) -> list[Key]:
     return []
+
+
+def no_subjects(item: Any) -> Iterable[Subject]:
+    return ()
+
+
+def as_it_is(item: Any, is_forgotten: IsForgotten) -> Any:
+    return item
 
 
 def nothing_odd(item: Any) -> Sequence[str]:
@@ -104,6 +118,10 @@ class Kind:
     """Whether each reading costs money; see `HeldBack.missed`."""
     waits_as: Callable[[Any], list[Key]] = no_keys
     keeps_waiting: Callable[[Any], list[Key]] = no_keys
+    subjects: Callable[[Any], Iterable[Subject]] = no_subjects
+    """What an item is about: if one of these was removed, the item is not stored."""
+    without: Callable[[Any, IsForgotten], Any] = as_it_is
+    """An item without what it says of others that were removed. The same object if nothing changes."""
     describe: Callable[[Any], Sequence[str]] = nothing_odd
     """Fills the columns of an item that are computed from `raw`. Returns texts about what could not be read."""
 

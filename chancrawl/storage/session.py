@@ -27,6 +27,7 @@ from chancrawl.outcome import incomplete
 from chancrawl.storage import runs
 from chancrawl.storage.base import select
 from chancrawl.storage.factory import store_of
+from chancrawl.storage.forgotten import Forgotten
 from chancrawl.storage.held_back import HeldBack
 from chancrawl.storage.runs import BEAT
 from chancrawl.text import capitalized, first_line
@@ -66,6 +67,7 @@ class Session(PerCrawl):
         self.on_return: Callable[[], Awaitable[None]] | None = None
         """Writes what waited for the store, then calls `came_back`. StoreAway if the store is out of reach again."""
         self.held_back = HeldBack(self.kinds)
+        self.forgotten = Forgotten(self.kinds)
         self.before_closing: list[Callable[[], Awaitable[None]]] = []  # last writes of other components
 
     # --- the store's thread, and a store that is out of reach

@@ -39,6 +39,11 @@ def is_file(value: str) -> bool:
         return False
 
 
+def next_of(file: Path) -> Path:
+    """The file beside a list of handles for the accounts that were retweeted and are not in it."""
+    return file.with_name(f"{file.stem}.next{file.suffix or '.txt'}")
+
+
 def refuse_credentials(name: str, file: Path) -> None:
     """UserError for a list that is a file of credentials: its lines would come into the log, or be sent to X."""
     with contextlib.suppress(OSError), file.open("rb") as stream:

@@ -6,7 +6,7 @@ from typing import Any
 
 from chancrawl.items import Account, Feed, Gap, Handle, Trend, Tweet
 from chancrawl.storage.kinds import Key, Kind
-from chancrawl.x import tweet_columns
+from chancrawl.x import forgetting, tweet_columns
 from chancrawl.x.csv_files import ACCOUNTS, GAPS, HANDLES, TRENDS, TWEETS, from_older_row
 
 
@@ -29,9 +29,18 @@ KINDS = (
         from_older=from_older_row,
         is_paid=True,
         keeps_waiting=lambda tweet: [("feed", feed) for feed in tweet.found_in],
+        subjects=forgetting.subjects_of_tweet,
+        without=forgetting.tweet_without,
         describe=tweet_columns.describe,
     ),
-    Kind(Trend, "trends", ("woeid", "seen_at", "rank"), lock=_platform, csv=TRENDS),
+    Kind(
+        Trend,
+        "trends",
+        ("woeid", "seen_at", "rank"),
+        lock=_platform,
+        csv=TRENDS,
+        subjects=forgetting.subjects_of_trend,
+    ),
     Kind(
         Account,
         "accounts",
@@ -44,6 +53,8 @@ KINDS = (
         lock=_platform,
         csv=ACCOUNTS,
         keeps_waiting=lambda account: [("account", account.id), ("feed", f"timeline:{account.id}")],
+        subjects=forgetting.subjects_of_account,
+        without=forgetting.account_without,
     ),
     Kind(
         Handle,
@@ -54,6 +65,7 @@ KINDS = (
         csv=HANDLES,
         is_state=True,
         waits_as=lambda handle: [("account", handle.account_id)],
+        subjects=forgetting.subjects_of_handle,
     ),
     Kind(
         Gap,
@@ -63,6 +75,7 @@ KINDS = (
         lock=_platform,
         csv=GAPS,
         keeps_waiting=_feed,
+        subjects=forgetting.subjects_of_feed,
     ),
     Kind(
         Feed,
@@ -73,5 +86,6 @@ KINDS = (
         order="pages",  # a page's state can come behind that of the next page
         is_state=True,
         waits_as=_feed,
+        subjects=forgetting.subjects_of_feed,
     ),
 )

@@ -21,7 +21,7 @@ from chancrawl.x import api, pagination
 from chancrawl.x.accounts import LookUps, number_of
 from chancrawl.x.api import SEARCH, TIMELINE, feed_of
 from chancrawl.x.batched_search import BatchReader
-from chancrawl.x.handles import Handles, is_file
+from chancrawl.x.handles import Handles, is_file, next_of
 from chancrawl.x.ledger import XLedger
 from chancrawl.x.pace import interval, wants_timeline
 from chancrawl.x.pagination import FeedPager, Wants
@@ -217,8 +217,7 @@ class TimelineRound:
 async def write_next_level(crawler: Crawler, handles: str) -> None:
     """Write a file of the accounts that were retweeted and were never looked up, beside the list `handles`."""
     names = await XLedger.of(crawler).retweeted()
-    file = Path(handles) if is_file(handles) else Path(crawler.settings["CSV_FOLDER"]) / "handle.txt"
-    file = file.with_name(f"{file.stem}.next{file.suffix or '.txt'}")
+    file = next_of(Path(handles) if is_file(handles) else Path(crawler.settings["CSV_FOLDER"]) / "handle.txt")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")

@@ -179,14 +179,14 @@ def test_spool_shows_and_drains_what_waits(tmp_path: Path, database: Database, c
     run(spool.Command, tmp_path, None, [])
     text = capsys.readouterr().out
     assert "2 rows in 1 batch" in text and "for the database x" in text and "in use by a crawl" in text
-    waiting._unlock()
+    waiting.unlock()
     drained = run(spool.Command, tmp_path, database.url, ["drain"])
     text = capsys.readouterr().out
     assert ": 1.\n" in text and "set aside" in text and drained.exitcode == 1 and "CSV files" not in text
     assert database.rows("SELECT no FROM posts") == [(6,)]
     waiting = Spool.new(tmp_path / "spool", KINDS, 10**6)
     waiting.append([post(8, "c")], number, "the database x")
-    waiting._unlock()
+    waiting.unlock()
     with_files = command_of(spool.Command, tmp_path, database.url)
     assert with_files.settings is not None
     with_files.settings.set("CSV", "1")

@@ -60,7 +60,7 @@ def test_a_spool_belongs_to_one_process(spool: Spool, tmp_path: Path) -> None:
     put(spool, post(1, "a"))
     (other,) = spools(tmp_path / "spool", KINDS, 1000)
     assert other.is_in_use() and not other.adopt("id")
-    spool._unlock()
+    spool.unlock()
     assert not other.adopt("another id") and other.adopt("id")
     assert (other.numbers, other.rows) == ([1], 1)
 
@@ -81,7 +81,7 @@ def test_a_batch_whose_file_was_not_removed_any_more_is_not_written_again(
     apply_oldest(spool, store.connection, BatchWriter(KINDS), never)
     spool._file(1).write_bytes(kept)  # the crawl was killed between the commit and the removal
     database.rows("DELETE FROM posts")  # and to show that it is not written again
-    spool._unlock()
+    spool.unlock()
     again = Spool(spool.folder, KINDS, 1000)
     assert again.lock() and again.numbers == [1, 2]
     while again.numbers:
@@ -189,7 +189,7 @@ def test_the_command_shows_and_drains(tmp_path: Path, store: PostgresStore, data
     for name in (store.database_id, "another"):
         spool = Spool.new(tmp_path / "spool", KINDS, 10_000_000)
         spool.append([post(1, "a"), replace(post(2, "b"), since4pass=2**40)], name, f"the database {name}")
-        spool._unlock()
+        spool.unlock()
     shown = scrapy_spool(*folder)
     assert shown.stdout.count("2 rows in 1 batch,") == 2 and "for the database another" in shown.stdout
     assert "which database?" in scrapy_spool("drain", *folder).stderr

@@ -21,8 +21,8 @@ from chancrawl.storage import disk
 from chancrawl.storage.schema import VERSION
 from chancrawl.storage.sqlite import connection as connections
 from chancrawl.storage.sqlite import store as stores
-from chancrawl.storage.sqlite.connection import connected, has_wal_reset_bug, is_rejection, transaction
-from chancrawl.storage.sqlite.store import FILE, SqliteStore, readers_of
+from chancrawl.storage.sqlite.connection import connected, has_wal_reset_bug, is_rejection, readers_of, transaction
+from chancrawl.storage.sqlite.store import FILE, SqliteStore
 from chancrawl.storage.sqlite.tables import BESIDE, KEEP_LATE, REPLACE, SEEN_EARLIER, in_sqlite, table_of
 from tests.support import KINDS, ROOT
 from tests.support.items import START, post, thread

@@ -23,6 +23,8 @@ from chancrawl.storage.locking import locked
 logger = logging.getLogger(__name__)
 
 STATE_FILE = "csv_files.sqlite"
+ASKED = "csv.rebuild"
+"""A file with the paths of CSV files that are to be written anew by whoever writes them, one a line."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, bytes INTEGER NOT NULL, crc INTEGER NOT NULL,
     changed_ns INTEGER, is_marked INTEGER NOT NULL) WITHOUT ROWID;
@@ -42,6 +44,12 @@ class FileState:
     crc: int = 0
     changed_ns: int | None = None
     is_marked: bool = False
+
+
+def ask_for_rebuild(folder: Path, paths: Iterable[str]) -> None:
+    """Ask the process that writes the CSV files of a folder, or the next one, to write some of them anew."""
+    with (folder / ASKED).open("a", encoding="utf-8") as stream:
+        stream.writelines(f"{path}\n" for path in paths)
 
 
 class Names:
@@ -169,6 +177,18 @@ class CsvFiles:
             self._connection.executemany("INSERT OR REPLACE INTO headers VALUES (?, ?)", list(headers.items()))
             self._headers = dict(headers)
 
+    def asked(self) -> list[str]:
+        """The files that are to be written anew because somebody has asked for it. Each is returned once."""
+        file, taken = self.folder / ASKED, self.folder / f".{ASKED}"
+        if file.exists() and not taken.exists():
+            file.rename(taken)
+        if not taken.exists():
+            return []
+        paths = [path for path in taken.read_text(encoding="utf-8").splitlines() if path in self.states]
+        self.mark(paths)  # so that they are also rebuilt after a crash
+        taken.unlink()
+        return paths
+
     def is_as_left(self, path: str) -> bool:
         """Whether a file is as this process left it."""
         state = self.states.get(path)
@@ -283,8 +303,11 @@ class CsvFiles:
         """Forget a file that has no rows any more, and remove it."""
         (self.folder / path).unlink(missing_ok=True)
         self.states.pop(path, None)
+        stem = Path(path).stem
+        self.names.stems = {owner: name for owner, name in self.names.stems.items() if name != stem}
         if self._connection is not None:
             self._connection.execute("DELETE FROM files WHERE path = ?", (path,))
+            self._connection.execute("DELETE FROM names WHERE stem = ?", (stem,))
 
     def settle(self, behind: Iterable[str] = ()) -> None:
         """Sync the files that were not written to since the last call, and take away their marks, except for those that
@@ -326,6 +349,7 @@ class CsvFiles:
 def _connected(file: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = ON")
     connection.executescript(SCHEMA)
     return connection
 

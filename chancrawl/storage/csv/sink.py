@@ -82,6 +82,8 @@ class CsvSink:
             self._belong_to(store)
         lacks_runs = self.files.last_run < self._last_run()
         self._catch_up(None if self.files.is_new or lacks_runs else self.files.differing(self._headers()))
+        if asked := self.files.asked():
+            self._catch_up(asked)
 
     def _belong_to(self, store: Store) -> None:
         self.files.belong_to(str(store.rows("SELECT database_id FROM schema_version")[0][0]))
@@ -194,6 +196,8 @@ class CsvSink:
         store = self._reader()
         if not self._is_open or store is None:
             return
+        if asked := self.files.asked():
+            self._catch_up(asked)
         if not self._has_noted_run:  # the first batch: the row of this crawl is there
             self.files.note_run(self._last_run())
             self._has_noted_run = True

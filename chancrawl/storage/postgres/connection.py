@@ -67,6 +67,7 @@ class PostgresStore:
     TRANSIENT_SQLSTATES = ("08", "40", "53", "55P03", "57", "25006")
 
     sql_now: ClassVar[str] = "now()"
+    sql_alone: ClassVar[str] = f"SELECT pg_advisory_xact_lock(hashtext('{migrations.WRITE}'))"
 
     sql_age: ClassVar[str] = "extract(epoch FROM now() - {})"
 
@@ -314,6 +315,10 @@ class PostgresStore:
     def take_in(self, batch: Sequence[Any]) -> list[tuple[Any, str]]:
         """Store rows from the quarantine. Returns the rows that are rejected again, with the reasons."""
         return BatchWriter(self.kinds, is_known=lambda item: True).take_in(self.connection, batch)
+
+    def replace(self, items: Sequence[Any]) -> None:
+        """Put items in the place of the stored rows with their keys."""
+        BatchWriter(self.kinds).replace(self.connection, items)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:

@@ -76,18 +76,18 @@ LOCK = f"SELECT pg_advisory_xact_lock(hashtext('chancrawl schema')), pg_advisory
 def version_of(cursor: Any) -> int | None:
     """The version of the tables in the database; None if there are none. UserError if they are not chancrawl's, or of a
     later version."""
+    present = _columns(cursor)
+    if not present:  # asked first: another process may be creating the tables at this moment
+        return None
     cursor.execute(
         "SELECT to_regclass('schema_version') IS NOT NULL, to_regclass('runs') IS NOT NULL AND EXISTS "
         "(SELECT FROM pg_attribute WHERE attrelid = to_regclass('posts') AND attname = 'digest')"
     )
     is_noted, is_there = cursor.fetchone()
-    present = _columns(cursor)
     if is_noted and not present["schema_version"] >= COLUMNS["schema_version"]:
         raise _foreign(["schema_version"])
     if not is_noted and not is_there:
-        if present:
-            raise _foreign(sorted(present))
-        return None
+        raise _foreign(sorted(present))
     if not is_noted:
         return 1
     cursor.execute("SELECT max(version) FROM schema_version")

@@ -17,7 +17,7 @@ import threading
 import uuid
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ class Spool:
         """Whether another process has locked it."""
         if not self.lock():
             return True
-        self._unlock()
+        self.unlock()
         return False
 
     def adopt(self, database: str | None) -> bool:
@@ -132,28 +132,33 @@ class Spool:
     def append(self, items: Sequence[Any], database: str, place: str) -> None:
         """Append a batch durably. SpoolFull if it would exceed the limit, OSError if the disk is full."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        head = Head(self.name, self._next, database, place, len(items), now)
-        lines = [dumps({name: getattr(head, name) for name in Head.__slots__}), *map(encoded, items)]
-        content = gzip.compress("\n".join(lines).encode("utf-8"), compresslevel=1)
+        content = _content(Head(self.name, self._next, database, place, len(items), now), items)
         if self.bytes + len(content) > self.limit:
             raise SpoolFull
         self._create()
-        new = self.folder / f"{self._next:010}.new"
-        try:
-            with new.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            new.rename(self._file(self._next))
-        except OSError:
-            new.unlink(missing_ok=True)
-            raise
-        sync_folder(self.folder)
+        self._write(self._next, content)
         with self._counting:
             self.numbers.append(self._next)
             self.bytes += len(content)
             self.rows += len(items)
         self._next += 1
+
+    def rewrite(self, number: int, items: Sequence[Any]) -> None:
+        """Replace the items of a batch."""
+        self._write(number, _content(replace(self.head(number), items=len(items)), items))
+
+    def _write(self, number: int, content: bytes) -> None:
+        new = self.folder / f"{number:010}.new"
+        try:
+            with new.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            new.rename(self._file(number))
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
+        sync_folder(self.folder)
 
     def _create(self) -> None:
         """Create the folder if it does not exist. It gets its name only after it is locked."""
@@ -174,7 +179,7 @@ class Spool:
             self.lock()
             nameless.rename(name)
         except OSError:
-            self._unlock()
+            self.unlock()
             raise
         finally:
             self.folder = name
@@ -231,12 +236,19 @@ class Spool:
             for file in self.folder.iterdir():
                 file.unlink()
             self.folder.rmdir()
-        self._unlock()
+        self.unlock()
 
-    def _unlock(self) -> None:
+    def unlock(self) -> None:
+        """Unlock the spool, and keep it."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _content(head: Head, items: Sequence[Any]) -> bytes:
+    """The content of a batch's file."""
+    lines = [dumps({name: getattr(head, name) for name in Head.__slots__}), *map(encoded, items)]
+    return gzip.compress("\n".join(lines).encode("utf-8"), compresslevel=1)
 
 
 def spools(folder: Path, kinds: Kinds, limit: int = 0) -> Iterator[Spool]:

@@ -50,6 +50,8 @@ WHERE spools.applied < excluded.applied
 class BatchWriter(batch_writer.BatchWriter):
     """Writes batches to PostgreSQL."""
 
+    parameter = "%s"
+
     def table_of(self, kind: Kind) -> Table:
         return table_of(kind)
 

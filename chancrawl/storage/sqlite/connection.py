@@ -6,6 +6,8 @@ commits if one process resets the log while another one commits (https://sqlite.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -149,3 +151,15 @@ def is_rejection(error: Exception) -> bool:
 def checkpoint(connection: Any) -> None:
     """Write the log back and empty it, as far as readers permit."""
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+
+def readers_of(file: Path) -> str:
+    """The other processes that have a file open, as a text; empty where /proc does not tell."""
+    found = []
+    name = str(file.resolve())
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if int(process.name) != os.getpid() and any(str(f.readlink()) == name for f in (process / "fd").iterdir()):
+                program = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+                found.append(f"process {process.name} ({program})")
+    return ", ".join(found)

@@ -34,6 +34,7 @@ from chancrawl.storage.sqlite.connection import (
     damaged,
     explained,
     is_rejection,
+    readers_of,
     transaction,
     version_in_words,
 )  # fmt: skip
@@ -54,6 +55,8 @@ CHECKED = 500_000_000
 class BatchWriter(batch_writer.BatchWriter):
     """Writes batches to the embedded database."""
 
+    parameter = "?"
+
     def table_of(self, kind: Kind) -> Table:
         return table_of(kind)
 
@@ -73,6 +76,7 @@ class SqliteStore:
     """The database in a folder."""
 
     sql_now: ClassVar[str] = NOW
+    sql_alone: ClassVar[str] = "SELECT 1"
     sql_seconds: ClassVar[str] = SECONDS
     sql_hour: ClassVar[str] = HOUR
     sql_age: ClassVar[str] = "(julianday('now') - julianday({})) * 86400"
@@ -80,9 +84,9 @@ class SqliteStore:
     errors: ClassVar[tuple[type[Exception], ...]] = (sqlite3.Error,)
     is_exclusive: ClassVar[bool] = True
 
-    def __init__(self, folder: Path, kinds: Kinds) -> None:
+    def __init__(self, folder: Path, kinds: Kinds, name: str = FILE) -> None:
         self.folder = folder
-        self.file = folder / FILE
+        self.file = folder / name
         self.kinds = kinds
         self.place = f"the database {self.file.absolute()}"
         self.connection: Any = None
@@ -205,7 +209,7 @@ class SqliteStore:
     @property
     def log(self) -> Path:
         """The write-ahead log."""
-        return self.file.with_name(f"{FILE}-wal")
+        return self.file.with_name(f"{self.file.name}-wal")
 
     def _check_integrity(self) -> None:
         """Check a database whose last crawl was killed. UserError if it is damaged."""
@@ -350,6 +354,10 @@ class SqliteStore:
         """Store rows from the quarantine. Returns the rows that are rejected again, with the reasons."""
         return BatchWriter(self.kinds, is_known=lambda item: True).take_in(self.connection, batch)
 
+    def replace(self, items: Sequence[Any]) -> None:
+        """Put items in the place of the stored rows with their keys."""
+        BatchWriter(self.kinds).replace(self.connection, items)
+
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """A block in which all calls of `stream` show the rows that were committed when it began."""
@@ -385,15 +393,3 @@ class SqliteStore:
             )  # fmt: skip
         elif size < WAL_LIMIT // 2:
             self._has_named_reader = False
-
-
-def readers_of(file: Path) -> str:
-    """The other processes that have a file open, as a text; empty where /proc does not tell."""
-    found = []
-    name = str(file.resolve())
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if int(process.name) != os.getpid() and any(str(f.readlink()) == name for f in (process / "fd").iterdir()):
-                program = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
-                found.append(f"process {process.name} ({program})")
-    return ", ".join(found)

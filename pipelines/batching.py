@@ -171,9 +171,11 @@ class BatchingPipeline:
         return [item for item, waits in left if not waits], [item for item, waits in left if waits]
 
     async def to_sinks(self, batch: Sequence[Any]) -> None:
-        batch = self.session.forgotten.left(batch)
+        left = self.session.forgotten.left(batch)
+        if removed := len(batch) - len(left):
+            self.stats.inc_value("store/removed", removed)
         for sink in list(self.sinks):
-            await self._sink(sink, sink.write, batch)
+            await self._sink(sink, sink.write, left)
 
     async def _sink(self, sink: RowSink, call: Callable[..., None], *arguments: Any, is_start: bool = False) -> None:
         """Call a sink. One that fails costs itself alone: the store has the rows, and it can be rebuilt from them."""

@@ -16,6 +16,7 @@ from chancrawl.find.search import index_of
 from chancrawl.items import Tweet, columns
 from chancrawl.storage.base import Store
 from chancrawl.storage.factory import store_of
+from chancrawl.storage.forgotten import Forgotten
 from chancrawl.storage.kinds import Kinds
 from chancrawl.storage.postgres import copy, migrations
 from chancrawl.storage.postgres.connection import LEGACY_TABLE, PostgresStore
@@ -105,7 +106,9 @@ def import_legacy(store: PostgresStore) -> str:
         migrations.bring_up_to_date(cursor)
         cursor.execute("SELECT count(*) FROM tweets")
         (before,) = cursor.fetchone()
-        read = _take_over(store.connection, cursor, kept)
+        forgotten = Forgotten(store.kinds)
+        forgotten.refresh(lambda sql: (cursor.execute(sql), cursor.fetchall())[1])
+        read = _take_over(store.connection, cursor, kept, forgotten)
         cursor.execute(NOTE_SOURCE)
         cursor.execute("SELECT count(*) FROM tweets")
         taken = cursor.fetchone()[0] - before
@@ -124,15 +127,15 @@ def _free_name(cursor: Any) -> str:
         number += 1
 
 
-def _take_over(connection: Any, cursor: Any, table: str) -> int:
-    """Copy the rows, some thousand at a time. Returns their number."""
+def _take_over(connection: Any, cursor: Any, table: str, forgotten: Forgotten) -> int:
+    """Copy the rows that were not removed, some thousand at a time. Returns the number of all."""
     read = 0
     with connection.cursor(name="legacy", cursor_factory=RealDictCursor) as rows:
         rows.itersize = 5000
         rows.execute(f"SELECT * FROM {table}")
         while batch := rows.fetchmany(5000):
             read += len(batch)
-            posts = [legacy.tweet_of(dict(row)) for row in batch if row["id"] is not None]
+            posts = forgotten.left([legacy.tweet_of(dict(row)) for row in batch if row["id"] is not None])
             if posts:
                 copy.stage(cursor, "tweets", columns(Tweet), copy.rows_of(posts))
                 cursor.execute(TAKE_OVER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from chancrawl.items import Item
 from chancrawl.storage.base import Store, parts
 from chancrawl.storage.csv.sink import CsvSink, is_on
 from chancrawl.storage.factory import store_of
+from chancrawl.storage.forgotten import Forgotten
 from chancrawl.storage.kinds import Kinds
 from chancrawl.storage.quarantine import TAKING, KeptRow, begin_taking, end_taking, kept_rows, kind_of, report_of
 from chancrawl.text import counted, visible
@@ -45,7 +47,7 @@ class Command(StoreCommand):
 
     def _take_in(self, folder: Path) -> None:
         assert self.settings is not None
-        stored = left = 0
+        stored = left = removed = 0
         if not any(folder.glob("rows-*")):
             print(f"No row waits in {folder}.")
             return
@@ -53,21 +55,27 @@ class Command(StoreCommand):
         try:
             store.open_beside()
             begin_taking(folder)
+            forgotten = Forgotten(store.kinds)
+            forgotten.refresh(store.rows)
             for file, rows in kept_rows(folder, store.kinds, f"rows-*{TAKING}"):
                 rejected: list[KeptRow] = []
                 for some in parts(rows, AT_ONCE):
                     rejected += take_in(store, some)
-                self._to_files([row.item for row in rows if row not in rejected])
+                items = forgotten.left([row.item for row in rows if row not in rejected])
+                self._to_files(items)
                 end_taking(file, rejected)
-                stored, left = stored + len(rows) - len(rejected), left + len(rejected)
+                stored, left = stored + len(items), left + len(rejected)
+                removed += len(rows) - len(rejected) - len(items)
         finally:
             store.close()
         print(f"Stored in {store.place}: {counted(stored, 'row')}.")
+        if removed:
+            print(f"Not stored, because it was removed (scrapy forget): {counted(removed, 'row')}.")
         if left:
             print(f"Still rejected, and kept in {folder}: {counted(left, 'row')}.")
             self.exitcode = 1
 
-    def _to_files(self, items: list[Item]) -> None:
+    def _to_files(self, items: Sequence[Item]) -> None:
         """Rows that were stored go to the CSV files too, if a crawl does not write them."""
         assert self.settings is not None
         if not is_on(self.settings):

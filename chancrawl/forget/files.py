@@ -20,8 +20,8 @@ from scrapy.settings import BaseSettings
 
 from chancrawl.errors import UserError
 from chancrawl.forget.subjects import is_of_x, pattern_of
-from chancrawl.storage.csv.files import ask_for_rebuild
-from chancrawl.storage.csv.sink import CsvSink, is_on
+from chancrawl.storage.csv.files import STATE_FILE, ask_for_rebuild
+from chancrawl.storage.csv.sink import CsvSink
 from chancrawl.storage.disk import sync, sync_folder
 from chancrawl.storage.item_json import decoded, encoded
 from chancrawl.storage.kinds import Kinds, Subject
@@ -62,12 +62,11 @@ class Cleaning:
         paths = [path for path in csv_files_of(self.folder) if self._is_in(self.folder / path)]
         if not paths:
             return
+        if not (self.folder / STATE_FILE).exists():
+            self.left.append(f"{len(paths)} CSV files of {self.folder} name it, and they are not chancrawl's.")
+            return
         self.done["CSV files"] += len(paths)
         ask_for_rebuild(self.folder, paths)
-        if not is_on(self.settings):
-            self.left.append(f"{len(paths)} CSV files of {self.folder} name it, and CSV files are turned off: a crawl "
-                             "or `scrapy csv` with -s CSV=1 writes them anew, or delete them.")  # fmt: skip
-            return
         sink = CsvSink(self.settings)
         try:
             sink.open()

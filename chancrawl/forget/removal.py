@@ -46,8 +46,7 @@ def remove(store: Store, subject: Subject, reason: str, folder: Path) -> tuple[l
     """Remove something, and keep it out. Returns all its names, and the numbers of changed rows by table."""
     subjects = _all_names(store, subject)
     key, _ = key_of(store)
-    steps = _steps(store, subjects)
-    first, counts = next(steps)
+    first, counts = next(_steps(store, subjects))
     store.write([
         (store.sql_alone, ()),
         (BEGIN, (subject[0], reason or None, datetime.now(UTC), json.dumps(subjects))),
@@ -57,19 +56,15 @@ def remove(store: Store, subject: Subject, reason: str, folder: Path) -> tuple[l
     ])  # fmt: skip
     Kept(folder).note(store)
     ((number,),) = store.rows("SELECT max(removal_id) FROM removals")
-    counts += _execute(store, subjects, steps)
+    counts += remove_rows(store, subjects)  # asked for again: rows may have come before the tombstones were there
     store.write([(FINISH, (datetime.now(UTC), json.dumps(counts), number))])
     return subjects, counts
 
 
 def remove_rows(store: Store, subjects: Sequence[Subject]) -> Counter[str]:
     """Remove everything under these names, without tombstones. Returns the numbers of rows."""
-    return _execute(store, subjects, _steps(store, subjects))
-
-
-def _execute(store: Store, subjects: Sequence[Subject], steps: Iterator[Step]) -> Counter[str]:
     done: Counter[str] = Counter()
-    for statements, counts in steps:
+    for statements, counts in _steps(store, subjects):
         store.write(statements)
         done += counts
     if any(map(is_of_x, subjects)):

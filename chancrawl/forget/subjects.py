@@ -20,7 +20,7 @@ FORMS = (
 
 def subject_of(text: str) -> Subject:
     """What a person means. UserError if it is none of FORMS."""
-    found = imageboards.subject_of(text) or x.subject_of(text)
+    found = x.subject_of(text) or imageboards.subject_of(text)
     if found is None:
         raise UserError(f"{visible(text)} names nothing that can be removed; write {FORMS}.")
     return found

@@ -45,6 +45,7 @@ class Upkeep:
         except UserError as error:
             logger.warning("A removal could not be completed. %s The owner of the tables completes it with `scrapy "
                            "forget --list`.", error)  # fmt: skip
+        await self.session.call(self.session.forgotten.refresh, self.session.store.rows)
         if Retention(self.settings, self.session.store).is_on:
             task = asyncio.ensure_future(self._remove_old())
             self.session.before_closing.append(functools.partial(ended, task))

@@ -169,18 +169,24 @@ def counted(posts: Iterable[HeldPost], watch: Watch, after: int = 0) -> list[Hou
 def with_removed(hours: Iterable[Hour], removed: Mapping[datetime, int]) -> list[Hour]:
     """Hours in which removed posts do not count as missing. `removed` are their numbers by the hour of their time.
 
-    The number of a post can be missing in a later hour: in that of the next stored post.
+    The number of a post can be missing in a later hour: in that of the next stored post. So neither of both names its
+    missing numbers.
     """
     found = {hour.start: hour for hour in hours}
     left = 0
+    is_near = False  # posts were removed since the stored hour before
     for start in sorted(found.keys() | removed.keys()):
         left += removed.get(start, 0)
         hour = found.get(start)
-        if hour is not None and left:
-            missing = hour.missing_count
-            hour.removed = min(left, missing)
-            hour.missing, hour.withheld = [], missing - hour.removed
-            left -= hour.removed
+        if hour is not None:
+            if left or is_near or start in removed:
+                missing = hour.missing_count
+                hour.removed = min(left, missing)
+                hour.missing, hour.withheld = [], missing - hour.removed
+                left -= hour.removed
+            is_near = start in removed
+        else:
+            is_near = True
     return [found[start] for start in sorted(found)]
 
 

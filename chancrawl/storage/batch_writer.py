@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Protocol
@@ -149,7 +150,7 @@ class BatchWriter:
         with self.transaction(connection, batch) as cursor:
             if mark is not None and not self.is_new(cursor, mark):
                 return []
-            self.forgotten.refresh(cursor)
+            self.forgotten.refresh(functools.partial(_rows, cursor))
             left = self.forgotten.left(batch)
             if left is not batch:
                 batch, prepared = left, None
@@ -238,6 +239,12 @@ class BatchWriter:
         cursor.execute("RELEASE SAVEPOINT rows")
         self.streaks.stored(items)
         return list(items), []
+
+
+def _rows(cursor: Any, sql: str) -> list[Any]:
+    answer = cursor.execute(sql)
+    rows: list[Any] = (answer or cursor).fetchall()  # psycopg2's execute returns None
+    return rows
 
 
 def _text(error: Exception) -> str:

@@ -6,7 +6,7 @@ them all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from secrets import token_hex
 from typing import Any
@@ -39,17 +39,17 @@ class Forgotten:
         self.changes = 0
         self.marks: frozenset[str] = frozenset()
 
-    def refresh(self, cursor: Any) -> None:
-        """Read the tombstones, if they have changed."""
-        rows = _rows(cursor, KEY)
+    def refresh(self, query: Callable[[str], list[Any]]) -> None:
+        """Read the tombstones, if they have changed. `query` returns the rows of a query."""
+        rows = query(KEY)
         key, changes = rows[0] if rows else ("", 0)
         if (key, changes) != (self.key, self.changes):
-            self.marks = frozenset(mark for (mark,) in _rows(cursor, MARKS))
+            self.marks = frozenset(mark for (mark,) in query(MARKS))
             self.key, self.changes = key, changes
 
     def has(self, subject: Subject) -> bool:
         """Whether it was removed."""
-        return mark_of(self.key, subject) in self.marks
+        return bool(self.marks) and mark_of(self.key, subject) in self.marks
 
     def left(self, items: Sequence[Any]) -> Sequence[Any]:
         """Items without those that were removed, and without what they say of others. The same object if all stays."""
@@ -62,9 +62,3 @@ class Forgotten:
                 found.append(kind.without(item, self.has))
         is_same = len(found) == len(items) and all(new is old for new, old in zip(found, items, strict=True))
         return items if is_same else found
-
-
-def _rows(cursor: Any, sql: str) -> list[Any]:
-    answer = cursor.execute(sql)
-    rows: list[Any] = (answer or cursor).fetchall()  # psycopg2 returns None
-    return rows

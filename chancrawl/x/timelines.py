@@ -17,6 +17,7 @@ from scrapy.crawler import Crawler
 from chancrawl.engine import stopping
 from chancrawl.errors import UserError
 from chancrawl.items import Account, Feed, Handle, Item
+from chancrawl.text import noted
 from chancrawl.x import api, pagination
 from chancrawl.x.accounts import LookUps, number_of
 from chancrawl.x.api import SEARCH, TIMELINE, feed_of
@@ -99,6 +100,7 @@ class TimelineRound:
 
     async def _take(self, chunk: dict[str, str]) -> None:
         """Sort names: known accounts are visited, unknown names looked up, and those that led nowhere left alone."""
+        chunk = self._allowed(chunk)
         held = await self.ledger.handles(chunk)
         numbers = {number for lower in chunk if (number := number_of(lower)) is not None}
         numbers |= {h.account_id for h in held.values() if h.account_id is not None}
@@ -115,6 +117,19 @@ class TimelineRound:
                 self._take_known(name, handle, accounts.get(handle.account_id or 0), feeds)
             else:
                 self._look_up(name)
+
+    def _allowed(self, chunk: dict[str, str]) -> dict[str, str]:
+        """The names without those of accounts that were removed."""
+        forgotten = self.ledger.session.forgotten
+        left = {}
+        for lower, name in chunk.items():
+            number = number_of(lower)
+            if not forgotten.has(("handle", lower) if number is None else ("account", str(number))):
+                left[lower] = name
+        if removed := len(chunk) - len(left):
+            self.reader.stats.inc_value("x/removed", removed)
+            logger.warning("%s.", noted(removed, "accounts of the list were removed (scrapy forget) and are not read"))
+        return left
 
     def _take_known(self, name: str, handle: Handle, account: Account | None, feeds: dict[str, Feed]) -> None:
         """A name that was looked up before."""

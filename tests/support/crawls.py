@@ -94,11 +94,25 @@ class Crawler:
 
     def other(self, *arguments: str) -> Run:
         """Another command on its store: `status`, `coverage --format json`."""
+        done = subprocess.run(
+            self._other(*arguments), cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60
+        )
+        return Run(done.returncode, done.stdout + done.stderr)
+
+    def start_other(self, *arguments: str) -> subprocess.Popen[str]:
+        """Another command, which goes on meanwhile."""
+        process = subprocess.Popen(
+            self._other(*arguments), cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        STARTED.append(process)
+        return process
+
+    def _other(self, *arguments: str) -> list[str]:
         command = [sys.executable, "-m", "scrapy", *arguments, "-s", f"CSV_FOLDER={self.folder}"]
         if self.database_url:
             command += ["-s", f"DATABASE_URL={self.database_url}"]
-        done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
-        return Run(done.returncode, done.stdout + done.stderr)
+        return command
 
     # --- what is in the store
 

@@ -20,6 +20,10 @@ setup(
         "chancrawl.sandbox": ["credentials.csv"],
     },  # a link to the one at the top level; the egg gets the file
     entry_points={"scrapy": ["settings = chancrawl.settings"]},
-    extras_require={"parquet": ["pyarrow>=18,<27"], "metadata": ["mlcroissant>=1.1,<2", "rocrate>=0.15,<0.17"]},
+    extras_require={
+        "parquet": ["pyarrow>=18,<27"],
+        "metadata": ["mlcroissant>=1.1,<2", "rocrate>=0.15,<0.17"],
+        "pseudonyms": ["pyahocorasick>=2.1,<3"],
+    },
     zip_safe=True,
 )

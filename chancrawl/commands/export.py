@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from scrapy.exceptions import UsageError
@@ -15,8 +18,10 @@ from chancrawl.commands.filters import filters_of
 from chancrawl.commands.progress import Shown
 from chancrawl.errors import UserError
 from chancrawl.exports.datasheet import describe, verify
-from chancrawl.exports.export import NAMES, Exported, Target, check_filters, check_shape, export
-from chancrawl.exports.shapes import SHAPES, Shape
+from chancrawl.exports.export import NAMES, Exported, Target, check_columns, check_filters, check_shape, export
+from chancrawl.exports.people import pseudonyms_of
+from chancrawl.exports.pseudonyms import Pseudonyms
+from chancrawl.exports.shapes import SHAPES
 from chancrawl.exports.shapes import names as shape_names
 from chancrawl.exports.tables import Filters
 from chancrawl.exports.writers import COMPRESSIONS, FORMATS, arrow, needs_arrow
@@ -70,6 +75,10 @@ class Command(StoreCommand):
         add("--match", metavar="WORDS", help="only posts with these words in their text, in any case")
         add("--copy-first", action="store_true", help="embedded database: export a copy, so that a long export does "
             "not keep the log of a running crawl from being emptied")  # fmt: skip
+        add("--columns", default="", metavar="no,comment_text", help="only these columns")
+        add("--pack", action="store_true", help="in a folder: one file for each table, and not for each month")
+        add("--pseudonymise", type=Path, metavar="KEYFILE", help="replace names, handles and IDs of people by hashes "
+            "with the key in this file, made if it does not exist; keep it out of the export")  # fmt: skip
         add("--verify", type=Path, metavar="FOLDER", help="check the files of an exported folder, and do nothing else")
 
     def work(self, args: list[str], opts: argparse.Namespace) -> None:
@@ -83,7 +92,14 @@ class Command(StoreCommand):
             raise UserError(f"{odd[0]} cannot be exported; there are {', '.join(NAMES)}.")
         names = list(dict.fromkeys(args))
         path = Path(home(well_formed("-o", opts.path)))
-        target = Target.of(path, opts.format, opts.compress, names)
+        target = replace(Target.of(path, opts.format, opts.compress, names), is_packed=opts.pack)
+        chosen = [column.strip() for column in opts.columns.split(",") if column.strip()]
+        check_columns(names, chosen)
+        if opts.shape and (chosen or opts.pseudonymise):
+            raise UserError("--as writes the columns of another tool as they are; leave --columns and --pseudonymise "
+                            "out.")  # fmt: skip
+        if opts.pseudonymise is not None and opts.pseudonymise.absolute().is_relative_to(path.absolute()):
+            raise UserError(f"--pseudonymise {opts.pseudonymise}: keep the key outside of {path}.")
         if needs_arrow(target.format, target.compression):
             arrow()
         store = store_of(self.settings)
@@ -103,7 +119,9 @@ class Command(StoreCommand):
                 store = _copied(store, copies)
             log = _log_size(store)
             with store.snapshot(), Shown() as shown:
-                done = _exported(store, names, filters, target, shown, shape)
+                pseudonyms = pseudonyms_of(store, opts.pseudonymise) if opts.pseudonymise else None
+                write = partial(export, progress=shown, shape=shape, chosen=chosen, pseudonyms=pseudonyms)
+                done = _exported(store, names, filters, target, write, pseudonyms)
             _say(done, names, target, place, _log_size(store) - log)
         finally:
             store.close()
@@ -120,16 +138,21 @@ class Command(StoreCommand):
 
 
 def _exported(
-    store: Store, names: list[str], filters: Filters, target: Target, shown: Shown, shape: Shape | None
+    store: Store,
+    names: list[str],
+    filters: Filters,
+    target: Target,
+    write: Callable[..., Exported],
+    pseudonyms: Pseudonyms | None,
 ) -> Exported:
     """Export to a file, or to a folder that gets its name when everything in it is complete."""
     if not target.is_folder:
-        return export(store, names, filters, target, shown, shape)
+        return write(store, names, filters, target)
     part = target.under_way
     shutil.rmtree(part.path, ignore_errors=True)  # of an export that was killed
     try:
-        done = export(store, names, filters, part, shown)
-        describe(store, part.path, names, filters, done)
+        done = write(store, names, filters, part)
+        describe(store, part.path, names, filters, done, pseudonyms)
         part.path.replace(target.path)
         sync_folder(target.path.absolute().parent)
     except BaseException:

@@ -18,7 +18,8 @@ from chancrawl.errors import UserError
 from chancrawl.exports import metadata
 from chancrawl.exports.columns import Column
 from chancrawl.exports.coverage import hours_of
-from chancrawl.exports.export import Exported, about, columns_of
+from chancrawl.exports.export import Exported, about
+from chancrawl.exports.pseudonyms import LEFT_OUT, Pseudonyms
 from chancrawl.exports.tables import TABLES, Filters
 from chancrawl.exports.writers import digest_of, json_text
 from chancrawl.storage.base import Store, moment
@@ -48,7 +49,14 @@ RUNS = "SELECT min(started_at), max(coalesce(finished_at, alive_at, started_at))
 ADDRESSES = "SELECT DISTINCT source FROM runs WHERE source IS NOT NULL ORDER BY source"
 
 
-def describe(store: Store, folder: Path, names: Sequence[str], filters: Filters, done: Exported) -> None:
+def describe(
+    store: Store,
+    folder: Path,
+    names: Sequence[str],
+    filters: Filters,
+    done: Exported,
+    pseudonyms: Pseudonyms | None = None,
+) -> None:
     """Write README.md and export.json into a folder that was exported."""
     missing = coverage_of(store, filters) if set(names) & set(OF_BOARDS) else {}
     ((first, last, runs),) = store.stream(RUNS)
@@ -59,7 +67,8 @@ def describe(store: Store, folder: Path, names: Sequence[str], filters: Filters,
         "collected": {"from": _time(first), "until": _time(last), "crawls": runs,
                       "sources": [address for (address,) in list(store.stream(ADDRESSES))]},
         "tables": {
-            name: {"rows": done.rows[name], "about": about(name), "columns": list(described(name))} for name in names
+            name: {"rows": done.rows[name], "about": about(name), "columns": list(described(name, done.columns[name]))}
+            for name in names
         },
         "coverage": missing,
         "not_read": [
@@ -71,6 +80,10 @@ def describe(store: Store, folder: Path, names: Sequence[str], filters: Filters,
             for path, file in sorted(done.files.items())
         },
     }  # fmt: skip
+    if pseudonyms is not None:
+        for name in ("asked_for", "not_read"):
+            facts[name] = pseudonyms.value(facts[name], False)
+        facts["pseudonyms"] = {"key": pseudonyms.fingerprint, "left_out": sorted(LEFT_OUT)}
     readme = "\n".join(_lines(facts))
     (folder / README).write_text(readme, encoding="utf-8")
     facts["files"][README] = _file(folder / README)
@@ -101,10 +114,10 @@ def coverage_of(store: Store, filters: Filters) -> dict[str, dict[str, Any]]:
     return found
 
 
-def described(name: str) -> Iterator[dict[str, str]]:
+def described(name: str, columns: Sequence[Column]) -> Iterator[dict[str, str]]:
     """The columns of a table with their types and meanings."""
     table = TABLES[name].rows if name in TABLES else "board_hours"
-    for column in columns_of(name):
+    for column in columns:
         yield {"name": column.name, "type": column.type.value, "about": _comment(column, table)}
 
 
@@ -154,6 +167,12 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     for source, (of_source, address, terms) in SOURCES.items():
         if set(of_source) & tables.keys():
             yield f"- [{source}]({address}), by {terms}"
+    if "pseudonyms" in facts:
+        yield "\n# Pseudonyms\n"
+        yield ("Names, handles, tripcodes, IDs of posters and numbers of accounts are replaced by keyed hashes, in "
+               "texts too, except for names of less than four letters there. The key is not here; its fingerprint is "
+               f"{facts['pseudonyms']['key']}. Left out, where there were such columns: "
+               f"{', '.join(facts['pseudonyms']['left_out'])}.")  # fmt: skip
     yield "\nThe posts belong to their authors. Numbers, times and texts identify people, also without their names."
     for name, table in tables.items():
         yield f"\n# The columns of {name}\n\n| column | type | meaning |\n|---|---|---|"

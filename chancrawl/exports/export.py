@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +16,7 @@ from chancrawl.errors import UserError
 from chancrawl.exports import coverage
 from chancrawl.exports.columns import Column
 from chancrawl.exports.dialects import Dialect, PostgresDialect, SqliteDialect
+from chancrawl.exports.pseudonyms import Pseudonyms
 from chancrawl.exports.shapes import Shape
 from chancrawl.exports.tables import TABLES, Filters, Table, check
 from chancrawl.exports.writers import COMPRESSIONS, FORMATS, File
@@ -41,6 +42,8 @@ class Target:
     format: str
     compression: str = ""
     is_folder: bool = False
+    is_packed: bool = False
+    """Whether a table has one file in a folder, and not one for each board and month."""
 
     @property
     def under_way(self) -> Target:
@@ -88,10 +91,12 @@ class Target:
 
 @dataclass(slots=True)
 class Exported:
-    """What an export has written: the files by their path relative to the folder, and the rows of each table."""
+    """What an export has written: the files by their path relative to the folder, and the rows and columns of each
+    table."""
 
     files: dict[str, File] = field(default_factory=dict)
     rows: Counter[str] = field(default_factory=Counter)
+    columns: dict[str, list[Column]] = field(default_factory=dict)
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
     seconds: float = 0.0
 
@@ -120,6 +125,17 @@ def check_filters(names: Sequence[str], filters: Filters) -> None:
             check(name, TABLES[name], filters)
 
 
+def check_columns(names: Sequence[str], chosen: Collection[str]) -> None:
+    """UserError for a column that none of the tables has, or a table that has none of the columns."""
+    there = {name: {column.name for column in columns_of(name)} for name in names}
+    for column in chosen:
+        if not any(column in columns for columns in there.values()):
+            raise UserError(f"--columns {column}: {' and '.join(names)} have no such column.")
+    for name in names:
+        if chosen and name != "coverage" and not there[name] & set(chosen):
+            raise UserError(f"--columns names no column of {name}.")
+
+
 def check_shape(name: str, shape: Shape, names: Sequence[str], filters: Filters, target: Target) -> None:
     """UserError if tables cannot be written in the form of another tool as they were asked for."""
     if len(names) != 1 or names[0] not in shape.tables:
@@ -138,27 +154,37 @@ def export(
     target: Target,
     progress: Progress = lambda name, rows: None,
     shape: Shape | None = None,
+    chosen: Collection[str] = (),
+    pseudonyms: Pseudonyms | None = None,
 ) -> Exported:
     """Write tables, in the form of another tool if `shape` is given. Returns what was written. In `store.snapshot`, all
-    tables are of one moment."""
+    tables are of one moment. `chosen` are the columns; empty means all."""
     done = Exported()
     began = time.monotonic()
     open_rows: list[Any] = []
     try:
         for name in names:
             table = shape.tables[name] if shape else TABLES.get(name)
-            rows = coverage.rows(store, filters) if table is None else store.stream(*_query(store, table, filters))
-            open_rows.append(rows)
             columns = coverage.COLUMNS if table is None else table.columns
+            if table is None:
+                rows = coverage.rows(store, filters)
+            else:
+                columns = [column for column in columns if column.name in chosen] if chosen else columns
+                columns = pseudonyms.columns(name, columns) if pseudonyms else columns
+                rows = store.stream(*_query(store, replace(table, columns=columns), filters))
+            open_rows.append(rows)
+            done.columns[name] = columns
+            if pseudonyms is not None and table is not None:
+                rows = map(pseudonyms.change(name, columns), rows)
             make = partial(
                 File,
                 columns=columns,
                 writer=shape.writer if shape else FORMATS[target.format],
                 compression=target.compression,
             )
-            for place, some in _places(name, rows, target):
+            for place, some in _places(name, columns, rows, target):
                 _write(done, name, make(place), some, target, progress)
-            if target.is_folder and not done.rows[name] and name in SPLIT:
+            if target.is_folder and not done.rows[name] and target.file(name).name not in done.files and name in SPLIT:
                 _write(done, name, make(target.file(name)), iter(()), target, progress)
     except BaseException:
         for rows in open_rows:
@@ -175,12 +201,14 @@ def _query(store: Store, table: Table, filters: Filters) -> tuple[Any, ...]:
     return sql, *parameters
 
 
-def _places(name: str, rows: Iterator[Any], target: Target) -> Iterator[tuple[Path, Iterator[Any]]]:
+def _places(
+    name: str, columns: Sequence[Column], rows: Iterator[Any], target: Target
+) -> Iterator[tuple[Path, Iterator[Any]]]:
     """The rows by the file to which they go."""
-    if not target.is_folder or name not in SPLIT:
+    names = [column.name for column in columns]
+    if not target.is_folder or name not in SPLIT or target.is_packed or not {"board", "posted_at"} <= set(names):
         yield target.file(name), rows
         return
-    names = [column.name for column in columns_of(name)]
     board, time_ = names.index("board"), names.index("posted_at")
     for (of_board, month), some in groupby(rows, lambda row: (row[board], row[time_][:7])):
         yield target.file(name, of_board, month), some

@@ -12,5 +12,7 @@ UNION ALL SELECT format('GRANT INSERT, UPDATE ON ALL TABLES IN SCHEMA %I TO craw
 
 -- A crawl that follows boards thins old rows of this table; no other row is ever deleted.
 GRANT DELETE ON board_polls TO crawler;
+-- Whoever has the key of the tombstones can test what was removed.
+REVOKE SELECT ON tombstone_keys FROM reader;
 -- The version of the tables is the owner's.
 REVOKE INSERT, UPDATE ON schema_version FROM crawler;

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chancrawl.find.index import words_of
 from chancrawl.find.postgres_index import LEVELS, blocks
 from chancrawl.find.search import Search, index_of
 from chancrawl.find.sqlite_index import SqliteIndex
@@ -139,6 +140,14 @@ def test_blocks_cover_a_stretch_once(first: int, last: int) -> None:
         hours = LEVELS[int(level)]
         covered += range(int(number) * hours, int(number) * hours + hours)
     assert covered == list(range(first, last + 1))
+
+
+def test_the_words_of_terms(either: Store) -> None:
+    index = index_of(either)
+    if not isinstance(index, SqliteIndex):
+        index.build(lambda table, rows: None)
+    words = words_of(index, terms_of(["Don't", "日本", "pre-fi*"]))
+    assert sorted(words) == [("don", False), ("fi", True), ("pre", False), ("t", False)]
 
 
 def test_terms() -> None:

@@ -13,12 +13,10 @@ from tests.support.sandboxes import Sandbox
 from tests.support.x import XCrawler, handles_of
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def collected(request: pytest.FixtureRequest, tmp_path: Path, sandbox: Sandbox) -> Crawler:
-    url = request.getfixturevalue("database").url if request.param == "postgres" else None
-    crawler = Crawler(tmp_path / "data", sandbox.url, url)
-    crawler("-aboard=wsr", "-asample=5").ok()
-    return crawler
+@pytest.fixture
+def collected(any_store: Crawler) -> Crawler:
+    any_store("-aboard=wsr", "-asample=5").ok()
+    return any_store
 
 
 def test_a_thread_in_the_terminal_and_as_a_file(collected: Crawler, tmp_path: Path) -> None:

@@ -11,12 +11,10 @@ from tests.support.crawls import Crawler
 from tests.support.sandboxes import Sandbox
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def collected(request: pytest.FixtureRequest, tmp_path: Path, sandbox: Sandbox) -> Crawler:
-    url = request.getfixturevalue("database").url if request.param == "postgres" else None
-    crawler = Crawler(tmp_path / "data", sandbox.url, url)
-    crawler("-aboard=wsr", "-asample=5").ok()
-    return crawler
+@pytest.fixture
+def collected(any_store: Crawler) -> Crawler:
+    any_store("-aboard=wsr", "-asample=5").ok()
+    return any_store
 
 
 def test_found_with_and_without_an_index(collected: Crawler) -> None:

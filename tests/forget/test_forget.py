@@ -117,12 +117,10 @@ def test_an_outage_of_the_marks_is_none() -> None:
 # --- as a user
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def collected(request: pytest.FixtureRequest, tmp_path: Path, sandbox: Sandbox) -> Crawler:
-    url = request.getfixturevalue("database").url if request.param == "postgres" else None
-    crawler = Crawler(tmp_path / "data", sandbox.url, url)
-    crawler("-aboard=wsr", "-sCSV=1").ok()
-    return crawler
+@pytest.fixture
+def collected(any_store: Crawler) -> Crawler:
+    any_store("-aboard=wsr", "-sCSV=1").ok()
+    return any_store
 
 
 def read_again(crawler: Crawler) -> str:

@@ -161,7 +161,9 @@ def _without_in_others(store: Store, subjects: Sequence[Subject]) -> Counter[str
     done: Counter[str] = Counter()
     for item_class in (Tweet, Account):
         kind = store.kinds[item_class]
-        for some in parts(list(_mentioning(store, item_class, words_of(subjects))), AT_ONCE):
+        with store.snapshot():  # a query without a time limit: it reads all texts
+            numbers = list(_mentioning(store, item_class, words_of(subjects)))
+        for some in parts(numbers, AT_ONCE):
             items = select(store, item_class, f"WHERE id IN ({marks(some)})", *some)
             changed = [new for item in items if (new := kind.without(item, is_forgotten)) is not item]
             if changed:
@@ -176,7 +178,7 @@ def _mentioning(store: Store, item_class: type[Any], words: Collection[str]) -> 
     row = " || ' ' || ".join(values)
     like = " OR ".join("row_text LIKE ?" for _ in words)
     sql = f"SELECT id FROM (SELECT id, {row} AS row_text FROM {store.kinds[item_class].table}) AS texts WHERE {like}"
-    return (number for (number,) in store.rows(sql, *(f"%{word}%" for word in words)))
+    return (number for (number,) in store.stream(sql, *(f"%{word}%" for word in words)))
 
 
 def _without_in_runs(store: Store, subjects: Sequence[Subject]) -> Counter[str]:

@@ -151,9 +151,14 @@ class BatchWriter:
             if mark is not None and not self.is_new(cursor, mark):
                 return []
             self.forgotten.refresh(functools.partial(_rows, cursor))
-            left = self.forgotten.left(batch)
-            if left is not batch:
-                batch, prepared = left, None
+            given: dict[int, Any] = {}
+            removed: list[Any] = []
+            if self.forgotten.left(batch) is not batch:
+                pairs = list(self.forgotten.pairs(batch))
+                given = {id(new): old for new, old in pairs}
+                kept = {id(old) for _, old in pairs}
+                removed = [item for item in batch if id(item) not in kept]
+                batch, prepared = [new for new, _ in pairs], None
             if not self.held_back and self._fits(cursor, batch, prepared):
                 rejected: list[tuple[Any, str]] = []
                 stored = batch
@@ -162,8 +167,8 @@ class BatchWriter:
             for item, reason in rejected:
                 set_aside(item, reason)
         self.streaks.stored(stored)
-        self.held_back.arrived(stored)
-        return [item for item, _ in rejected]
+        self.held_back.arrived([*stored, *removed])
+        return [given.get(id(item), item) for item, _ in rejected]
 
     def replace(self, connection: Any, items: Sequence[Any]) -> None:
         """Put items in the place of the stored rows with their keys, in one transaction."""
@@ -177,9 +182,9 @@ class BatchWriter:
 
     def take_in(self, connection: Any, batch: Sequence[Any]) -> list[tuple[Any, str]]:
         """Commit a batch. Returns the rows that are rejected, with the reasons."""
-        rejected: list[tuple[Any, str]] = []
-        self.write(connection, batch, lambda item, reason: rejected.append((item, reason)))
-        return rejected
+        reasons: list[str] = []
+        rejected = self.write(connection, batch, lambda item, reason: reasons.append(reason))
+        return list(zip(rejected, reasons, strict=True))
 
     def _can_be_divided(self, error: Exception, items: Sequence[Any]) -> bool:
         return self.is_rejection(error) or (self.is_too_slow(error) and len(items) > 1)

@@ -6,7 +6,7 @@ them all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from secrets import token_hex
 from typing import Any
@@ -55,10 +55,13 @@ class Forgotten:
         """Items without those that were removed, and without what they say of others. The same object if all stays."""
         if not self.marks:
             return items
-        found = []
+        found = [new for new, _ in self.pairs(items)]
+        is_same = len(found) == len(items) and all(new is old for new, old in zip(found, items, strict=True))
+        return items if is_same else found
+
+    def pairs(self, items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+        """Each item that is left, as it may be stored and as it was."""
         for item in items:
             kind = self.kinds.of(item)
             if not any(map(self.has, kind.subjects(item))):
-                found.append(kind.without(item, self.has))
-        is_same = len(found) == len(items) and all(new is old for new, old in zip(found, items, strict=True))
-        return items if is_same else found
+                yield kind.without(item, self.has), item

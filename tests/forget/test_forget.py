@@ -59,6 +59,15 @@ def test_what_was_removed_is_stored_no_more(either: Store, tmp_path: Path) -> No
     assert kinds == 3
 
 
+def test_a_row_that_is_changed_and_rejected_is_the_one_that_was_given(either: Store, tmp_path: Path) -> None:
+    removal.remove(either, ("handle", "nasa"), "", tmp_path)
+    good = Tweet(1, 6, "esa", START, text="hi @nasa", last_seen_at=START)
+    bad = replace(good, id=2**70)
+    gone = replace(good, id=3, username="nasa")
+    ((rejected, _),) = either.take_in([good, bad, gone])
+    assert rejected is bad and either.rows("SELECT id, text FROM tweets") == [(1, "hi @[removed]")]
+
+
 def test_a_removal_in_the_middle_is_completed(either: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = [Tweet(number, 5, "nasa", START, text="t", last_seen_at=START) for number in range(1, 1200)]
     other = Tweet(2000, 6, "esa", START, text="hi @nasa", last_seen_at=START)

@@ -121,6 +121,8 @@ class Report:
             "quarantine/not_kept": "payloads or rows could not be written to the quarantine",
             "proxies/refused": "proxies that refused us are not used any more",
             **{stat: note for source in self.sources.all for stat, note in source.attention.items()},
+            "store/removed": "rows were not stored, because what they are about was removed (scrapy forget)",
+            "items/too_old": "posts were not stored, because they are older than KEEP_DAYS",
             "store/held_back": "lists of posts will be read again, because some rows could not be stored",
             "csv/files_behind": "CSV files could not be written; `scrapy csv` or the next crawl writes the rest",
             "spool/damaged": "batches of the spool are damaged; nothing was deleted",

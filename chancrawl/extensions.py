@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, Self
 
 from scrapy import Spider, signals
@@ -14,9 +15,10 @@ from scrapy.utils.asyncio import AsyncioLoopingCall, create_looping_call
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
+from chancrawl.frames import Rate, duration
 from chancrawl.outcome import incomplete
 from chancrawl.sources import Source, Sources
-from chancrawl.text import counted, noted
+from chancrawl.text import capitalized, counted, noted
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +63,7 @@ class Report:
         self.sources = Sources.of(crawler)
         self.interval = crawler.settings.getfloat("LOGSTATS_INTERVAL")
         self.task: AsyncioLoopingCall | LoopingCall | None = None
+        self.rates = {"posts": Rate(), "requests": Rate()}
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -75,9 +78,32 @@ class Report:
             self.task.start(self.interval, now=False)
 
     def progress(self) -> None:
-        waiting = self.number("spool/rows")
-        logger.info("So far: %s; %s%s.", self.collected(), self.cost(),
-                    f"; {waiting:,} rows wait on disk for the database" if waiting else "")  # fmt: skip
+        logger.info("So far: %s.", "; ".join(self.numbers()))
+
+    def numbers(self) -> list[str]:
+        """The numbers of a running crawl, one text for each kind."""
+        now = time.monotonic()
+        posts = sum(map(self.number, ("items/post", "items/tweet")))
+        requests = self.number("downloader/request_count")
+        found = [
+            self.collected(),
+            f"{self.rates['posts'].at(now, posts):,.0f} posts and {self.rates['requests'].at(now, requests):,.0f} "
+            f"requests a minute; {self.cost()}",
+        ]
+        if self.source:
+            found += self.source.numbers()
+        session = self.sources.session
+        if session.is_away:
+            found.append(f"{capitalized(session.store.place)} is out of reach")
+        if waiting := self.number("spool/rows"):
+            found.append(f"{waiting:,} rows wait on disk for the database")
+        if session.is_full:
+            found.append("The disk is full: the crawl waits for space")
+        return found
+
+    @staticmethod
+    def elapsed(seconds: float) -> str:
+        return duration(seconds)
 
     def spider_closed(self, reason: str) -> None:
         if self.task and self.task.running:

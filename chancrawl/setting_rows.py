@@ -215,6 +215,10 @@ ROWS = [
         "LOG_LEVEL", "INFO", Choice(("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), is_upper=True),
         "the least important messages that the log keeps",
     ),
+    Setting(
+        "PROGRESS", "auto", Choice(("auto", "on", "off")),
+        "live numbers below the log: `auto` if standard error is a terminal",
+    ),
     # Not from files or the environment: other programs use this name, and their file is not ours to write to.
     Setting(
         "LOG_FILE", None, PathName("path of a file"), "the log; set it with `-s` or `--logfile`",

@@ -83,6 +83,7 @@ EXTENSIONS: dict[str, Any] = {
     "chancrawl.storage.quarantine.Quarantine": 0,
     "chancrawl.x.access.Access": 0,
     "chancrawl.extensions.Report": 0,
+    "chancrawl.display.Display": 0,
     "chancrawl.extensions.CoreStats": 0,
     "scrapy.extensions.corestats.CoreStats": None,  # ours is the same, and quicker
     "scrapy.extensions.logstats.LogStats": None,  # Report says it in terms of posts

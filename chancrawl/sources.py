@@ -6,12 +6,13 @@ finds the source of an item.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
 from scrapy.crawler import Crawler
 
 from chancrawl.engine import PerCrawl
+from chancrawl.frames import BoardProgress
 from chancrawl.storage.kinds import Kind, components
 from chancrawl.storage.session import Session
 
@@ -52,6 +53,12 @@ class Source(Protocol):
     def cost(self) -> str:
         """The cost of a crawl besides requests and bytes, as a text; empty for none."""
 
+    def numbers(self) -> Sequence[str]:
+        """What it tells of a running crawl besides, one text for each kind of numbers."""
+
+    def boards(self) -> Iterable[BoardProgress]:
+        """The boards that the crawl follows, with their lag."""
+
     attention: ClassVar[Mapping[str, str]]
     """Stats for the lines "attention" of the summary, with what each counts."""
 
@@ -78,6 +85,12 @@ class BaseSource:
 
     def describe(self, item: Any) -> None:
         pass
+
+    def numbers(self) -> Sequence[str]:
+        return ()
+
+    def boards(self) -> Iterable[BoardProgress]:
+        return ()
 
     def counts(self, spider: str) -> Mapping[str, str]:
         return {f"items/{kind.name}": kind.name for kind in self.kinds}

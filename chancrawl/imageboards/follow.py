@@ -16,7 +16,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +27,7 @@ from twisted.python.failure import Failure
 
 from chancrawl.engine import ended, sleep, stopping, wait_for
 from chancrawl.errors import StoreAway, UserError
+from chancrawl.frames import BoardProgress
 from chancrawl.http import reason_of
 from chancrawl.imageboards import conditional
 from chancrawl.imageboards.board_state import COMPLETE
@@ -72,6 +73,7 @@ class Follower:
         self.answer_came = asyncio.Event()  # set at each answer: something can be due now
         self._failing: dict[str, tuple[int, float]] = {}  # index files: failures in a row, and since when
         self._logged: set[str] = set()  # failing index files that were logged
+        self.began = time.monotonic()
         self._answered_at = 0.0  # the last usable answer of any file
         self._reading = asyncio.Lock()  # two answers about one thread must not be compared with the same state
 
@@ -82,6 +84,7 @@ class Follower:
         for name, monitor in self.monitors.items():
             monitor.resume((await self.ledger.threads(name)).values())
         self.ledger.follow()
+        self.ledger.progress = self.progress
         housekeeping = asyncio.ensure_future(self._keep_house())
         self.client.session.before_closing.append(functools.partial(ended, housekeeping))
         logger.info("Following %s; Ctrl-C ends it.", ", ".join(f"/{name}/" for name in list(self.monitors)[:12]))
@@ -101,6 +104,14 @@ class Follower:
                     self._put_off(fetch)
             else:
                 await self._wait(fetch.until - now)
+
+    def progress(self) -> Iterator[BoardProgress]:
+        """Each board with the time since one of its index files was read."""
+        now = time.monotonic()
+        for name, monitor in self.monitors.items():
+            read = max(file.asked_now for file in monitor.state.files.values() if file.what != "archive")
+            lag = now - max(read, self.began)
+            yield BoardProgress(f"/{name}/", lag, len(monitor.state.pending))
 
     async def _keep_house(self) -> None:
         """Thin old polls once a day, and keep the coverage of past hours once an hour."""

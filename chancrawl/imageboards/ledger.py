@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from scrapy.crawler import Crawler
 
 from chancrawl.engine import PerCrawl
+from chancrawl.frames import BoardProgress
 from chancrawl.http import http_time
 from chancrawl.imageboards.diff import StoredPost, StoredThread
 from chancrawl.items import Board, Deletion, Post, Thread, Validator
@@ -39,6 +40,8 @@ class BoardLedger(PerCrawl):
         self._listed_board = ""  # the board whose threads were selected last
         self._listed: dict[int, Thread] = {}  # these threads, as stored, and updated when they leave the memory
         self._keeps_live = False
+        self.progress: Callable[[], Iterable[BoardProgress]] = tuple
+        """The boards that are followed, with their lag."""
 
     def follow(self) -> None:
         """Boards are followed from now on. Live threads stay in memory, and no call waits for a store that is out of

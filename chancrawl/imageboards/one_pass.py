@@ -157,6 +157,7 @@ class OnePass:
         """A request for each of the threads `due`, sent when the engine has room for it."""
         interval = self.settings.getfloat("CHAN_THREAD_INTERVAL")
         numbers, loaded = list(due), 0
+        self.stats.inc_value("chan/threads_due", len([no for no in due if no not in self.read_at]))
         for place, (no, entry) in enumerate(due.items()):
             if place == loaded or (place > loaded - LOADED_AHEAD // 2 and not self.client.session.is_away):
                 await self.ledger.load(board.board, numbers[place : place + LOADED_AHEAD])

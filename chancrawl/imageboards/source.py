@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from scrapy.crawler import Crawler
 
+from chancrawl.frames import BoardProgress, Rate, duration
 from chancrawl.imageboards.client import source_of
 from chancrawl.imageboards.fourchan import FOURCHAN
 from chancrawl.imageboards.kinds import KINDS
@@ -15,6 +17,7 @@ from chancrawl.imageboards.site import Site
 from chancrawl.items import Post
 from chancrawl.payload import dumps
 from chancrawl.storage.quarantine import Quarantine
+from chancrawl.text import counted
 
 
 class Imageboards:
@@ -39,6 +42,7 @@ class Imageboards:
         self.quarantine = Quarantine.of(crawler)
         self.url = source_of(crawler, self.site)
         self.stats = crawler.stats
+        self.rate = Rate()
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -61,3 +65,21 @@ class Imageboards:
 
     def cost(self) -> str:
         return ""
+
+    def boards(self) -> Iterable[BoardProgress]:
+        return self.ledger.progress()
+
+    def numbers(self) -> Sequence[str]:
+        boards = list(self.boards())
+        if boards:
+            lags = sorted(board.lag for board in boards)
+            backlog = sum(board.backlog for board in boards)
+            middle, most = duration(lags[len(lags) // 2]), duration(lags[-1])
+            followed = f"{counted(len(boards), 'board')} followed"
+            return [f"{followed}, {middle} behind in the middle and {most} at most; {backlog:,} threads to read"]
+        due, asked = (self.stats.get_value(f"chan/threads_{name}", 0) for name in ("due", "asked"))
+        if not due:
+            return []
+        rate = self.rate.at(time.monotonic(), asked)
+        left = f", about {duration(60 * (due - asked) / rate)} left of this board" if rate and asked < due else ""
+        return [f"{asked:,} of {due:,} threads asked for{left}"]

@@ -26,6 +26,7 @@ from chancrawl.errors import UNREACHABLE, UserError, unreachable
 from chancrawl.http import Dates, is_json, is_of_the_api, problem_of, refusal_of
 from chancrawl.payload import Malformed, loads
 from chancrawl.storage.session import Session
+from chancrawl.text import counted
 from chancrawl.x import api, credentials
 from chancrawl.x.api import source_of
 from chancrawl.x.budget import Budget
@@ -107,6 +108,17 @@ class Access(PerCrawl):
             f"{credentials.BEARER} to X_CREDENTIALS.",
             reason="credentials_exhausted",
         )
+
+    def numbers(self) -> list[str]:
+        """How many credentials can be used now, and what of the day's budget is spent."""
+        if not hasattr(self, "pool"):
+            return []
+        usable = {held.key for endpoint in api.ENDPOINTS for held in self.pool.usable(endpoint)}
+        held = len(self.pool.credentials)
+        words = f"{len(usable):,} of {counted(held, 'credential')} usable, {self.pool.in_flight:,} requests under way"
+        if self.budget.limit < inf:
+            words += f"; ${self.stats.get_value('x/dollars', 0.0):,.2f} spent, ${self.budget.limit:g} a day allowed"
+        return [words]
 
     # --- credentials
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from scrapy.crawler import Crawler
 
 from chancrawl.errors import UserError
+from chancrawl.frames import BoardProgress
 from chancrawl.items import Tweet
 from chancrawl.payload import dumps
 from chancrawl.storage.quarantine import Quarantine
 from chancrawl.text import counted
 from chancrawl.x import tweet_columns
+from chancrawl.x.access import Access
 from chancrawl.x.api import source_of
 from chancrawl.x.kinds import KINDS
 from chancrawl.x.ledger import XLedger
@@ -53,6 +55,7 @@ class X:
         self.quarantine = Quarantine.of(crawler)
         self.url = source_of(crawler)
         self.stats = crawler.stats
+        self.access = Access.of(crawler)
         self.polarity = _polarity() if crawler.settings.getbool("SENTIMENT") else None
 
     @classmethod
@@ -74,6 +77,12 @@ class X:
     def cost(self) -> str:
         reads = [counted(self.stats.get_value(f"x/billed/{kind}s", 0), kind) for kind in ("post", "user")]
         return f"${self.stats.get_value('x/dollars', 0.0):,.2f} ({', '.join(reads)})"
+
+    def numbers(self) -> Sequence[str]:
+        return self.access.numbers()
+
+    def boards(self) -> Iterable[BoardProgress]:
+        return ()
 
 
 def _polarity() -> Callable[[str], float]:

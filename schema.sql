@@ -761,6 +761,7 @@ COMMENT ON COLUMN runs.alive_at IS 'Its last sign of life, by the clock of the d
 
 CREATE TABLE IF NOT EXISTS removals (
     removal_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    token        text,
     kind         text NOT NULL,
     reason       text,
     requested_at timestamptz NOT NULL,
@@ -771,27 +772,34 @@ CREATE TABLE IF NOT EXISTS removals (
 );
 COMMENT ON TABLE removals IS 'What was removed with `scrapy forget`: when and why, without what it was.';
 COMMENT ON COLUMN removals.removal_id IS 'Number of the removal.';
+COMMENT ON COLUMN removals.token IS 'Its random name in tombstones.removal.';
 COMMENT ON COLUMN removals.kind IS 'What was removed: post, thread, poster, tweet, account, handle; age for posts older than KEEP_DAYS or KEEP_DELETED_DAYS.';
 COMMENT ON COLUMN removals.reason IS 'Why, as the person wrote it who removed it.';
 COMMENT ON COLUMN removals.requested_at IS 'When the removal began.';
-COMMENT ON COLUMN removals.finished_at IS 'When all of it was removed from the database; null while it is under way.';
+COMMENT ON COLUMN removals.finished_at IS 'When all of it was removed from the database and from the files beside it; null while it is under way.';
 COMMENT ON COLUMN removals.lifted_at IS 'When its tombstones were lifted (`scrapy forget --undo`), so that it is collected again.';
 COMMENT ON COLUMN removals.rows IS 'Numbers of removed and changed rows by table.';
 COMMENT ON COLUMN removals.subject IS 'What is removed. It is only kept until finished_at, to go on after a crash.';
 
 CREATE TABLE IF NOT EXISTS tombstones (
     mark       text PRIMARY KEY,
-    removal_id bigint NOT NULL
+    kind       text NOT NULL,
+    removal    text NOT NULL,
+    is_lifted  boolean NOT NULL,
+    changed_at timestamptz NOT NULL
 );
 COMMENT ON TABLE tombstones IS 'What must not be stored again. Each write of a crawl, a spool or an import asks it, in its own transaction.';
 COMMENT ON COLUMN tombstones.mark IS 'Keyed hash of a post, thread, poster or account (BLAKE2b, chancrawl/storage/forgotten.py). Without the key, nothing can be tested against it.';
-COMMENT ON COLUMN tombstones.removal_id IS 'The removal that made it.';
+COMMENT ON COLUMN tombstones.kind IS 'Of what: post, thread, poster, tweet, account, handle (whoever has it), name (of an account, where its number is not given).';
+COMMENT ON COLUMN tombstones.removal IS 'The removal that made it: removals.token.';
+COMMENT ON COLUMN tombstones.is_lifted IS 'Whether it was lifted, so that it is collected again.';
+COMMENT ON COLUMN tombstones.changed_at IS 'When it was made or lifted. Of two copies, the later one counts.';
 
 CREATE TABLE IF NOT EXISTS tombstone_keys (
     key     text PRIMARY KEY,
     changes bigint NOT NULL
 );
-COMMENT ON TABLE tombstone_keys IS 'The key of the tombstones: one row, or none if nothing was ever removed. Readers need not see it.';
+COMMENT ON TABLE tombstone_keys IS 'The keys of the tombstones: none if nothing was ever removed, several if copies of databases came together. Readers need not see them.';
 COMMENT ON COLUMN tombstone_keys.key IS 'The key, in hexadecimal digits.';
 COMMENT ON COLUMN tombstone_keys.changes IS 'How often tombstones were added or lifted. Crawls read them again when it differs.';
 

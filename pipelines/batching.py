@@ -130,8 +130,9 @@ class BatchingPipeline:
                 await self._writing.acquire()  # still under _preparing, so that batches stay in order
             try:
                 if self.failure is None:
+                    left = self.session.forgotten.left(batch)
                     for sink in list(self.sinks):
-                        await self._sink(sink, sink.announce, batch)
+                        await self._sink(sink, sink.announce, left)
                     await self.store(batch, prepared)
                 else:
                     self.stats.inc_value("store/not_written", len(batch))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,10 +14,13 @@ from chancrawl.arguments import argument, duration, home, number, parsed, texts,
 from chancrawl.errors import UserError
 from chancrawl.text import counted
 from chancrawl.x.api import SEARCH, feed_of_query
+from chancrawl.x.forgetting import subjects_of_query
 from chancrawl.x.handles import is_file, refuse_credentials
 from chancrawl.x.pagination import FeedPager, Wants
 from chancrawl.x.reader import Visit
 from chancrawl.x.spider import XSpider, first_time
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,13 +72,23 @@ class SearchSpider(XSpider):
                 raise UserError(f"The query {query[:40]}… has {len(query)} characters; X allows {longest}.")
 
     async def round(self) -> AsyncIterator[Request]:
-        names = {query: feed_of_query("search", query) for query in self.queries}
+        names = {query: feed_of_query("search", query) for query in self._allowed()}
         feeds = await self.ledger.feeds(list(names.values()))
         for query, name in names.items():
             self.stats.inc_value("x/queries")
             self.reader.add(Visit(FeedPager(feeds[name], SEARCH, self.wants), query=query))
         async for request in self.reader.requests():
             yield request
+
+    def _allowed(self) -> list[str]:
+        """The queries without those that name an account that was removed."""
+        has = self.session.forgotten.has
+        left = [query for query in self.queries if not any(map(has, subjects_of_query(query)))]
+        if removed := len(self.queries) - len(left):
+            self.stats.inc_value("x/removed", removed)
+            logger.warning("%s an account that was removed (scrapy forget); not read.",
+                           "1 query names" if removed == 1 else f"{removed:,} queries name")  # fmt: skip
+        return left
 
 
 def queries_of(value: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
@@ -60,10 +61,9 @@ class Command(StoreCommand):
             is_chosen = bool(boards or accounts)
             since, until = stretch_of(opts)
             search = Search(terms, boards if is_chosen else None, accounts if is_chosen else None, since, until)
-            found = search.hits(store)
-            hits = list(islice(found, max(opts.limit, 0)))
-            is_more = next(found, None) is not None
-            found.close()
+            with store.snapshot(), closing(search.hits(store)) as found:
+                hits = list(islice(found, max(opts.limit, 0)))
+                is_more = next(found, None) is not None
         finally:
             store.close()
         if opts.format == "json":

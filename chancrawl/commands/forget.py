@@ -14,12 +14,13 @@ from chancrawl.arguments import well_formed
 from chancrawl.command import StoreCommand
 from chancrawl.errors import UserError
 from chancrawl.forget import removal
-from chancrawl.forget.files import Cleaning
+from chancrawl.forget.files import Cleaning, csv_files_of, rebuild_csv
 from chancrawl.forget.removal import lists_of
 from chancrawl.forget.retention import Retention
 from chancrawl.forget.subjects import FORMS, subject_of
 from chancrawl.forget.wiping import wipe
 from chancrawl.storage.base import Store, moment
+from chancrawl.storage.csv.files import STATE_FILE, ask_for_rebuild
 from chancrawl.storage.factory import store_of
 from chancrawl.storage.kinds import Kinds, Subject
 from chancrawl.storage.sqlite.store import SqliteStore
@@ -28,6 +29,7 @@ from chancrawl.text import capitalized, visible
 LIST = "SELECT removal_id, kind, requested_at, finished_at, lifted_at, reason, rows FROM removals ORDER BY removal_id"
 NOT_REACHED = (
     "Exports that were made, and copies of CSV files elsewhere.",
+    "CSV files, quarantines and spools of other machines that write to the same database: run it there too.",
     "Backups (scrapy backup): name each file with --backup, or make a new one and delete it.",
     "Replicas, base backups and archives of the write-ahead log.",
     "Logs of Scrapyd, journald and cron, unless LOG_FILE names them.",
@@ -64,8 +66,10 @@ class Command(StoreCommand):
 
     def work(self, args: list[str], opts: argparse.Namespace) -> None:
         assert self.settings is not None
-        if not args and not (opts.list or opts.old or opts.wipe):
+        if not args and (opts.undo or not (opts.list or opts.old or opts.wipe)):
             raise UsageError(f"name what to remove: {FORMS}")
+        if (args and (opts.list or opts.old or opts.wipe)) or (opts.undo and opts.backup):
+            raise UsageError("--list, --old and --wipe take no names, and --undo no --backup")
         subjects = [subject_of(well_formed("what to remove", text)) for text in args]
         reason = well_formed("--reason", opts.reason)
         store = store_of(self.settings)
@@ -79,8 +83,9 @@ class Command(StoreCommand):
                 store.open_beside()
             if not store.is_created:
                 raise UserError(f"{capitalized(store.place)} has no tables of chancrawl: nothing was collected yet.")
-            for settled in removal.settle(store, self.folder):
-                self._clean(store, settled)
+            self.lists = lists_of(store)
+            for settled in removal.settle(store, self.folder, self._clean):
+                print(f"An earlier removal was completed ({settled[0][0]}).")
             if opts.list:
                 _list(store)
             elif opts.undo:
@@ -96,8 +101,7 @@ class Command(StoreCommand):
             store.close()
 
     def _remove(self, store: Store, subject: Subject, reason: str, backups: Sequence[Path]) -> None:
-        names, done = removal.remove(store, subject, reason, self.folder)
-        done += self._clean(store, names)
+        names, done = removal.remove(store, subject, reason, self.folder, self._clean)
         for file in backups:
             done += _remove_from_backup(file, store.kinds, names)
         print(f"Removed: {_in_words(done)}.")
@@ -105,13 +109,13 @@ class Command(StoreCommand):
             print(f"Not reached: {what}")
         print("Its bytes can still be in unused parts of the database's files: scrapy forget --wipe overwrites them.")
 
-    def _clean(self, store: Store, subjects: Sequence[Subject]) -> Counter[str]:
+    def _clean(self, subjects: Sequence[Subject]) -> tuple[Counter[str], bool]:
         assert self.settings is not None
-        cleaning = Cleaning(self.settings, subjects, lists_of(store))
+        cleaning = Cleaning(self.settings, subjects, self.lists)
         cleaning.clean()
         for sentence in cleaning.left:
             print(sentence)
-        return cleaning.done
+        return cleaning.done, cleaning.is_complete
 
     def _undo(self, store: Store, subjects: Sequence[Subject], args: Sequence[str]) -> None:
         for subject, text in zip(subjects, args, strict=True):
@@ -121,11 +125,14 @@ class Command(StoreCommand):
 
     def _remove_old(self, store: Store) -> None:
         assert self.settings is not None
-        retention = Retention(self.settings, store)
+        files = csv_files_of(self.folder)
+        retention = Retention(self.settings, store, lambda: ask_for_rebuild(self.folder, files))
         if not retention.is_on:
             raise UserError("Set KEEP_DAYS or KEEP_DELETED_DAYS: after how many days posts are removed.")
         while retention.step():
             pass
+        if retention.done and (self.folder / STATE_FILE).exists():
+            rebuild_csv(self.settings, files)
         print(f"Removed: {_in_words(retention.done)}.")
 
 
@@ -148,7 +155,8 @@ def _remove_from_backup(file: Path, kinds: Kinds, names: Sequence[Subject]) -> C
     backup = SqliteStore(file.parent, kinds, file.name)
     backup.open_beside()
     try:
-        done = removal.remove_rows(backup, names)
+        relatives = [each for name in names for each in removal.all_names(backup, name)]
+        done = removal.remove_rows(backup, list(dict.fromkeys([*names, *relatives])))
         wipe(backup)
     finally:
         backup.close()

@@ -46,8 +46,19 @@ OF_ACCOUNTS = {"id": "account", "name": "display"}
 """The same for the table of accounts, where these are others."""
 
 LEFT_OUT = ("description", "location", "url", "profile_image_url", "media_urls", "longitude", "latitude", "place_id",
-            "place_name")  # fmt: skip
+            "place_name", "geo", "places", "coordinates")  # fmt: skip
 """Columns, and keys of `raw` and `includes`, that describe a person in free words, pictures or places."""
+
+TEXTS = ("subject", "semantic_url", "comment_html", "comment_text", "links", "file_name", "text", "retweeted_text",
+         "article_title", "article_text", "hashtags", "cashtags", "urls", "retweeted_urls", "found_in")  # fmt: skip
+"""The columns in which people write, or are named in addresses and queries. All others stay as they are."""
+
+TEXTS_OF_4CHAN = ("com", "sub", "filename", "semantic_url")
+"""The keys of a post of 4chan with texts."""
+
+NO_TEXTS = ("lang", "type", "created_at", "reply_settings", "source", "media_key", "verified_type", "start_date",
+            "end_date", "edit_controls", "attachments")  # fmt: skip
+"""Keys of X that hold words of X."""
 
 EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 NUMBER = re.compile(r"(?<!\d)\d{4,19}(?!\d)")
@@ -155,9 +166,11 @@ class Pseudonyms:
         if column.name in ("raw", "includes"):
             is_of_4chan = table in ("posts", "revisions")
             return lambda text: _json(self.value(orjson.loads(text), is_of_4chan))
+        if column.name not in TEXTS and (table, column.name) != ("trends", "name"):
+            return None
         if column.type in AS_JSON:
             return lambda text: _json(self.value(orjson.loads(text), False))
-        return self.text if column.type is Type.TEXT else None
+        return self.text
 
     # --- values
 
@@ -168,15 +181,15 @@ class Pseudonyms:
         if isinstance(value, list | tuple):
             return [self.value(element, is_of_4chan) for element in value]
         if isinstance(value, dict):
-            return {
-                self.text(name): self._part(value, name, part, is_of_4chan)
-                for name, part in value.items() if name not in LEFT_OUT
-            }  # fmt: skip
+            return {name: self._part(value, name, part, is_of_4chan)
+                    for name, part in value.items() if name not in LEFT_OUT}  # fmt: skip
         return value
 
     def _part(self, whole: Mapping[str, Any], name: str, part: Any, is_of_4chan: bool) -> Any:
         if is_of_4chan and name in NAMED_IN_RAW and isinstance(part, str):
             return self.of(NAMED_IN_RAW[name], part)
+        if name in NO_TEXTS or (is_of_4chan and name not in TEXTS_OF_4CHAN):
+            return part
         is_account = not is_of_4chan and isinstance(whole.get("username"), str)
         if is_account and name in ("username", "name", "id"):
             number = whole.get("id")
@@ -200,14 +213,22 @@ class Pseudonyms:
         if self._words is not None:
             for last, (length, pseudonym) in self._words.iter_long(_folded(text)):
                 start = last - length + 1
-                yield text[end:start]
-                yield pseudonym
-                end = last + 1
+                if _is_word(text, start, last + 1):
+                    yield text[end:start]
+                    yield pseudonym
+                    end = last + 1
         yield text[end:]
 
 
 def _json(value: Any) -> str:
     return orjson.dumps(value).decode()
+
+
+def _is_word(text: str, start: int, end: int) -> bool:
+    """Whether a part of a text is not within a longer word."""
+    before = text[start - 1 : start].isalnum() and text[start].isalnum()
+    after = text[end : end + 1].isalnum() and text[end - 1].isalnum()
+    return not before and not after
 
 
 def _folded(text: str) -> str:

@@ -68,34 +68,38 @@ class PostgresIndex:
     def __init__(self, store: PostgresStore) -> None:
         self.store = store
 
+    def _rows(self, sql: str, *parameters: Any) -> list[Any]:
+        """By `stream`, because `rows` would end the transaction in which hits are read."""
+        return list(self.store.stream(sql, *parameters))
+
     def is_complete(self) -> bool:
         return all(map(self._is_valid, TEXTS))
 
     def _is_valid(self, texts: Texts) -> bool:
         sql = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(?)"
-        return any(valid for (valid,) in self.store.rows(sql, texts.index))
+        return any(valid for (valid,) in self._rows(sql, texts.index))
 
     def size(self) -> int:
         """Its bytes."""
         sql = "SELECT coalesce(sum(pg_relation_size(to_regclass(name))), 0) FROM unnest(?) AS name"
-        return int(self.store.rows(sql, [texts.index for texts in TEXTS])[0][0])
+        return int(self._rows(sql, [texts.index for texts in TEXTS])[0][0])
 
     def build(self, progress: Progress) -> None:
         """Build it, while crawls go on writing. An index whose building was interrupted is built anew."""
+        lacking = [texts for texts in TEXTS if not self._is_valid(texts)]
         connection = self.store.connection
         connection.rollback()
         connection.autocommit = True  # CREATE INDEX CONCURRENTLY runs in no transaction
         try:
             with connection.cursor() as cursor:
                 cursor.execute(FUNCTIONS)
-                for texts in TEXTS:
-                    if not self._is_valid(texts):
-                        progress(texts.table, 0)
-                        cursor.execute(f"DROP INDEX IF EXISTS {texts.index}")
-                        cursor.execute(
-                            f"CREATE INDEX CONCURRENTLY {texts.index} ON {texts.table} USING gin ({words_of(texts)})"
-                        )
-                        cursor.execute(f"ANALYZE {texts.table}")
+                for texts in lacking:
+                    progress(texts.table, 0)
+                    cursor.execute(f"DROP INDEX IF EXISTS {texts.index}")
+                    cursor.execute(
+                        f"CREATE INDEX CONCURRENTLY {texts.index} ON {texts.table} USING gin ({words_of(texts)})"
+                    )
+                    cursor.execute(f"ANALYZE {texts.table}")
         finally:
             connection.autocommit = False
 
@@ -106,7 +110,7 @@ class PostgresIndex:
         ])  # fmt: skip
 
     def tokens(self, text: str) -> list[str]:
-        ((words,),) = self.store.rows("SELECT tsvector_to_array(find_tokens(?))", text)
+        ((words,),) = self._rows("SELECT tsvector_to_array(find_tokens(?))", text)
         return list(words)
 
     def rows(
@@ -121,7 +125,7 @@ class PostgresIndex:
         while last >= first:
             start = max(first, last - hours + 1)
             query = " & ".join([*needed, _any(list(blocks(start, last)))])
-            yield from self.store.rows(
+            yield from self.store.stream(
                 f"SELECT {texts.selected} FROM {texts.table} WHERE {words_of(texts)} @@ ?::tsquery "
                 f"ORDER BY {texts.newest_first}", query,
             )  # fmt: skip
@@ -135,7 +139,7 @@ class PostgresIndex:
             sql = "SELECT {}, {} FROM board_hours".format(
                 *(f"extract(epoch FROM {end}(hour))::bigint / 3600" for end in ("min", "max"))
             )
-        ((first, last),) = self.store.rows(sql)
+        ((first, last),) = self._rows(sql)
         first, last = first or 0, last or 0
         if since is not None:
             first = max(first, int(since.timestamp()) // 3600)

@@ -19,6 +19,7 @@ from chancrawl.storage.base import Store
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.sqlite.store import SqliteStore
 
+BOARDS = "SELECT DISTINCT board FROM board_hours ORDER BY board"
 LAST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -97,7 +98,7 @@ class Search:
             yield from store.stream(sql.format(""), *parameters)
             return
         # An index on (board, posted_at) gives the posts of each board in their order.
-        boards = places or [board for (board,) in store.rows("SELECT DISTINCT board FROM board_hours ORDER BY 1")]
+        boards = places or [board for (board,) in list(store.stream(BOARDS))]
         time = texts.columns.index("posted_at")
         rows = [store.stream(sql.format("board = ? AND "), board, *parameters) for board in boards]
         yield from heapq.merge(*rows, key=lambda row: row[time], reverse=True)

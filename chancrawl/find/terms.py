@@ -55,7 +55,7 @@ class Term:
         """
         if not self.is_prefix:
             return [(self.text, False)]
-        last = re.findall(r"[^\W_]+$", self.text)[0]
+        last = re.findall(r"[^\s!-/:-@\[-`{-~]+$", self.text)[0]  # accents may be signs of their own
         return [(self.text.removesuffix(last), False), (last, True)]
 
     @staticmethod

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import glob
 import io
 import json
 import mmap
@@ -45,15 +46,27 @@ class Cleaning:
         self.is_forgotten = set(subjects).__contains__
         self.done: Counter[str] = Counter()
         self.left: list[str] = []
+        self.is_complete = True
+        """Whether every file could be read and written."""
 
     def clean(self) -> None:
-        self._csv_files()
-        self._edited_files()
-        self._quarantine()
-        self._spools()
-        self._lists()
-        if (log := self.settings.get("LOG_FILE")) and Path(log).is_file():
-            self._mask(Path(log))
+        for part in (self._csv_files, self._edited_files, self._quarantine, self._spools, self._lists, self._logs):
+            try:
+                part()
+            except OSError as error:
+                self.is_complete = False
+                self.left.append(f"{error.filename} cannot be used ({error.strerror}): mend that, and the next removal "
+                                 "or crawl completes this one.")  # fmt: skip
+
+    def _logs(self) -> None:
+        """Overwrite it in the log, and in earlier logs beside it."""
+        if not (log := self.settings.get("LOG_FILE")):
+            return
+        for file in Path(log).absolute().parent.glob(f"{glob.escape(Path(log).name)}*"):
+            if file.suffix == ".gz":
+                self.left.append(f"{file} is packed and was not searched.")
+            elif file.is_file():
+                self._mask(file)
 
     # --- CSV files
 
@@ -66,14 +79,10 @@ class Cleaning:
             self.left.append(f"{len(paths)} CSV files of {self.folder} name it, and they are not chancrawl's.")
             return
         self.done["CSV files"] += len(paths)
-        ask_for_rebuild(self.folder, paths)
-        sink = CsvSink(self.settings)
-        try:
-            sink.open()
-        except UserError:
-            pass  # a crawl writes them; it does so with its next rows
-        finally:
-            sink.close()
+        rebuild_csv(self.settings, paths)
+        for file in self.folder.rglob(".*.csv.new"):  # of a rebuilding that was killed
+            if self._is_in(file):
+                file.unlink(missing_ok=True)
 
     def _edited_files(self) -> None:
         """Take its rows out of files that a person has changed."""
@@ -135,6 +144,9 @@ class Cleaning:
 
     def _spools(self) -> None:
         for spool in spools(self.folder / "spool", self.kinds):
+            if damaged := list(spool.folder.glob("*.damaged")):
+                self.left.append(f"{spool.folder} has damaged batches ({len(damaged)}), which cannot be searched: "
+                                 "delete them.")  # fmt: skip
             if not spool.numbers:
                 continue
             if not spool.lock():
@@ -180,6 +192,18 @@ class Cleaning:
             content.flush()
         if places:
             self.done[f"places in {file}"] += len(places)
+
+
+def rebuild_csv(settings: BaseSettings, paths: Sequence[str]) -> None:
+    """Have CSV files written anew: at once, or by the crawl that writes them, with its next rows."""
+    ask_for_rebuild(Path(settings["CSV_FOLDER"]), paths)
+    sink = CsvSink(settings)
+    try:
+        sink.open()
+    except UserError:
+        pass  # a crawl writes them
+    finally:
+        sink.close()
 
 
 def csv_files_of(folder: Path) -> list[str]:

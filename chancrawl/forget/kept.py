@@ -1,17 +1,27 @@
-"""CSV_FOLDER/forgotten.json: a copy of the tombstones beside the store. A restored backup lacks the younger ones."""
+"""CSV_FOLDER/forgotten.json: a copy of the tombstones beside the store. A restored backup lacks the younger ones.
+
+A folder can have copies of several databases, and a database copies in several folders. Of a tombstone that both have,
+the one that was made or lifted later counts.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from chancrawl.storage.base import Store
+from chancrawl.errors import UserError
+from chancrawl.storage.base import Statement, Store, moment
 from chancrawl.storage.disk import sync, sync_folder
-from chancrawl.storage.forgotten import KEY
+from chancrawl.storage.forgotten import KEYS
 
 FILE = "forgotten.json"
+TOMBSTONES = "SELECT mark, kind, removal, is_lifted, changed_at FROM tombstones"
+ADD = """
+INSERT INTO tombstones (mark, kind, removal, is_lifted, changed_at) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (mark) DO UPDATE SET is_lifted = excluded.is_lifted, changed_at = excluded.changed_at
+"""
 
 
 class Kept:
@@ -21,22 +31,28 @@ class Kept:
         self.file = folder / FILE
 
     def _read(self) -> dict[str, Any]:
-        with contextlib.suppress(FileNotFoundError):
-            copies: dict[str, Any] = json.loads(self.file.read_text(encoding="utf-8"))
-            return copies
-        return {}
+        try:
+            copies = json.loads(self.file.read_text(encoding="utf-8"))
+            if all("keys" in copy and "tombstones" in copy for copy in copies.values()):
+                return dict(copies)
+        except FileNotFoundError:
+            return {}
+        except (ValueError, TypeError, AttributeError):
+            pass
+        raise UserError(f"{self.file} is damaged; it has a copy of the tombstones. Put back an earlier one; or delete "
+                        "it, if no backup of the database was put back.")  # fmt: skip
 
     def note(self, store: Store) -> None:
         """Copy the tombstones of a store."""
-        rows = store.rows(KEY)
-        if not rows:
+        keys = store.rows(KEYS)
+        if not keys:
             return
-        key, changes = rows[0]
         copies, name = self._read(), _id_of(store)
-        if copies.get(name, {}).get("changes") == changes:
+        if copies.get(name, {}).get("keys") == dict(keys):
             return
-        copies[name] = {"key": key, "changes": changes,
-                        "tombstones": dict(store.rows("SELECT mark, removal_id FROM tombstones"))}  # fmt: skip
+        rows = {mark: [kind, removal, bool(lifted), _text(at)]
+                for mark, kind, removal, lifted, at in store.rows(TOMBSTONES)}  # fmt: skip
+        copies[name] = {"keys": dict(keys), "tombstones": rows}
         self.file.parent.mkdir(parents=True, exist_ok=True)
         new = self.file.with_name(f".{FILE}.new")
         new.touch(0o600)
@@ -45,22 +61,29 @@ class Kept:
         new.replace(self.file)
         sync_folder(self.file.absolute().parent)
 
-    def is_ahead_of(self, store: Store) -> bool:
-        """Whether the store was put back from a backup: it lacks tombstones that it had."""
+    def restore(self, store: Store) -> bool:
+        """Put the tombstones that a store lacks into it. Returns whether there were some: it was put back from a
+        backup."""
         copy = self._read().get(_id_of(store))
-        rows = store.rows(KEY)
-        return copy is not None and copy["changes"] > (rows[0][1] if rows else 0)
+        if copy is None or copy["keys"] == dict(store.rows(KEYS)):
+            return False
+        held = {mark: _text(at) for mark, _, _, _, at in store.rows(TOMBSTONES)}
+        lacking: list[Statement] = [
+            (ADD, (mark, kind, removal, lifted, datetime.fromisoformat(at)))
+            for mark, (kind, removal, lifted, at) in copy["tombstones"].items() if at > held.get(mark, "")
+        ]  # fmt: skip
+        if lacking:
+            keys = [("INSERT INTO tombstone_keys (key, changes) VALUES (?, ?) ON CONFLICT DO NOTHING", (key, changes))
+                    for key, changes in copy["keys"].items()]  # fmt: skip
+            changed = ("UPDATE tombstone_keys SET changes = changes + ?", (max(copy["keys"].values()) + 1,))
+            store.write([(store.sql_alone, ()), *keys, *lacking, changed])
+        return bool(lacking)
 
-    def restore(self, store: Store) -> None:
-        """Put the tombstones into the store, in place of those that it has."""
-        copy = self._read()[_id_of(store)]
-        store.write([
-            (store.sql_alone, ()),
-            ("DELETE FROM tombstones", ()),
-            ("DELETE FROM tombstone_keys", ()),
-            ("INSERT INTO tombstone_keys (key, changes) VALUES (?, ?)", (copy["key"], copy["changes"] + 1)),
-            *(("INSERT INTO tombstones (mark, removal_id) VALUES (?, ?)", row) for row in copy["tombstones"].items()),
-        ])  # fmt: skip
+
+def _text(at: Any) -> str:
+    time = moment(at)
+    assert time is not None
+    return time.isoformat(timespec="microseconds")
 
 
 def _id_of(store: Store) -> str:

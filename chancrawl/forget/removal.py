@@ -1,129 +1,171 @@
-"""Removes posts and people from a store, and leaves tombstones.
+"""Removes posts and people from a store and the files beside it, and leaves tombstones.
 
-*Flow:* `remove` commits the tombstones, with the first rows that are removed → further rows, some at a time → what
-others say of an account → the arguments of runs → the end is noted. A removal that was interrupted is completed by
-`settle`, at the start of the next crawl or removal. Everything can be repeated.
+*Flow:* `remove` commits the tombstones, with the first rows that are removed → `_complete`: further rows, some at a
+time → what others say of an account → the arguments of runs → the files → the end is noted. A removal that was
+interrupted is completed by `settle`, at the start of the next crawl or removal. Everything can be repeated.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from secrets import token_hex
+from typing import Any, Protocol
 
 from chancrawl.forget.kept import Kept
 from chancrawl.forget.subjects import is_of_x, masked, pattern_of, words_of
 from chancrawl.imageboards import forgetting as imageboards
 from chancrawl.items import Account, Tweet, columns
-from chancrawl.storage.base import Statement, Store, marks, parts, select
-from chancrawl.storage.forgotten import KEY, MARKS, mark_of, new_key
-from chancrawl.storage.kinds import Subject
+from chancrawl.storage.base import Step, Store, marks, parts, select
+from chancrawl.storage.forgotten import KEYS, Forgotten, mark_of, new_key
+from chancrawl.storage.kinds import IsForgotten, Kind, Subject
 from chancrawl.x import forgetting as x
 from chancrawl.x.handles import is_file
 
-UNFINISHED = "SELECT removal_id, subject FROM removals WHERE finished_at IS NULL AND subject IS NOT NULL"
-BEGIN = "INSERT INTO removals (kind, reason, requested_at, subject) VALUES (?, ?, ?, ?)"
+UNFINISHED = "SELECT removal_id, token, subject FROM removals WHERE finished_at IS NULL AND subject IS NOT NULL"
+BEGIN = "INSERT INTO removals (token, kind, reason, requested_at, subject) VALUES (?, ?, ?, ?, ?) RETURNING removal_id"
 FINISH = "UPDATE removals SET finished_at = ?, rows = ?, subject = NULL WHERE removal_id = ?"
 BURY = """
-INSERT INTO tombstones (mark, removal_id) SELECT ?, max(removal_id) FROM removals WHERE true ON CONFLICT DO NOTHING
+INSERT INTO tombstones (mark, kind, removal, is_lifted, changed_at) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (mark) DO UPDATE SET removal = excluded.removal, is_lifted = excluded.is_lifted,
+    changed_at = excluded.changed_at WHERE tombstones.is_lifted
 """
-SET_KEY = """
-INSERT INTO tombstone_keys (key, changes) VALUES (?, ?)
-ON CONFLICT (key) DO UPDATE SET changes = tombstone_keys.changes + 1
-"""
-RUNS = "SELECT run_id, arguments, stats, finish_reason FROM runs"
-Step = tuple[list[Statement], Counter[str]]
-"""The statements of one transaction, and the numbers of removed rows by table."""
-
+ADD_KEY = "INSERT INTO tombstone_keys (key, changes) VALUES (?, 0) ON CONFLICT DO NOTHING"
+CHANGED = "UPDATE tombstone_keys SET changes = changes + 1"
+LIFT = "UPDATE tombstones SET is_lifted = ?, changed_at = ? WHERE removal = ?"
 AT_ONCE = 200
 """Posts that are read at a time, to take out what they say of others."""
 
 
-def remove(store: Store, subject: Subject, reason: str, folder: Path) -> tuple[list[Subject], Counter[str]]:
-    """Remove something, and keep it out. Returns all its names, and the numbers of changed rows by table."""
-    subjects = _all_names(store, subject)
-    key, _ = key_of(store)
-    first, counts = next(_steps(store, subjects))
-    store.write([
-        (store.sql_alone, ()),
-        (BEGIN, (subject[0], reason or None, datetime.now(UTC), json.dumps(subjects))),
-        (SET_KEY, (key, 1)),
-        *((BURY, (mark_of(key, each),)) for each in subjects),
-        *first,
-    ])  # fmt: skip
+class Cleaner(Protocol):
+    """Takes what was removed out of the files beside a store."""
+
+    def __call__(self, subjects: Sequence[Subject]) -> tuple[Counter[str], bool]:
+        """Returns what was changed, and whether every file could be written."""
+
+
+def no_files(subjects: Sequence[Subject]) -> tuple[Counter[str], bool]:
+    return Counter(), True
+
+
+def remove(
+    store: Store, subject: Subject, reason: str, folder: Path, clean: Cleaner = no_files
+) -> tuple[list[Subject], Counter[str]]:
+    """Remove something, and keep it out. Returns all its names, and the numbers of changed rows and files."""
+    subjects = all_names(store, subject)
+    token = token_hex(8)
+    first = next(_steps(store, subjects))
+    with store.locked("chancrawl forget") as query:
+        query(store.sql_alone)
+        query(ADD_KEY, key_of(store, query))
+        (number,) = query(BEGIN, token, subject[0], reason or None, datetime.now(UTC), json.dumps(subjects))[0]
+        _bury(store, query, token, [*subjects, *first.buried])
+        for sql, parameters in first.statements:
+            query(sql, *parameters)
     Kept(folder).note(store)
-    ((number,),) = store.rows("SELECT max(removal_id) FROM removals")
-    counts += remove_rows(store, subjects)  # asked for again: rows may have come before the tombstones were there
-    store.write([(FINISH, (datetime.now(UTC), json.dumps(counts), number))])
-    return subjects, counts
+    return subjects, first.counts + _complete(store, number, token, subjects, clean)
 
 
-def remove_rows(store: Store, subjects: Sequence[Subject]) -> Counter[str]:
-    """Remove everything under these names, without tombstones. Returns the numbers of rows."""
+def _complete(store: Store, number: int, token: str, subjects: Sequence[Subject], clean: Cleaner) -> Counter[str]:
+    done = remove_rows(store, subjects, token)
+    files, is_clean = clean(subjects)
+    if is_clean:
+        store.write([(FINISH, (datetime.now(UTC), json.dumps(done), number))])
+    return done + files
+
+
+def remove_rows(store: Store, subjects: Sequence[Subject], token: str = "") -> Counter[str]:
+    """Remove everything under these names. With the token of a removal, what is removed also gets its tombstones.
+    Returns the numbers of rows."""
     done: Counter[str] = Counter()
-    for statements, counts in _steps(store, subjects):
-        store.write(statements)
-        done += counts
+    for step in _steps(store, subjects):
+        with store.locked("chancrawl forget") as query:
+            query(store.sql_alone)
+            if token:
+                _bury(store, query, token, step.buried)
+            for sql, parameters in step.statements:
+                query(sql, *parameters)
+        done += step.counts
     if any(map(is_of_x, subjects)):
-        done += _without_in_others(store, subjects)
+        with store.snapshot():  # a query without a time limit: it reads all texts
+            numbers = {kind: list(_mentioning(store, kind, words_of(subjects))) for kind in (Tweet, Account)}
+        done += _without_in_others(store, set(subjects).__contains__, numbers)
     done += _without_in_runs(store, subjects)
     return done
 
 
-def settle(store: Store, folder: Path) -> list[Sequence[Subject]]:
-    """Go on with interrupted removals, and remove again what a restored backup has brought back. Returns what was
+def settle(store: Store, folder: Path, clean: Cleaner = no_files) -> list[Sequence[Subject]]:
+    """Complete interrupted removals, and remove again what a restored backup has brought back. Returns what was
     removed."""
     if not store.is_created:
         return []
     found: list[Sequence[Subject]] = []
-    for number, text in store.rows(UNFINISHED):
+    for number, token, text in store.rows(UNFINISHED):
         subjects = [(kind, name) for kind, name in json.loads(text)]
-        done = remove_rows(store, subjects)
-        store.write([(FINISH, (datetime.now(UTC), json.dumps(done), number))])
+        _complete(store, number, token, subjects, clean)
         found.append(subjects)
-    kept = Kept(folder)
-    if kept.is_ahead_of(store):
-        kept.restore(store)
-        for subject in sorted(_stored(store)):
-            subjects = _all_names(store, subject)
+    if Kept(folder).restore(store):
+        forgotten = Forgotten(store.kinds)
+        forgotten.refresh(store.rows)
+        for subject in sorted(_stored(store, forgotten)):
+            subjects = all_names(store, subject)
             remove_rows(store, subjects)
+            clean(subjects)
             found.append(subjects)
-    kept.note(store)
+        with store.snapshot():
+            tables = {kind: [number for (number,) in store.stream(f"SELECT id FROM {store.kinds[kind].table}")]
+                      for kind in (Tweet, Account)}  # fmt: skip
+        _without_in_others(store, forgotten.has, tables)
+    Kept(folder).note(store)
     return found
 
 
 def lift(store: Store, subject: Subject, folder: Path) -> bool:
     """Lift the tombstones of a removal, so that it is collected again. False if there is none."""
-    key, _ = key_of(store)
-    rows = store.rows("SELECT removal_id FROM tombstones WHERE mark = ?", mark_of(key, subject))
-    if not rows:
-        return False
-    ((number,),) = rows
-    store.write([
-        (store.sql_alone, ()),
-        ("DELETE FROM tombstones WHERE removal_id = ?", (number,)),
-        ("UPDATE removals SET lifted_at = ? WHERE removal_id = ?", (datetime.now(UTC), number)),
-        (SET_KEY, (key, 1)),
-    ])  # fmt: skip
+    names = [subject, ("name", subject[1])] if subject[0] == "handle" else [subject]
+    buried = [mark_of(key, name) for key, _ in store.rows(KEYS) for name in names]
+    sql = f"SELECT DISTINCT removal FROM tombstones WHERE mark IN ({marks(buried)}) AND NOT is_lifted"
+    tokens = [token for (token,) in store.rows(sql, *buried)] if buried else []
+    now = datetime.now(UTC)
+    for token in tokens:
+        store.write([
+            (store.sql_alone, ()),
+            (LIFT, (True, now, token)),
+            ("UPDATE removals SET lifted_at = ? WHERE token = ?", (now, token)),
+            (CHANGED, ()),
+        ])  # fmt: skip
     Kept(folder).note(store)
-    return True
+    return bool(tokens)
 
 
-def key_of(store: Store) -> tuple[str, int]:
-    """The key of the tombstones, or a new one, and how often they were changed."""
-    rows = store.rows(KEY)
-    return (rows[0][0], rows[0][1]) if rows else (new_key(), 0)
+def key_of(store: Store, query: Callable[..., list[Any]]) -> str:
+    """A key of the tombstones, or a new one."""
+    rows = query(KEYS)
+    return str(rows[0][0]) if rows else new_key()
 
 
-def _all_names(store: Store, subject: Subject) -> list[Subject]:
-    return sorted({subject} | (x.relatives(store, subject) if is_of_x(subject) else set()))
+def _bury(store: Store, query: Callable[..., list[Any]], token: str, subjects: Sequence[Subject]) -> None:
+    """Leave tombstones, in a transaction."""
+    key = key_of(store, query)
+    for subject in subjects:
+        query(BURY, mark_of(key, subject), subject[0], token, False, datetime.now(UTC))
+    query(CHANGED)
+
+
+def all_names(store: Store, subject: Subject) -> list[Subject]:
+    """What was named, and other names of the same account or post. A handle whose account is known stands for that
+    account, and not for whoever has the handle later."""
+    others = x.relatives(store, subject) if is_of_x(subject) else set()
+    if subject[0] == "handle" and ("name", subject[1]) in others:
+        return sorted(others)
+    return [subject, *sorted(others - {subject})]
 
 
 def _steps(store: Store, subjects: Sequence[Subject]) -> Iterator[Step]:
-    """The statements of each transaction, with the numbers of rows. At least one."""
+    """The transactions of a removal. At least one."""
     return x.removal(store, subjects) if is_of_x(subjects[0]) else imageboards.removal(store, subjects[0])
 
 
@@ -136,40 +178,39 @@ def lists_of(store: Store) -> list[Path]:
     return [Path(value) for value in sorted(found) if is_file(value)]
 
 
-def _stored(store: Store) -> set[Subject]:
+def _stored(store: Store, forgotten: Forgotten) -> set[Subject]:
     """What has a tombstone and is stored all the same."""
-    key, _ = key_of(store)
-    buried = {mark for (mark,) in store.rows(MARKS)}
     found = set()
     for kind in store.kinds:
-        if kind.table == "deletions":
-            continue  # marks on posts
+        if kind.table == "deletions" or not kind.about:
+            continue
         names = [name for name in kind.columns if name not in ("raw", "includes")]
         blank = dict.fromkeys(kind.columns)
-        for row in store.stream(f"SELECT {', '.join(names)} FROM {kind.table}"):
-            item = kind.item(**(blank | dict(zip(names, row, strict=True))))
-            found |= {subject for subject in kind.subjects(item) if mark_of(key, subject) in buried}
+        with store.snapshot():
+            for row in store.stream(f"SELECT {', '.join(names)} FROM {kind.table}"):
+                item = kind.item(**(blank | dict(zip(names, row, strict=True))))
+                found |= set(filter(forgotten.has, kind.subjects(item)))
     return found
 
 
 # --- what others say
 
 
-def _without_in_others(store: Store, subjects: Sequence[Subject]) -> Counter[str]:
-    """Take removed accounts and posts out of the posts and descriptions of others."""
-    is_forgotten = set(subjects).__contains__
+def _without_in_others(store: Store, is_forgotten: IsForgotten, numbers: dict[type[Any], list[int]]) -> Counter[str]:
+    """Take removed accounts and posts out of posts and descriptions of others, by the numbers of their rows."""
     done: Counter[str] = Counter()
-    for item_class in (Tweet, Account):
+    for item_class, ids in numbers.items():
         kind = store.kinds[item_class]
-        with store.snapshot():  # a query without a time limit: it reads all texts
-            numbers = list(_mentioning(store, item_class, words_of(subjects)))
-        for some in parts(numbers, AT_ONCE):
+        for some in parts(ids, AT_ONCE):
             items = select(store, item_class, f"WHERE id IN ({marks(some)})", *some)
-            changed = [new for item in items if (new := kind.without(item, is_forgotten)) is not item]
-            if changed:
-                store.replace(changed)
-                done[f"{kind.table} changed"] += len(changed)
+            change = _without(kind, is_forgotten)
+            if naming := [item for item in items if change(item) is not item]:
+                done[f"{kind.table} changed"] += store.rewrite(naming, change)
     return done
+
+
+def _without(kind: Kind, is_forgotten: IsForgotten) -> Callable[[Any], Any]:
+    return lambda item: kind.without(item, is_forgotten)
 
 
 def _mentioning(store: Store, item_class: type[Any], words: Collection[str]) -> Iterator[int]:
@@ -185,12 +226,12 @@ def _without_in_runs(store: Store, subjects: Sequence[Subject]) -> Counter[str]:
     """Take the words of what was removed out of the arguments and the reports of runs."""
     pattern = pattern_of(subjects)
     done: Counter[str] = Counter()
-    for run_id, *texts in store.rows(RUNS):
-        values = [json.loads(text) if isinstance(text, str) and text[:1] in "{[" else text for text in texts]
-        new = masked(values, pattern)
-        if new != values:
-            arguments, stats = (None if value is None else json.dumps(value) for value in new[:2])
+    for run_id, arguments, stats, reason in store.rows("SELECT run_id, arguments, stats, finish_reason FROM runs"):
+        values = [json.loads(value) if isinstance(value, str) else value for value in (arguments, stats)]
+        new = masked([*values, reason], pattern)
+        if new != [*values, reason]:
+            texts = [None if value is None else json.dumps(value) for value in new[:2]]
             store.write([("UPDATE runs SET arguments = ?, stats = ?, finish_reason = ? WHERE run_id = ?",
-                          (arguments, stats, new[2], run_id))])  # fmt: skip
+                          (*texts, new[2], run_id))])  # fmt: skip
             done["runs changed"] += 1
     return done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -34,8 +35,10 @@ def limit_of(settings: BaseSettings, name: str, now: datetime | None = None) -> 
 class Retention:
     """What is not kept of a store. `step` is repeated until it returns 0, so that others write between its steps."""
 
-    def __init__(self, settings: BaseSettings, store: Store) -> None:
+    def __init__(self, settings: BaseSettings, store: Store, before: Callable[[], object] = lambda: None) -> None:
         self.store = store
+        self.before = before
+        """Called before the first posts are removed."""
         self.began = datetime.now(UTC)
         self.old = limit_of(settings, "KEEP_DAYS", self.began)
         self.deleted = limit_of(settings, "KEEP_DELETED_DAYS", self.began)
@@ -59,6 +62,7 @@ class Retention:
         for (board,) in self.store.rows("SELECT DISTINCT board FROM board_hours WHERE posts > 0"):
             numbers = [no for (no,) in self.store.rows(sql, board, limit)]
             if numbers:
+                self._begin()
                 self.store.write([(self.store.sql_alone, ()), *without_posts(self.store, board, numbers)])
                 self.done["posts"] += len(numbers)
                 return len(numbers)
@@ -67,9 +71,14 @@ class Retention:
     def _tweets(self, limit: datetime) -> int:
         ids = [number for (number,) in self.store.rows(OLD_TWEETS, limit)]
         if ids:
+            self._begin()
             self.store.write([(f"DELETE FROM tweets WHERE id IN ({marks(ids)})", tuple(ids))])
             self.done["tweets"] += len(ids)
         return len(ids)
+
+    def _begin(self) -> None:
+        if not self.done:
+            self.before()
 
     def _note(self) -> None:
         statements: list[tuple[str, tuple[Any, ...]]] = []

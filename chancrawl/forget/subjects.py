@@ -27,7 +27,7 @@ def subject_of(text: str) -> Subject:
 
 
 def is_of_x(subject: Subject) -> bool:
-    return subject[0] in ("tweet", "account", "handle")
+    return subject[0] in x.ABOUT
 
 
 def words_of(subjects: Iterable[Subject]) -> list[str]:
@@ -52,5 +52,5 @@ def masked(value: Any, pattern: re.Pattern[bytes]) -> Any:
     if isinstance(value, list):
         return [masked(element, pattern) for element in value]
     if isinstance(value, dict):
-        return {masked(name, pattern): masked(part, pattern) for name, part in value.items()}
+        return {name: masked(part, pattern) for name, part in value.items()}
     return value

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from datetime import datetime
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,9 @@ from chancrawl.engine import ended, sleep, stopping
 from chancrawl.errors import StoreAway, UserError
 from chancrawl.forget import removal
 from chancrawl.forget.files import Cleaning, csv_files_of
-from chancrawl.forget.retention import Retention, limit_of
+from chancrawl.forget.retention import Retention
 from chancrawl.storage.csv.files import ask_for_rebuild
+from chancrawl.storage.kinds import Subject
 from chancrawl.storage.session import Session
 
 logger = logging.getLogger(__name__)
@@ -32,14 +35,12 @@ class Upkeep:
         self.session = session
         self.settings = crawler.settings
         self.folder = Path(crawler.settings["CSV_FOLDER"])
-        self._oldest = limit_of(crawler.settings, "KEEP_DAYS")
+        self._keep_days = crawler.settings.getfloat("KEEP_DAYS")
 
     async def begin(self) -> None:
         """Complete removals, and begin to remove old posts."""
         try:
-            for subjects in await self.session.call(removal.settle, self.session.store, self.folder):
-                cleaning = Cleaning(self.settings, subjects)
-                await asyncio.to_thread(cleaning.clean)
+            for subjects in await self.session.call(removal.settle, self.session.store, self.folder, self._clean):
                 logger.warning("What was removed was in the store again, or still, and is removed now (%s).",
                                subjects[0][0])  # fmt: skip
         except UserError as error:
@@ -50,9 +51,19 @@ class Upkeep:
             task = asyncio.ensure_future(self._remove_old())
             self.session.before_closing.append(functools.partial(ended, task))
 
+    def _clean(self, subjects: Sequence[Subject]) -> tuple[Counter[str], bool]:
+        cleaning = Cleaning(self.settings, subjects)
+        cleaning.clean()
+        for sentence in cleaning.left:
+            logger.warning("%s", sentence)
+        return cleaning.done, cleaning.is_complete
+
+    def _ask_for_rebuild(self) -> None:
+        ask_for_rebuild(self.folder, csv_files_of(self.folder))
+
     async def _remove_old(self) -> None:
         while not stopping(self.crawler):
-            retention = Retention(self.settings, self.session.store)
+            retention = Retention(self.settings, self.session.store, self._ask_for_rebuild)
             try:
                 removed = 1
                 while removed and not stopping(self.crawler):
@@ -61,10 +72,14 @@ class Upkeep:
                 logger.warning("Old posts could not be removed (KEEP_DAYS, KEEP_DELETED_DAYS). %s", error)
             if total := retention.done.total():
                 logger.info("%s old posts were removed (KEEP_DAYS, KEEP_DELETED_DAYS).", f"{total:,}")
-                await asyncio.to_thread(ask_for_rebuild, self.folder, csv_files_of(self.folder))
+                await asyncio.to_thread(self._ask_for_rebuild)
             await sleep(self.crawler, DAY)
 
     def is_too_old(self, item: Any) -> bool:
         """Whether a post is older than KEEP_DAYS."""
         posted_at = getattr(item, "posted_at", None)
-        return self._oldest is not None and isinstance(posted_at, datetime) and posted_at < self._oldest
+        return (
+            self._keep_days > 0
+            and isinstance(posted_at, datetime)
+            and (posted_at < datetime.now(UTC) - timedelta(days=self._keep_days))
+        )

@@ -9,7 +9,7 @@ from chancrawl.find.search import index_of
 from chancrawl.storage.base import Store
 from chancrawl.storage.disk import free_space
 from chancrawl.storage.postgres.connection import PostgresStore
-from chancrawl.storage.sqlite.connection import checkpoint
+from chancrawl.storage.sqlite.connection import readers_of
 from chancrawl.storage.sqlite.store import SqliteStore
 from chancrawl.text import first_line
 
@@ -31,10 +31,17 @@ def _wipe_sqlite(store: SqliteStore) -> list[str]:
     size = store.file.stat().st_size
     if free_space(store.folder) < 2 * size:
         raise UserError(f"Wiping needs {2 * size / 1e6:,.1f} MB in {store.folder} for a while, and there is less.")
-    checkpoint(store.connection)
+    _empty_log(store)
     store.connection.execute("VACUUM")
-    checkpoint(store.connection)
+    _empty_log(store)
     return ["The disk itself: file systems and flash memory keep old blocks; encrypt the disk if that matters."]
+
+
+def _empty_log(store: SqliteStore) -> None:
+    (is_busy, *_) = store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if is_busy:
+        reader = readers_of(store.file) or "another program"
+        raise UserError(f"{store.file} is not wiped: {reader} reads it. End that, and try again.")
 
 
 def _wipe_postgres(store: PostgresStore) -> list[str]:
@@ -49,7 +56,12 @@ def _wipe_postgres(store: PostgresStore) -> list[str]:
     try:
         with connection.cursor() as cursor:
             for table in tables:
+                connection.notices.clear()
                 cursor.execute(f"VACUUM (FULL, ANALYZE) {table}")
+                if denied := [notice for notice in connection.notices if "permission denied" in notice]:
+                    raise UserError(
+                        f"Not wiped: {denied[0].partition(':')[2].strip()}. Run it as the owner of the tables."
+                    )
             for command, what in (("VACUUM FULL pg_statistic", "The planner's statistics (pg_statistic)"),
                                   ("CHECKPOINT", "A checkpoint")):  # fmt: skip
                 try:

@@ -8,12 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from chancrawl.items import Deletion, Post, Thread
-from chancrawl.storage.base import Statement, Store, marks, parts
+from chancrawl.storage.base import Statement, Step, Store, marks, parts
 from chancrawl.storage.kinds import IsForgotten, Subject
-
-POST = re.compile(r"(\w{1,10})/(\d{1,18})")
-THREAD = re.compile(r"(\w{1,10})/thread/(\d{1,18})")
-POSTER = re.compile(r"(\w{1,10})/thread/(\d{1,18})/id/(\S{1,20})")
 
 AT_ONCE = 500
 """Posts that are removed in one transaction."""
@@ -25,16 +21,19 @@ def subject_of(text: str) -> Subject | None:
     >>> subject_of("https://boards.4chan.org/po/thread/570368#p570370"), subject_of("po/thread/5/id/Ab")
     (('post', 'po/570370'), ('poster', 'po/5/Ab'))
     """
-    text = re.sub(r"^(?:https?://)?boards\.4chan(?:nel)?\.org/", "", text).strip("/")
+    text = re.sub(r"^(?:https?://)?boards\.4chan(?:nel)?\.org", "", text).removeprefix("/")
     if match := re.fullmatch(r"(\w{1,10})/thread/\d{1,18}(?:/[^#]*)?#p(\d{1,18})", text):
-        return "post", f"{match[1]}/{int(match[2])}"
-    if match := POST.fullmatch(text):
-        return "post", f"{match[1]}/{int(match[2])}"
-    if match := POSTER.fullmatch(text):
-        return "poster", f"{match[1]}/{int(match[2])}/{match[3]}"
-    if match := re.fullmatch(rf"{THREAD.pattern}(?:/[\w-]*)?", text):
-        return "thread", f"{match[1]}/{int(match[2])}"
+        return "post", f"{match[1].lower()}/{int(match[2])}"
+    if match := re.fullmatch(r"(\w{1,10})/(\d{1,18})/?", text):
+        return "post", f"{match[1].lower()}/{int(match[2])}"
+    if match := re.fullmatch(r"(\w{1,10})/thread/(\d{1,18})/id/(\S{1,20})", text):
+        return "poster", f"{match[1].lower()}/{int(match[2])}/{match[3]}"
+    if match := re.fullmatch(r"(\w{1,10})/thread/(\d{1,18})(?:/[\w-]*)?/?", text):
+        return "thread", f"{match[1].lower()}/{int(match[2])}"
     return None
+
+
+ABOUT = ("post", "thread", "poster")
 
 
 def subjects_of_post(post: Post) -> Iterator[Subject]:
@@ -67,15 +66,17 @@ WHERE = {
 }
 
 
-def removal(store: Store, subject: Subject) -> Iterator[tuple[list[Statement], Counter[str]]]:
-    """The statements that remove something, a list for each transaction, with the numbers of rows."""
+def removal(store: Store, subject: Subject) -> Iterator[Step]:
+    """The steps that remove something."""
     kind, name = subject
     board, *names = name.split("/", 2)
     values = (board, int(names[0]), *names[1:])
     sql = " UNION ".join(f"SELECT no FROM {table} WHERE {WHERE[kind]}" for table in ("posts", "post_revisions"))
     for some in parts(sorted(no for (no,) in store.rows(sql, *values, *values)), AT_ONCE):
-        yield without_posts(store, board, some), Counter(posts=len(some))
-    yield [("DELETE FROM threads WHERE board = ? AND no = ?", values)] if kind == "thread" else [], Counter()
+        # Each post by itself, so that it stays out if it is moved to another thread.
+        buried: list[Subject] = [("post", f"{board}/{no}") for no in some]
+        yield Step(without_posts(store, board, some), Counter(posts=len(some)), buried)
+    yield Step([("DELETE FROM threads WHERE board = ? AND no = ?", values)] if kind == "thread" else [])
 
 
 def without_posts(store: Store, board: str, numbers: Sequence[int]) -> list[Statement]:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from chancrawl.imageboards.csv_files import BOARDS, DELETIONS, MOVED, POLLS, POSTS, THREADS
-from chancrawl.imageboards.forgetting import subjects_of_deletion, subjects_of_post, subjects_of_thread, thread_without
+from chancrawl.imageboards.forgetting import (
+    ABOUT,
+    subjects_of_deletion,
+    subjects_of_post,
+    subjects_of_thread,
+    thread_without,
+)
 from chancrawl.imageboards.fourchan import FOURCHAN
 from chancrawl.items import Board, Deletion, Poll, Post, Thread, Validator, columns
 from chancrawl.storage.kinds import Key, Kind
@@ -44,6 +50,7 @@ KINDS = (
         lock=_board,
         csv=(POSTS, MOVED),
         keeps_waiting=_thread_and_index,
+        about=ABOUT,
         subjects=subjects_of_post,
         describe=FOURCHAN.describe,
     ),
@@ -54,6 +61,7 @@ KINDS = (
         lock=_board,
         csv=DELETIONS,
         keeps_waiting=_thread_and_index,
+        about=ABOUT,
         subjects=subjects_of_deletion,
     ),
     Kind(
@@ -67,6 +75,7 @@ KINDS = (
         is_state=True,
         waits_as=lambda thread: [("thread", thread.board, thread.no)],
         keeps_waiting=lambda thread: [(INDEX, thread.board)],
+        about=ABOUT,
         subjects=subjects_of_thread,
         without=thread_without,
     ),

@@ -8,8 +8,10 @@ something to write.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Any, ClassVar, Protocol, Self, TypeVar
@@ -17,13 +19,22 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 from scrapy.crawler import Crawler
 
 from chancrawl.items import Form, columns, forms
-from chancrawl.storage.kinds import Kinds
+from chancrawl.storage.kinds import Kinds, Subject
 
 T = TypeVar("T")
 
 
 Statement = tuple[str, tuple[Any, ...]]
 """SQL and its parameters."""
+
+
+@dataclass(slots=True)
+class Step:
+    """A transaction of a removal: its statements, the numbers of rows by table, and what gets tombstones besides."""
+
+    statements: list[Statement]
+    counts: Counter[str] = field(default_factory=Counter)
+    buried: list[Subject] = field(default_factory=list)
 
 
 class Store(Protocol):
@@ -105,8 +116,9 @@ class Store(Protocol):
     def take_in(self, batch: Sequence[Any]) -> list[tuple[Any, str]]:
         """Store items from the quarantine. Returns the items that are rejected again, with the reasons."""
 
-    def replace(self, items: Sequence[Any]) -> None:
-        """Put items in the place of the stored rows with their keys, in one transaction."""
+    def rewrite(self, items: Sequence[Any], change: Callable[[Any], Any]) -> int:
+        """Change stored rows, the same that `items` were read from, in one transaction. `change` returns a new item,
+        or the same if nothing changes. Returns how many have changed."""
 
     # --- errors
 

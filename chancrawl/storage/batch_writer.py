@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Protocol
 
-from chancrawl.storage.forgotten import Forgotten
+from chancrawl.items import Post
+from chancrawl.storage.base import restored
+from chancrawl.storage.forgotten import Forgotten, mark_of
 from chancrawl.storage.held_back import HeldBack
 from chancrawl.storage.kinds import Kind, Kinds
 
@@ -33,6 +35,16 @@ class Table(Protocol):
 
 
 Prepared = list[tuple[Table, Any]]
+
+BURY = """
+INSERT INTO tombstones (mark, kind, removal, is_lifted, changed_at)
+SELECT ?, ?, removal, is_lifted, changed_at FROM tombstones WHERE mark = ? ON CONFLICT DO NOTHING RETURNING mark
+"""
+COUNT = """
+INSERT INTO removed_hours (board, hour, posts) VALUES (?, ?, 1)
+ON CONFLICT (board, hour) DO UPDATE SET posts = removed_hours.posts + 1
+"""
+CHANGED = "UPDATE tombstone_keys SET changes = changes + 1"
 
 
 class RejectsAll(Exception):
@@ -151,14 +163,10 @@ class BatchWriter:
             if mark is not None and not self.is_new(cursor, mark):
                 return []
             self.forgotten.refresh(functools.partial(_rows, cursor))
-            given: dict[int, Any] = {}
-            removed: list[Any] = []
-            if self.forgotten.left(batch) is not batch:
-                pairs = list(self.forgotten.pairs(batch))
-                given = {id(new): old for new, old in pairs}
-                kept = {id(old) for _, old in pairs}
-                removed = [item for item in batch if id(item) not in kept]
-                batch, prepared = [new for new, _ in pairs], None
+            left = self.forgotten.left_of(batch)
+            if not left.is_all:
+                batch, prepared = left.items, None
+                self._bury(cursor, left.removed)
             if not self.held_back and self._fits(cursor, batch, prepared):
                 rejected: list[tuple[Any, str]] = []
                 stored = batch
@@ -167,18 +175,50 @@ class BatchWriter:
             for item, reason in rejected:
                 set_aside(item, reason)
         self.streaks.stored(stored)
-        self.held_back.arrived([*stored, *removed])
-        return [given.get(id(item), item) for item, _ in rejected]
+        self.held_back.arrived([*stored, *left.removed])
+        return [left.given.get(id(item), item) for item, _ in rejected]
 
-    def replace(self, connection: Any, items: Sequence[Any]) -> None:
-        """Put items in the place of the stored rows with their keys, in one transaction."""
+    def _bury(self, cursor: Any, items: Sequence[Any]) -> None:
+        """Leave a tombstone for each post that is kept out because of its thread or poster, and count it.
+
+        So it stays out if it is moved to another thread, and coverage does not count it as missing.
+        """
+        for item in items:
+            if isinstance(item, Post):
+                name, *others = self.kinds.of(item).subjects(item)
+                reason = next((mark for subject in others for mark in self.forgotten.marks_of(subject)), None)
+                if reason is None or self.forgotten.has(name):
+                    continue
+                mark = mark_of(self.forgotten.keys[0], name)
+                hour = item.posted_at.replace(minute=0, second=0, microsecond=0)
+                if _rows(cursor, self._sql(BURY), self.parameters(mark, name[0], reason)):
+                    cursor.execute(self._sql(COUNT), self.parameters(item.board, hour))
+                    cursor.execute(CHANGED)
+
+    def rewrite(self, connection: Any, items: Sequence[Any], change: Callable[[Any], Any]) -> int:
+        """Change the stored rows of items, in one transaction. Returns how many have changed."""
+        changed = 0
         with self.transaction(connection, items) as cursor:
             for kind, some in self.kinds.sorted(items).items():
-                where = " AND ".join(f"{name} = {self.parameter}" for name in kind.key)
+                where = self._sql(" AND ".join(f"{name} = ?" for name in kind.key))
+                sql = f"SELECT {', '.join(kind.columns)} FROM {kind.table} WHERE {where}"
                 for item in some:
-                    cursor.execute(f"DELETE FROM {kind.table} WHERE {where}", kind.key_of(item)[1:])
-            for table, rows in self.prepare(items):
-                table.write(cursor, rows)
+                    key = kind.key_of(item)[1:]
+                    for row in _rows(cursor, sql, key):
+                        held = restored(kind.item, row)
+                        if (new := change(held)) is not held:
+                            cursor.execute(f"DELETE FROM {kind.table} WHERE {where}", key)
+                            for table, rows in self.prepare([new]):
+                                table.write(cursor, rows)
+                            changed += 1
+        return changed
+
+    def _sql(self, sql: str) -> str:
+        return sql.replace("?", self.parameter)
+
+    def parameters(self, *values: Any) -> tuple[Any, ...]:
+        """Values as the driver takes them."""
+        return values
 
     def take_in(self, connection: Any, batch: Sequence[Any]) -> list[tuple[Any, str]]:
         """Commit a batch. Returns the rows that are rejected, with the reasons."""
@@ -246,8 +286,8 @@ class BatchWriter:
         return list(items), []
 
 
-def _rows(cursor: Any, sql: str) -> list[Any]:
-    answer = cursor.execute(sql)
+def _rows(cursor: Any, sql: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
+    answer = cursor.execute(sql, parameters)
     rows: list[Any] = (answer or cursor).fetchall()  # psycopg2's execute returns None
     return rows
 

@@ -6,15 +6,17 @@ them all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from secrets import token_hex
 from typing import Any
 
 from chancrawl.storage.kinds import Kinds, Subject
 
-KEY = "SELECT key, changes FROM tombstone_keys"
-MARKS = "SELECT mark FROM tombstones"
+KEYS = "SELECT key, changes FROM tombstone_keys ORDER BY key"
+ACTIVE = "SELECT mark, kind FROM tombstones WHERE {}"
+MOST_KNOWN = 200_000
+"""Subjects whose answer is remembered."""
 
 
 def new_key() -> str:
@@ -30,38 +32,79 @@ def mark_of(key: str, subject: Subject) -> str:
     return blake2b("\n".join(subject).encode(), key=bytes.fromhex(key), digest_size=16).hexdigest()
 
 
+class Left:
+    """What is left of a batch: `items` as they may be stored, `given` as they were, and the `removed` ones."""
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        self.batch = items
+        self.items: Sequence[Any] = items
+        self.given: dict[int, Any] = {}
+        self.removed: list[Any] = []
+
+    @property
+    def is_all(self) -> bool:
+        return self.items is self.batch
+
+
 class Forgotten:
     """The tombstones of a store, as they were read last."""
 
     def __init__(self, kinds: Kinds) -> None:
         self.kinds = kinds
-        self.key = ""
-        self.changes = 0
+        self.keys: list[str] = []
         self.marks: frozenset[str] = frozenset()
+        self._of: frozenset[str] = frozenset()  # the kinds of subjects
+        self._changes: list[Any] | None = None
+        self._known: dict[Subject, bool] = {}
+        self._last: Left | None = None
 
     def refresh(self, query: Callable[[str], list[Any]]) -> None:
         """Read the tombstones, if they have changed. `query` returns the rows of a query."""
-        rows = query(KEY)
-        key, changes = rows[0] if rows else ("", 0)
-        if (key, changes) != (self.key, self.changes):
-            self.marks = frozenset(mark for (mark,) in query(MARKS))
-            self.key, self.changes = key, changes
+        changes = query(KEYS)
+        if changes != self._changes:
+            rows = query(ACTIVE.format("NOT is_lifted")) if changes else []
+            self.keys = [key for key, _ in changes]
+            self.marks, self._of = frozenset(mark for mark, _ in rows), frozenset(kind for _, kind in rows)
+            self._changes, self._known, self._last = changes, {}, None
 
     def has(self, subject: Subject) -> bool:
         """Whether it was removed."""
-        return bool(self.marks) and mark_of(self.key, subject) in self.marks
+        if subject[0] not in self._of:
+            return False
+        found = self._known.get(subject)
+        if found is None:
+            if len(self._known) > MOST_KNOWN:
+                self._known = {}
+            found = self._known[subject] = any(mark_of(key, subject) in self.marks for key in self.keys)
+        return found
+
+    def marks_of(self, subject: Subject) -> list[str]:
+        """Its tombstones."""
+        return [mark for key in self.keys if (mark := mark_of(key, subject)) in self.marks]
+
+    def left_of(self, items: Sequence[Any]) -> Left:
+        """What is left of a batch without what was removed, and without what it says of that."""
+        last = self._last
+        if last is not None and last.batch is items:
+            return last
+        left = Left(items)
+        if self.marks:
+            found = []
+            for item in items:
+                kind = self.kinds.of(item)
+                if self._of.isdisjoint(kind.about):
+                    found.append(item)
+                elif any(map(self.has, kind.subjects(item))):
+                    left.removed.append(item)
+                else:
+                    found.append(new := kind.without(item, self.has))
+                    if new is not item:
+                        left.given[id(new)] = item
+            if left.removed or left.given:
+                left.items = found
+        self._last = left
+        return left
 
     def left(self, items: Sequence[Any]) -> Sequence[Any]:
-        """Items without those that were removed, and without what they say of others. The same object if all stays."""
-        if not self.marks:
-            return items
-        found = [new for new, _ in self.pairs(items)]
-        is_same = len(found) == len(items) and all(new is old for new, old in zip(found, items, strict=True))
-        return items if is_same else found
-
-    def pairs(self, items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-        """Each item that is left, as it may be stored and as it was."""
-        for item in items:
-            kind = self.kinds.of(item)
-            if not any(map(self.has, kind.subjects(item))):
-                yield kind.without(item, self.has), item
+        """The items that are left of a batch. The same object if all stays."""
+        return self.left_of(items).items

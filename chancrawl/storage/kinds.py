@@ -118,6 +118,8 @@ class Kind:
     """Whether each reading costs money; see `HeldBack.missed`."""
     waits_as: Callable[[Any], list[Key]] = no_keys
     keeps_waiting: Callable[[Any], list[Key]] = no_keys
+    about: Sequence[str] = ()
+    """The kinds of subjects that its items can be about, or say something of."""
     subjects: Callable[[Any], Iterable[Subject]] = no_subjects
     """What an item is about: if one of these was removed, the item is not stored."""
     without: Callable[[Any, IsForgotten], Any] = as_it_is

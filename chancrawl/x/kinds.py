@@ -29,6 +29,7 @@ KINDS = (
         from_older=from_older_row,
         is_paid=True,
         keeps_waiting=lambda tweet: [("feed", feed) for feed in tweet.found_in],
+        about=forgetting.ABOUT,
         subjects=forgetting.subjects_of_tweet,
         without=forgetting.tweet_without,
         describe=tweet_columns.describe,
@@ -39,6 +40,7 @@ KINDS = (
         ("woeid", "seen_at", "rank"),
         lock=_platform,
         csv=TRENDS,
+        about=forgetting.ABOUT,
         subjects=forgetting.subjects_of_trend,
     ),
     Kind(
@@ -53,6 +55,7 @@ KINDS = (
         lock=_platform,
         csv=ACCOUNTS,
         keeps_waiting=lambda account: [("account", account.id), ("feed", f"timeline:{account.id}")],
+        about=forgetting.ABOUT,
         subjects=forgetting.subjects_of_account,
         without=forgetting.account_without,
     ),
@@ -65,6 +68,7 @@ KINDS = (
         csv=HANDLES,
         is_state=True,
         waits_as=lambda handle: [("account", handle.account_id)],
+        about=forgetting.ABOUT,
         subjects=forgetting.subjects_of_handle,
     ),
     Kind(
@@ -75,6 +79,7 @@ KINDS = (
         lock=_platform,
         csv=GAPS,
         keeps_waiting=_feed,
+        about=forgetting.ABOUT,
         subjects=forgetting.subjects_of_feed,
     ),
     Kind(
@@ -86,6 +91,7 @@ KINDS = (
         order="pages",  # a page's state can come behind that of the next page
         is_state=True,
         waits_as=_feed,
+        about=forgetting.ABOUT,
         subjects=forgetting.subjects_of_feed,
     ),
 )

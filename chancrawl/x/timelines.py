@@ -124,7 +124,8 @@ class TimelineRound:
         left = {}
         for lower, name in chunk.items():
             number = number_of(lower)
-            if not forgotten.has(("handle", lower) if number is None else ("account", str(number))):
+            subjects = [("handle", lower), ("name", lower)] if number is None else [("account", str(number))]
+            if not any(map(forgotten.has, subjects)):
                 left[lower] = name
         if removed := len(chunk) - len(left):
             self.reader.stats.inc_value("x/removed", removed)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -15,12 +17,13 @@ from typing import Any
 import pytest
 
 from chancrawl.commands import forget
+from chancrawl.errors import UserError
 from chancrawl.forget import removal
 from chancrawl.forget.kept import Kept
 from chancrawl.forget.subjects import subject_of
 from chancrawl.forget.upkeep import Upkeep
 from chancrawl.imageboards.stored_coverage import coverage_of
-from chancrawl.items import Deletion, Handle, Poll, Post, Tweet
+from chancrawl.items import Account, Deletion, Handle, Poll, Post, Trend, Tweet
 from chancrawl.storage.base import Store
 from chancrawl.storage.forgotten import Forgotten
 from chancrawl.storage.postgres.connection import PostgresStore
@@ -77,7 +80,7 @@ def test_a_removal_in_the_middle_is_completed(either: Store, tmp_path: Path, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(removal, "remove_rows", stop)
+        patch.setattr(removal, "_complete", stop)
         with pytest.raises(KeyboardInterrupt):
             removal.remove(either, ("handle", "nasa"), "", tmp_path)
     left = either.rows("SELECT count(*) FROM tweets")[0][0]
@@ -100,10 +103,154 @@ def test_a_restored_backup_brings_nothing_back(either: Store, tmp_path: Path) ->
     either.write([(f"DELETE FROM {table}", ()) for table in ("tombstones", "tombstone_keys", "removals", "tweets")])
     assert either.take_in(items) == [] and numbers(either) == {6, 7}
     assert {subject for subjects in removal.settle(either, tmp_path) for subject in subjects} == {
-        ("post", "po/6"), ("handle", "nasa"), ("account", "5")}  # fmt: skip
+        ("post", "po/6"), ("account", "5"), ("name", "nasa")}  # fmt: skip
     assert numbers(either) == {7} and either.rows("SELECT id, text FROM tweets") == [(2, "@[removed]")]
     assert either.take_in(items) == [] and numbers(either) == {7}
-    assert removal.settle(either, tmp_path) == [] and not Kept(tmp_path).is_ahead_of(either)
+    assert removal.settle(either, tmp_path) == [] and not Kept(tmp_path).restore(either)
+
+
+def handle_of(number: int, name: str) -> list[Any]:
+    return [Account(number, name, first_seen_at=START, last_seen_at=START),
+            Tweet(10 * number, number, name, START, text="own", last_seen_at=START)]  # fmt: skip
+
+
+def test_a_handle_that_has_passed_to_somebody_else(either: Store, tmp_path: Path) -> None:
+    first = replace(handle_of(1, "bar")[0], former_usernames=["foo"])
+    assert either.take_in([first, *handle_of(1, "bar")[1:], *handle_of(2, "foo")]) == []
+    removal.remove(either, ("account", "1"), "", tmp_path)
+    later = Tweet(21, 2, "foo", START, text="still here", last_seen_at=START)
+    mention = Tweet(30, 3, "other", START, mention_ids=[2], mention_usernames=["foo"], last_seen_at=START)
+    assert either.take_in([later, mention]) == []
+    assert either.rows("SELECT id FROM accounts") == [(2,)]
+    assert either.rows("SELECT id FROM tweets ORDER BY id") == [(20,), (21,), (30,)]
+    assert "foo" in str(either.rows("SELECT mention_usernames FROM tweets WHERE id = 30"))
+    removal.remove(either, ("handle", "nobodyknown"), "", tmp_path)  # no number: whoever has it
+    assert either.take_in(handle_of(9, "NobodyKnown")) == [] and either.rows("SELECT id FROM accounts") == [(2,)]
+
+
+def test_what_is_known_of_a_handle_from_others(either: Store, tmp_path: Path) -> None:
+    said = Tweet(1, 6, "esa", START, text="hi @nasa", mention_ids=[5], mention_usernames=["nasa"],
+                 last_seen_at=START)  # fmt: skip
+    raw = {
+        "conversation_id": "77",
+        "in_reply_to_user_id": "5",
+        "referenced_tweets": [{"type": "replied_to", "id": "77"}],
+    }
+    reply = Tweet(2, 6, "esa", START, text="yes", in_reply_to_user_id=5, in_reply_to_username="nasa", in_reply_to_id=77,
+                  conversation_id=77, raw=raw, last_seen_at=START)  # fmt: skip
+    for subject in (("account", "5"), ("handle", "nasa")):
+        either.write([("DELETE FROM tweets", ())])
+        assert either.take_in([said, reply]) == []
+        removal.remove(either, subject, "", tmp_path)
+        removal.lift(either, subject, tmp_path)
+        assert either.rows("SELECT text FROM tweets ORDER BY id") == [("hi @[removed]",), ("yes",)]
+        (row,) = either.rows(
+            "SELECT in_reply_to_user_id, in_reply_to_id, conversation_id, raw FROM tweets WHERE id = 2"
+        )
+        assert row[:3] == (None, None, None) and "77" not in str(row[3]) and '"5"' not in str(row[3])
+
+
+def test_media_of_a_removed_quoted_post(either: Store, tmp_path: Path) -> None:
+    includes = {
+        "tweets": [{"id": "7", "author_id": "5", "text": "x", "attachments": {"media_keys": ["m1"]}}],
+        "users": [{"id": "5", "username": "nasa"}], "polls": [{"id": "p1"}],
+        "media": [{"media_key": "m1", "url": "https://pbs.twimg.com/1.jpg"}, {"media_key": "m2", "url": "own"}],
+    }  # fmt: skip
+    raw = {"id": "8", "attachments": {"media_keys": ["m2"]}}
+    assert (
+        either.take_in([Tweet(8, 6, "esa", START, quoted_id=7, raw=raw, includes=includes, last_seen_at=START)]) == []
+    )
+    removal.remove(either, ("account", "5"), "", tmp_path)
+    ((quoted, text),) = either.rows("SELECT quoted_id, CAST(includes AS text) FROM tweets")
+    assert quoted is None and json.loads(text) == {"tweets": [], "users": [], "polls": [], "media": [
+        {"media_key": "m2", "url": "own"}]}  # fmt: skip
+
+
+def test_versions_of_an_edited_post_go_together(either: Store, tmp_path: Path) -> None:
+    versions = [Tweet(number, 6, "esa", START, text="t", edit_history=[1, 2], last_seen_at=START) for number in (1, 2)]
+    assert either.take_in(versions) == []
+    removal.remove(either, ("tweet", "1"), "", tmp_path)
+    assert either.take_in(versions) == [] and either.rows("SELECT id FROM tweets") == []
+
+
+def test_addresses_of_mail_and_words_are_no_handles(either: Store, tmp_path: Path) -> None:
+    text = "jo@gmail.com, @gmail@mastodon.social, gmail; @gmail! x.com/gmail"
+    trend = Trend(1, START, 1, "gmail", None)
+    assert either.take_in([Tweet(1, 6, "esa", START, text=text, last_seen_at=START), trend]) == []
+    removal.remove(either, ("handle", "gmail"), "", tmp_path)
+    removed = "jo@gmail.com, @gmail@mastodon.social, gmail; @[removed]! x.com/[removed]"
+    assert either.rows("SELECT text FROM tweets") == [(removed,)] and either.rows("SELECT name FROM trends") == [
+        ("gmail",)
+    ]
+
+
+def test_a_moved_post_stays_out(either: Store, tmp_path: Path) -> None:
+    item = replace(post(7, "a"), thread_no=5)
+    assert either.take_in([item]) == []
+    removal.remove(either, ("thread", "po/5"), "", tmp_path)
+    late = replace(post(8, "b"), thread_no=5)
+    assert either.take_in([late]) == []  # it was never stored
+    moved = [replace(each, thread_no=4, digest=50 + each.no) for each in (item, late)]
+    assert either.take_in(moved) == [] and numbers(either) == set()
+    assert either.rows("SELECT sum(posts) FROM removed_hours")[0][0] == 2
+
+
+def test_words_of_the_program_as_names(either: Store, tmp_path: Path) -> None:
+    insert = "INSERT INTO runs (spider, arguments, source, started_at, stats, finish_reason) VALUES (?, ?, ?, ?, ?, ?)"
+    values = ("chan", '{"board": "finished"}', "http://127.0.0.1", START, '{"finished": 1}', "finished")
+    either.write([(insert, values)])
+    for _ in range(2):
+        removal.remove(either, ("handle", "finished"), "", tmp_path)
+        removal.remove(either, ("handle", "board"), "", tmp_path)
+    ((arguments, stats, reason),) = either.rows(
+        "SELECT CAST(arguments AS text), CAST(stats AS text), finish_reason FROM runs"
+    )
+    assert json.loads(arguments) == {"board": "[removed]"} and json.loads(stats) == {"finished": 1}
+    assert reason == "[removed]" and removal.settle(either, tmp_path) == []
+
+
+def test_a_damaged_copy_of_the_tombstones_is_said(either: Store, tmp_path: Path) -> None:
+    removal.remove(either, ("post", "po/6"), "", tmp_path)
+    (tmp_path / "forgotten.json").write_text("{")
+    with pytest.raises(UserError, match="is damaged"):
+        removal.settle(either, tmp_path)
+
+
+def test_copies_in_several_folders_come_together(either: Store, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("a", "b")]
+    items = [post(no, "a") for no in (6, 7, 8)]
+    removal.remove(either, ("post", "po/6"), "", folders[0])
+    either.write([(f"DELETE FROM {table}", ()) for table in ("tombstones", "tombstone_keys", "removals")])  # restored
+    removal.remove(either, ("post", "po/7"), "", folders[1])
+    removal.settle(either, folders[0])
+    assert either.take_in(items) == [] and numbers(either) == {8}
+    assert removal.lift(either, ("post", "po/7"), folders[1])
+    assert either.take_in(items) == [] and numbers(either) == {7, 8}
+    removal.settle(either, folders[0])  # its copy is older than the lifting
+    assert either.take_in(items) == [] and numbers(either) == {7, 8}
+
+
+def test_what_others_say_after_a_restored_backup(either: Store, tmp_path: Path) -> None:
+    said = Tweet(2, 6, "esa", START, text="hi @nasa", mention_ids=[5], mention_usernames=["nasa"], last_seen_at=START)
+    assert either.take_in([said]) == []
+    removal.remove(either, ("account", "5"), "", tmp_path)
+    either.write([(f"DELETE FROM {table}", ()) for table in ("tombstones", "tombstone_keys", "removals", "tweets")])
+    assert either.take_in([said]) == []
+    removal.settle(either, tmp_path)
+    assert either.rows("SELECT text FROM tweets") == [("hi @[removed]",)]
+
+
+def test_files_that_cannot_be_cleaned_leave_it_unfinished(either: Store, tmp_path: Path) -> None:
+    assert either.take_in([post(6, "a")]) == []
+    removal.remove(either, ("post", "po/6"), "", tmp_path, lambda subjects: (Counter(), False))
+    cleaned: list[Any] = []
+
+    def clean(subjects: Any) -> tuple[Counter[str], bool]:
+        cleaned.append(subjects)
+        return Counter(), True
+
+    removal.settle(either, tmp_path, clean)
+    assert cleaned == [[("post", "po/6")]] and removal.settle(either, tmp_path, clean) == []
 
 
 def test_a_spool_brings_nothing_back(store: PostgresStore, tmp_path: Path) -> None:
@@ -257,6 +404,16 @@ def test_killed_in_the_middle(tmp_path: Path, sandbox: Sandbox) -> None:
     assert len(sandbox.x_requests()) == asked
 
 
+def test_a_search_that_names_somebody_who_was_removed_is_not_read(sandbox: Sandbox, tmp_path: Path) -> None:
+    crawler = XCrawler(tmp_path / "data", sandbox.url)
+    name, other = handles_of(sandbox)[:2]
+    crawler.x("search", "-a", f"queries=from:{other}", "-a", "limit=20").ok()
+    crawler.other("forget", f"@{name}").ok()
+    asked = len(sandbox.x_requests())
+    run = crawler.x("search", "-a", f"queries=from:{name}", "-a", "limit=20").ok()
+    assert "1 query names an account that was removed" in run.output and len(sandbox.x_requests()) == asked
+
+
 def test_old_posts_are_removed(collected: Crawler) -> None:
     crawler = collected
     with crawler_store(crawler) as store:
@@ -285,6 +442,8 @@ def test_mistakes_are_said(collected: Crawler) -> None:
     collected.other("forget", "nasa").refused("names nothing that can be removed")
     assert collected.other("forget").code == 2 and forget.Command().short_desc()
     collected.other("forget", "--undo", "wsr/1").refused("was not removed")
+    collected.other("forget", "tweet/9999999999999999999").refused("names nothing")
+    assert collected.other("forget", "@nasa", "--list").code == 2
     collected.other("forget", "wsr/1", "--backup", "none.sqlite").refused("There is no backup")
     assert "nothing was stored of it" in collected.other("forget", "@nobody").ok().output
 
@@ -299,7 +458,7 @@ def test_nothing_was_collected(tmp_path: Path, sandbox: Sandbox) -> None:
     ("https://boards.4chan.org/po/thread/5/crane", ("thread", "po/5")),
     ("boards.4chan.org/po/thread/5#p9", ("post", "po/9")), ("@NASA", ("handle", "nasa")), ("id:05", ("account", "5")),
     ("https://twitter.com/nasa", ("handle", "nasa")), ("https://x.com/nasa/status/9?s=20", ("tweet", "9")),
-    ("tweet/9", ("tweet", "9")),
+    ("tweet/9", ("tweet", "9")), ("PO/5", ("post", "po/5")), ("po/thread/5/id/Ab+/", ("poster", "po/5/Ab+/")),
 ])  # fmt: skip
 def test_what_is_named(text: str, subject: tuple[str, str]) -> None:
     assert subject_of(text) == subject

@@ -114,7 +114,7 @@ def crawler(either: Store, tmp_path: Path, request: pytest.FixtureRequest) -> Cr
     assert either.take_in([*of_the_person(), *of_others()]) == []
     insert = "INSERT INTO runs (spider, arguments, source, started_at, stats, finish_reason) VALUES (?, ?, ?, ?, ?, ?)"
     either.write([(insert, ("timeline", json.dumps({"handles": f"{MARKER},nasa"}), "http://127.0.0.1:1",
-                            datetime.now(UTC), json.dumps({MARKER: 1}), f"odd {MARKER}"))])  # fmt: skip
+                            datetime.now(UTC), json.dumps({"failure": f"@{MARKER}"}), MARKER))])  # fmt: skip
     folder = tmp_path / "data"
     url = either.url if isinstance(either, PostgresStore) else None
     commands = Crawler(folder, "http://127.0.0.1:1", url)

@@ -316,9 +316,8 @@ class PostgresStore:
         """Store rows from the quarantine. Returns the rows that are rejected again, with the reasons."""
         return BatchWriter(self.kinds, is_known=lambda item: True).take_in(self.connection, batch)
 
-    def replace(self, items: Sequence[Any]) -> None:
-        """Put items in the place of the stored rows with their keys."""
-        BatchWriter(self.kinds).replace(self.connection, items)
+    def rewrite(self, items: Sequence[Any], change: Callable[[Any], Any]) -> int:
+        return BatchWriter(self.kinds).rewrite(self.connection, items, change)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:

@@ -25,7 +25,7 @@ def test_commands_and_recipes(sandbox: Sandbox, tmp_path: Path) -> None:
     name = handles_of(sandbox)[0]
     XCrawler(tmp_path / "data", sandbox.url).timeline(name, "-a", "limit=20").ok()
     commands = re.findall(r"^    scrapy (export [^#\n]*\S)(?: +# .*)?$", PAGE, re.MULTILINE)
-    assert len(commands) == 8
+    assert len(commands) == 11
     for command in commands:
         words = command.replace("pol", "po").replace("@nasa", f"@{name}").split()
         words = [word for word in words if word not in ("--since", "2026-11-01", "--until", "2026-12-01")]

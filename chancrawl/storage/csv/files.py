@@ -212,7 +212,7 @@ class CsvFiles:
             return "lacks" if is_begun_as_left else "edited"
         if is_begun_as_left and status.st_size == state.bytes:  # copied, or touched
             state.changed_ns = status.st_mtime_ns
-            self._note([path])
+            self.note([path])
             return "left"
         return "edited"
 
@@ -241,7 +241,7 @@ class CsvFiles:
             os.truncate(file, length)
         self.states[path] = FileState(length, _crc(file, length), file.stat().st_mtime_ns)
         self._recorded.add(path)
-        self._note([path])
+        self.note([path])
 
     def adopt_headers(self, headers: Mapping[str, str]) -> None:
         """Record the headers with which all files of a pattern begin."""
@@ -262,7 +262,7 @@ class CsvFiles:
                 state.is_marked = True
                 self._unnoted.add(path)
         if self._unnoted or self.names.new:
-            self._note(self._unnoted)
+            self.note(self._unnoted)
             self._unnoted.clear()
 
     def append(self, path: str, header: bytes, text: bytes) -> None:
@@ -322,7 +322,7 @@ class CsvFiles:
         for path in quiet:
             self.states[path].is_marked = False
         self._changed.clear()
-        self._note(quiet)
+        self.note(quiet)
 
     def close(self, behind: Iterable[str] = ()) -> None:
         if self._connection is not None:
@@ -334,7 +334,8 @@ class CsvFiles:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _note(self, paths: Iterable[str]) -> None:
+    def note(self, paths: Iterable[str]) -> None:
+        """Record, durably, how files were left."""
         assert self._connection is not None
         states = [(path, self.states[path]) for path in paths]
         self._connection.execute("BEGIN IMMEDIATE")

@@ -49,6 +49,7 @@ def _rebuild_kind(
         files.mark(written)
         for path in written:
             files.replace(path)
+        files.note(written)
     except BaseException:
         for path in written:
             files.temporary(path).unlink(missing_ok=True)

@@ -169,8 +169,8 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
             yield f"- [{source}]({address}), by {terms}"
     if "pseudonyms" in facts:
         yield "\n# Pseudonyms\n"
-        yield ("Names, handles, tripcodes, IDs of posters and numbers of accounts are replaced by keyed hashes, in "
-               "texts too, except for names of less than four letters there. The key is not here; its fingerprint is "
+        yield ("Names, handles, tripcodes, IDs of posters and numbers of accounts are replaced by keyed hashes; in "
+               "texts, as whole words of four letters or more. The key is not here; its fingerprint is "
                f"{facts['pseudonyms']['key']}. Left out, where there were such columns: "
                f"{', '.join(facts['pseudonyms']['left_out'])}.")  # fmt: skip
     yield "\nThe posts belong to their authors. Numbers, times and texts identify people, also without their names."

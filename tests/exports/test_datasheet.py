@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from chancrawl.exports.tables import Filters
 from chancrawl.items import Gap, Poll
 from chancrawl.storage.sqlite.store import SqliteStore
 from tests.support import KINDS
+from tests.support.crawls import Crawler
 from tests.support.items import START, minute, post, thread
+from tests.support.sandboxes import Sandbox
 
 
 @pytest.fixture
@@ -112,3 +115,27 @@ def test_without_the_libraries_they_are_left_out(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(metadata, "WRITERS", {"a.json": missing})
     assert metadata.write(tmp_path, {}) == [] and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.soak
+def test_the_coverage_of_a_datasheet_is_the_truth(tmp_path: Path) -> None:
+    """To the post: what the board numbered while it was followed, what is stored, and what is not."""
+    sandbox = Sandbox("--speed", "60", "--start", "1795000000")
+    try:
+        crawler = Crawler(tmp_path / "data", sandbox.url, delay=0.2)
+        process = crawler.start("-aboard=pol", "-afollow=1")
+        time.sleep(15)
+        crawler.interrupted(process).ok()
+        crawler.other("export", "posts", "coverage", "-o", str(tmp_path / "study"), "--board", "pol").ok()
+        facts = json.loads((tmp_path / "study" / MANIFEST).read_text(encoding="utf-8"))["coverage"]["pol"]
+        polls = crawler.embedded("SELECT newest_no FROM board_polls WHERE board = 'pol' ORDER BY polled_at")
+        first, last = polls[0][0], max(no for (no,) in polls)
+        held = {no for (no,) in crawler.embedded("SELECT no FROM posts WHERE board = 'pol'")}
+        made = {
+            each["no"] for each in sandbox.truth() if each["board"] == "pol" and first < each["no"] <= max(last, *held)
+        }
+        assert {name: facts[name] for name in ("issued", "held", "missing")} == {
+            "issued": len(made), "held": len(made & held), "missing": len(made - held)}  # fmt: skip
+        assert len(made) > 100
+    finally:
+        sandbox.stop()

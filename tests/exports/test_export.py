@@ -24,12 +24,13 @@ from chancrawl.exports.export import NAMES, Target, about, check_filters, column
 from chancrawl.exports.tables import TABLES, Filters
 from chancrawl.exports.writers import digest_of
 from chancrawl.items import Account, Poll, Post, Trend, Tweet, columns
-from chancrawl.storage.base import Store
+from chancrawl.storage.base import Store, parts
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.sqlite.store import SqliteStore
 from tests.support import KINDS
 from tests.support.items import START, deletion, minute, post, thread
 
+ODD_NAME = "NA"
 ODD = 'a "quote", a\ttab,\r\na line; \u200b\u202e \U0001f980 \U00010348 é 中文 ,=1+1'
 
 
@@ -142,6 +143,39 @@ def test_parquet_is_typed_and_complete(filled: Store, tmp_path: Path) -> None:
     tweets = {row["id"]: row for row in pyarrow.parquet.read_table(path).to_pylist()}
     assert tweets[2**62 + 1]["mention_ids"] == [7, None] and tweets[2**62]["metrics"]["like_count"] == 3
     assert tweets[2**62 + 1]["author_id"] is None and tweets[2**62]["retweeted_urls"] is None
+
+
+@pytest.mark.soak
+def test_oddities_in_the_last_of_a_hundred_thousand_rows(tmp_path: Path) -> None:
+    """Programs guess types and dialects from the first rows. Posts have no file, name and poster ID until the last."""
+    store = SqliteStore(tmp_path / "data", KINDS)
+    store.open()
+    store.prepare()
+    plain = [post(no, "") for no in range(10, 100_009)]
+    for batch in parts(plain, 5_000):
+        assert store.take_in(batch) == []
+    last = odd_post(100_009)
+    assert store.take_in([last]) == []
+    texts = {"name": ODD_NAME, "tripcode": "1e5", "poster_id": "007", "comment_text": ODD}
+    numbers = {"file_tim": 2**53 + 1, "file_size": 2**40}
+    for ending in ("csv", "jsonl", "parquet"):
+        path = written(store, tmp_path, "posts", ending)
+        reader = {"csv": "read_csv", "jsonl": "read_json", "parquet": "read_parquet"}[ending]
+        types = {"csv": ", all_varchar=false, sample_size=-1", "jsonl": ", sample_size=-1", "parquet": ""}[ending]
+        sql = f"SELECT {', '.join(texts | numbers)} FROM {reader}('{path}'{types}) WHERE no = 100009"
+        (found,) = duckdb.execute(sql).fetchall()
+        kept = dict(zip(texts | numbers, found, strict=True))
+        assert kept["comment_text"] == ODD and {name: kept[name] for name in numbers} == numbers
+        if ending == "csv":
+            frame = pandas.read_csv(path, dtype=dict.fromkeys(texts, "string"), keep_default_na=False, na_values=[""],
+                                    dtype_backend="numpy_nullable", low_memory=False)  # fmt: skip
+        elif ending == "jsonl":
+            frame = polars.read_ndjson(path, infer_schema_length=None).to_pandas(use_pyarrow_extension_array=True)
+        else:
+            frame = pandas.read_parquet(path, dtype_backend="pyarrow")
+        row = frame[frame["no"] == 100_009].iloc[0]
+        assert len(frame) == 100_000 and {name: row[name] for name in texts | numbers} == texts | numbers
+    store.close()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -96,7 +96,8 @@ class Command(StoreCommand):
             if opts.old:
                 self._remove_old(store)
             if opts.wipe:
-                print("Wiped.", *(f"\nNot reached: {what}" for what in wipe(store)))
+                left = wipe(store)
+                print("\n".join(["Wiped.", *(f"Not reached: {what}" for what in left)]))
         finally:
             store.close()
 
@@ -137,7 +138,7 @@ class Command(StoreCommand):
 
 
 def _in_words(done: Counter[str]) -> str:
-    return ", ".join(f"{number:,} {what}" for what, number in done.items() if number) or "nothing was stored of it"
+    return ", ".join(f"{what} {number:,}" for what, number in done.items() if number) or "nothing was stored of it"
 
 
 def _list(store: Store) -> None:

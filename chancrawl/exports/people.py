@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from chancrawl.exports.pseudonyms import Pseudonyms, key_of
+from chancrawl.exports.pseudonyms import Pseudonyms, key_of, library
 from chancrawl.storage.base import Store
 
 HANDLES = (
@@ -38,6 +38,8 @@ POSTERS = "SELECT DISTINCT poster_id FROM posts WHERE poster_id IS NOT NULL"
 
 def pseudonyms_of(store: Store, file: Path) -> Pseudonyms:
     """The pseudonyms of the people in a store, by the key in a file."""
+    library()
+    key = key_of(file)
     accounts: dict[str, int | None] = {}
     displays: dict[str, int | None] = {}
     for sql in HANDLES:
@@ -54,7 +56,7 @@ def pseudonyms_of(store: Store, file: Path) -> Pseudonyms:
             displays[name] = displays.get(name) or number
     names = {name for sql in NAMES for (name,) in store.stream(sql)}
     posters = (poster for (poster,) in store.stream(POSTERS))
-    return Pseudonyms(key_of(file), accounts, displays, names, posters)
+    return Pseudonyms(key, accounts, displays, names, posters)
 
 
 def _list(value: Any) -> list[Any]:

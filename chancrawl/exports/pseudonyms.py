@@ -237,13 +237,18 @@ def _folded(text: str) -> str:
     return lower if len(lower) == len(text) else "".join(c if len(low := c.lower()) != 1 else low for c in text)
 
 
-def _automaton(words: Mapping[str, str]) -> Any:
-    """What finds names in a text, in any case and in the forms in which HTML and addresses have them. None for none."""
+def library() -> Any:
+    """The library that finds many words at once. UserError if it is not installed."""
     try:
         import ahocorasick
     except ImportError:
         raise UserError("Pseudonyms need pyahocorasick: pip install pyahocorasick.") from None
-    automaton = ahocorasick.Automaton()
+    return ahocorasick
+
+
+def _automaton(words: Mapping[str, str]) -> Any:
+    """What finds names in a text, in any case and in the forms in which HTML and addresses have them. None for none."""
+    automaton = library().Automaton()
     for word, pseudonym in words.items():
         forms = {word, escape(word), escape(word).replace("&#x27;", "&#039;"), escape(word, quote=False)}
         forms |= {quote(word), quote(word, safe=""), quote_plus(word)}

@@ -66,11 +66,13 @@ def remove(
         for sql, parameters in first.statements:
             query(sql, *parameters)
     Kept(folder).note(store)
-    return subjects, first.counts + _complete(store, number, token, subjects, clean)
+    return subjects, _complete(store, number, token, subjects, clean, first.counts)
 
 
-def _complete(store: Store, number: int, token: str, subjects: Sequence[Subject], clean: Cleaner) -> Counter[str]:
-    done = remove_rows(store, subjects, token)
+def _complete(
+    store: Store, number: int, token: str, subjects: Sequence[Subject], clean: Cleaner, done: Counter[str]
+) -> Counter[str]:
+    done = done + remove_rows(store, subjects, token)
     files, is_clean = clean(subjects)
     if is_clean:
         store.write([(FINISH, (datetime.now(UTC), json.dumps(done), number))])
@@ -105,7 +107,7 @@ def settle(store: Store, folder: Path, clean: Cleaner = no_files) -> list[Sequen
     found: list[Sequence[Subject]] = []
     for number, token, text in store.rows(UNFINISHED):
         subjects = [(kind, name) for kind, name in json.loads(text)]
-        _complete(store, number, token, subjects, clean)
+        _complete(store, number, token, subjects, clean, Counter())
         found.append(subjects)
     if Kept(folder).restore(store):
         forgotten = Forgotten(store.kinds)

@@ -314,7 +314,7 @@ def test_looks_backups_take_ins_and_commands(collected: Crawler, tmp_path: Path,
         (item,) = [each for each in _posts(store) if each.no == no]
     options = ["--backup", str(tmp_path / "copy.sqlite")] if backup.exists() else []
     run = crawler.other("forget", f"wsr/{no}", "--reason", "asked by mail", *options).ok()
-    assert "1 posts" in run.output and "CSV files" in run.output
+    assert "posts 1" in run.output and "CSV files" in run.output
     assert ("of copy.sqlite" in run.output) == bool(options)
     crawler.other("show", f"wsr/{no}").refused("holds nothing of")
     assert "Done." in read_again(crawler)
@@ -323,7 +323,7 @@ def test_looks_backups_take_ins_and_commands(collected: Crawler, tmp_path: Path,
     assert no not in crawler.held("wsr") and kept in crawler.held("wsr")
     assert str(no) not in {row["no"] for row in crawler.csv("wsr/posts-*")}
     listed = crawler.other("forget", "--list").ok().output
-    assert "post, done" in listed and "asked by mail" in listed and str(no) not in listed
+    assert "post, done: posts 1" in listed and "asked by mail" in listed and str(no) not in listed
     if options:  # an older backup is put back
         for file in crawler.folder.glob("chancrawl.sqlite*"):
             file.unlink()

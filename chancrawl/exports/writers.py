@@ -22,8 +22,8 @@ from chancrawl.exports.columns import AS_JSON, COUNTS, Column, Type, in_csv, in_
 from chancrawl.storage.csv.lines import encoded, header_of
 from chancrawl.storage.disk import sync, sync_folder
 
-ROW_GROUP = 100_000
-"""Rows of one row group of a Parquet file."""
+ROW_GROUP = 50_000
+"""Rows of one row group of a Parquet file. They are in memory until they are written."""
 
 Rows = Sequence[Sequence[Any]]
 

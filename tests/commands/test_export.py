@@ -39,24 +39,23 @@ def test_an_export_has_what_the_site_showed(collected: Crawler, sandbox: Sandbox
     collected.other("export", "--verify", str(tmp_path / "out")).refused("threads.jsonl is missing", "not as it was")
 
 
-def test_wrong_words_are_one_sentence(collected: Crawler, tmp_path: Path) -> None:
+def test_wrong_words_are_one_sentence(crawler: Crawler, tmp_path: Path) -> None:
+    crawler("-aboard=wsr", "-asample=2").ok()
     out = str(tmp_path / "a.csv")
-    collected.other("export", "post", "-o", out).refused("post cannot be exported; there are posts")
-    collected.other("export", "posts", "-o", out, "--account", "nasa").refused("holds nothing of @nasa")
-    collected.other("export", "posts", "-o", out, "--thread", "x").refused("the number of a thread is wanted")
-    collected.other("export", "posts", "-o", out, "--since", "yesterday").refused("--since")
-    collected.other("export", "trends", "-o", out, "--board", "wsr").refused("--board does not apply to trends")
-    collected.other("export", "posts", "-o", out, "--board", "po").refused("holds nothing of /po/")
-    collected.other("export", "posts", "-o", out, "--since", "2026-02-01", "--until", "2026-01-01").refused(
-        "not before"
-    )
-    collected.other("export", "posts", "-o", "~nobody-of-this-name/a.csv").refused("no home folder")
-    assert collected.other("export", "posts").code == 2
-    collected.other("export", "--verify", str(tmp_path)).refused("not complete")
-    if collected.database_url:
-        collected.other("export", "posts", "-o", out, "--copy-first").refused("embedded database")
+    crawler.other("export", "post", "-o", out).refused("post cannot be exported; there are posts")
+    crawler.other("export", "posts", "-o", out, "--account", "nasa").refused("holds nothing of @nasa")
+    crawler.other("export", "posts", "-o", out, "--thread", "x").refused("the number of a thread is wanted")
+    crawler.other("export", "posts", "-o", out, "--since", "yesterday").refused("--since")
+    crawler.other("export", "trends", "-o", out, "--board", "wsr").refused("--board does not apply to trends")
+    crawler.other("export", "posts", "-o", out, "--board", "po").refused("holds nothing of /po/")
+    crawler.other("export", "posts", "-o", out, "--since", "2026-02-01", "--until", "2026-01-01").refused("not before")
+    crawler.other("export", "posts", "-o", "~nobody-of-this-name/a.csv").refused("no home folder")
+    assert crawler.other("export", "posts").code == 2
+    crawler.other("export", "--verify", str(tmp_path)).refused("not complete")
+    if crawler.database_url:
+        crawler.other("export", "posts", "-o", out, "--copy-first").refused("embedded database")
     else:
-        collected.other("export", "posts", "-o", out, "--copy-first").ok()
+        crawler.other("export", "posts", "-o", out, "--copy-first").ok()
         assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     assert export.Command().short_desc() and "README.md" in export.Command().long_desc()
 

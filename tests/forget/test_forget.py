@@ -384,6 +384,7 @@ def _rows(crawler: Crawler, sql: str) -> list[Any]:
         return []
 
 
+@pytest.mark.soak
 def test_killed_in_the_middle(tmp_path: Path, sandbox: Sandbox) -> None:
     crawler = XCrawler(tmp_path / "data", sandbox.url)
     name, other = handles_of(sandbox)[:2]
@@ -438,14 +439,15 @@ def read_again_with(crawler: Crawler, setting: str) -> str:
     return crawler("-aboard=wsr", "-s", setting, "-sLOG_LEVEL=INFO", "-sSTATS_DUMP=1").ok().output
 
 
-def test_mistakes_are_said(collected: Crawler) -> None:
-    collected.other("forget", "nasa").refused("names nothing that can be removed")
-    assert collected.other("forget").code == 2 and forget.Command().short_desc()
-    collected.other("forget", "--undo", "wsr/1").refused("was not removed")
-    collected.other("forget", "tweet/9999999999999999999").refused("names nothing")
-    assert collected.other("forget", "@nasa", "--list").code == 2
-    collected.other("forget", "wsr/1", "--backup", "none.sqlite").refused("There is no backup")
-    assert "nothing was stored of it" in collected.other("forget", "@nobody").ok().output
+def test_mistakes_are_said(crawler: Crawler) -> None:
+    crawler("-aboard=wsr", "-asample=2").ok()
+    crawler.other("forget", "nasa").refused("names nothing that can be removed")
+    assert crawler.other("forget").code == 2 and forget.Command().short_desc()
+    crawler.other("forget", "--undo", "wsr/1").refused("was not removed")
+    crawler.other("forget", "tweet/9999999999999999999").refused("names nothing")
+    assert crawler.other("forget", "@nasa", "--list").code == 2
+    crawler.other("forget", "wsr/1", "--backup", "none.sqlite").refused("There is no backup")
+    assert "nothing was stored of it" in crawler.other("forget", "@nobody").ok().output
 
 
 def test_nothing_was_collected(tmp_path: Path, sandbox: Sandbox) -> None:

@@ -6,13 +6,14 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
 
 from chancrawl.storage.postgres import migrations
 from chancrawl.storage.postgres.connection import PostgresStore
-from chancrawl.storage.schema import VERSION
+from chancrawl.storage.schema import SCHEMA, VERSION
 from tests.support import KINDS, ROOT
 from tests.support.crawls import Crawler, environment
 from tests.support.databases import Database
@@ -43,6 +44,30 @@ def opened(url: str) -> int | None:
     store.open()
     store.close()
     return store.version
+
+
+class Meanwhile:
+    """A cursor; another process creates the tables after the given number of its statements."""
+
+    def __init__(self, cursor: Any, database: Database, number: int) -> None:
+        self.cursor, self.database, self.number = cursor, database, number
+
+    def execute(self, *arguments: Any) -> None:
+        self.cursor.execute(*arguments)
+        self.number -= 1
+        if self.number == 0:
+            self.database.rows(SCHEMA)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.cursor, name)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_tables_that_are_created_at_this_moment_are_not_foreign(database: Database, number: int) -> None:
+    connection = psycopg2.connect(database.url)
+    with connection, connection.cursor() as cursor:
+        assert migrations.version_of(Meanwhile(cursor, database, number)) in (None, VERSION)
+    connection.close()
 
 
 def test_version_1_is_migrated_to_the_tables_of_a_new_database(older: Database, postgres: str) -> None:

@@ -28,7 +28,7 @@ from scrapy.utils.log import get_scrapy_root_handler
 from twisted.internet.task import LoopingCall
 
 from chancrawl.extensions import Report
-from chancrawl.frames import lines_of
+from chancrawl.frames import duration, lines_of
 from chancrawl.text import visible
 
 EVERY = 1.0
@@ -112,7 +112,7 @@ class Display:
             self.live.update(text, refresh=True)
 
     def lines(self) -> list[str]:
-        heads = [f"{self.report.spider}  {self.report.elapsed(time.monotonic() - self.began)}", *self.report.numbers()]
+        heads = [f"{self.report.spider}  {duration(time.monotonic() - self.began)}", *self.report.numbers()]
         source = self.report.source
         return lines_of(heads, source.boards() if source else ())
 

@@ -15,7 +15,7 @@ from scrapy.utils.asyncio import AsyncioLoopingCall, create_looping_call
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from chancrawl.frames import Rate, duration
+from chancrawl.frames import Rate
 from chancrawl.outcome import incomplete
 from chancrawl.sources import Source, Sources
 from chancrawl.text import capitalized, counted, noted
@@ -100,10 +100,6 @@ class Report:
         if session.is_full:
             found.append("The disk is full: the crawl waits for space")
         return found
-
-    @staticmethod
-    def elapsed(seconds: float) -> str:
-        return duration(seconds)
 
     def spider_closed(self, reason: str) -> None:
         if self.task and self.task.running:

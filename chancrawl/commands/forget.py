@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from chancrawl.forget.removal import lists_of
 from chancrawl.forget.retention import Retention
 from chancrawl.forget.subjects import FORMS, subject_of
 from chancrawl.forget.wiping import wipe
-from chancrawl.storage.base import Store, moment
+from chancrawl.storage.base import Store, from_json, moment
 from chancrawl.storage.csv.files import STATE_FILE, ask_for_rebuild
 from chancrawl.storage.factory import store_of
 from chancrawl.storage.kinds import Kinds, Subject
@@ -143,7 +142,7 @@ def _in_words(done: Counter[str]) -> str:
 
 def _list(store: Store) -> None:
     for number, kind, requested, finished, lifted, reason, rows in store.rows(LIST):
-        counts = Counter(json.loads(rows) if isinstance(rows, str) else rows or {})
+        counts = Counter(from_json(rows) or {})
         state = "lifted" if lifted else "done" if finished else "under way"
         print(f"{number}  {moment(requested):%Y-%m-%d %H:%M}  {kind}, {state}: {_in_words(counts)}  "
               f"{visible(reason or '')}".rstrip())  # fmt: skip

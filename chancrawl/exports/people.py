@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from chancrawl.exports.pseudonyms import Pseudonyms, key_of, library
-from chancrawl.storage.base import Store
+from chancrawl.storage.base import Store, from_json
 
 HANDLES = (
     "SELECT handle, account_id FROM handles",
@@ -47,8 +45,8 @@ def pseudonyms_of(store: Store, file: Path) -> Pseudonyms:
             accounts[handle] = number or accounts.get(handle)
     for sql in LISTS:
         for texts, numbers in store.stream(sql):
-            handles = _list(texts)
-            known = [numbers] * len(handles) if isinstance(numbers, int) else _list(numbers)
+            handles = from_json(texts)
+            known = [numbers] * len(handles) if isinstance(numbers, int) else from_json(numbers) or []
             for handle, number in zip(handles, [*known, *[None] * len(handles)], strict=False):
                 accounts[handle.lower()] = accounts.get(handle.lower()) or number
     for sql in DISPLAYS:
@@ -57,7 +55,3 @@ def pseudonyms_of(store: Store, file: Path) -> Pseudonyms:
     names = {name for sql in NAMES for (name,) in store.stream(sql)}
     posters = (poster for (poster,) in store.stream(POSTERS))
     return Pseudonyms(key, accounts, displays, names, posters)
-
-
-def _list(value: Any) -> list[Any]:
-    return (json.loads(value) if isinstance(value, str) else value) or []

@@ -15,11 +15,11 @@ from chancrawl.find.postgres_index import PostgresIndex
 from chancrawl.find.sqlite_index import SqliteIndex
 from chancrawl.find.terms import Term
 from chancrawl.find.texts import POSTS, TWEETS, Hit, Texts
+from chancrawl.imageboards.stored_coverage import boards_of
 from chancrawl.storage.base import Store
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.sqlite.store import SqliteStore
 
-BOARDS = "SELECT DISTINCT board FROM board_hours ORDER BY board"
 LAST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -98,7 +98,7 @@ class Search:
             yield from store.stream(sql.format(""), *parameters)
             return
         # An index on (board, posted_at) gives the posts of each board in their order.
-        boards = places or [board for (board,) in list(store.stream(BOARDS))]
+        boards = places or boards_of(store)
         time = texts.columns.index("posted_at")
         rows = [store.stream(sql.format("board = ? AND "), board, *parameters) for board in boards]
         yield from heapq.merge(*rows, key=lambda row: row[time], reverse=True)

@@ -23,7 +23,7 @@ from chancrawl.errors import UserError
 from chancrawl.forget.subjects import is_of_x, pattern_of
 from chancrawl.storage.csv.files import STATE_FILE, ask_for_rebuild
 from chancrawl.storage.csv.sink import CsvSink
-from chancrawl.storage.disk import sync, sync_folder
+from chancrawl.storage.disk import replace_file
 from chancrawl.storage.item_json import decoded, encoded
 from chancrawl.storage.kinds import Kinds, Subject
 from chancrawl.storage.postgres.spool import Damaged, spools
@@ -95,7 +95,7 @@ class Cleaning:
                     self.done["rows of edited files"] += len(rows) - len(kept)
                     out = io.StringIO(newline="")
                     csv.writer(out, quoting=csv.QUOTE_ALL).writerows(kept)
-                    _replace(file, out.getvalue().encode(errors="surrogateescape"))
+                    replace_file(file, out.getvalue().encode(errors="surrogateescape"))
 
     def _names(self, row: dict[str, str]) -> bool:
         """Whether a row of a CSV file is about what was removed, or a row of X names it."""
@@ -119,7 +119,7 @@ class Cleaning:
                 self.done["payloads of the quarantine"] += 1
         for file in folder.glob("rows-*"):
             if self._is_in(file):
-                _replace(file, b"".join(self._kept_lines(file)))
+                replace_file(file, b"".join(self._kept_lines(file)))
 
     def _kept_lines(self, file: Path) -> Iterator[bytes]:
         for line in file.read_bytes().splitlines(keepends=True):
@@ -139,8 +139,7 @@ class Cleaning:
 
     def _without(self, item: Any) -> Any:
         """An item without what was removed; None if it is about that."""
-        kind = self.kinds.of(item)
-        return None if any(map(self.is_forgotten, kind.subjects(item))) else kind.without(item, self.is_forgotten)
+        return self.kinds.of(item).left(item, self.is_forgotten)
 
     def _spools(self) -> None:
         for spool in spools(self.folder / "spool", self.kinds):
@@ -172,7 +171,7 @@ class Cleaning:
             beside = next_of(file)
             if beside.is_file() and self._is_in(beside):
                 lines = [line for line in beside.read_bytes().splitlines(True) if not self.pattern.search(line)]
-                _replace(beside, b"".join(lines))
+                replace_file(beside, b"".join(lines))
                 self.done["lists of handles"] += 1
 
     def _is_in(self, file: Path) -> bool:
@@ -211,11 +210,3 @@ def csv_files_of(folder: Path) -> list[str]:
     return [
         file.relative_to(folder).as_posix() for name in ("chan", "twitter") for file in (folder / name).rglob("*.csv")
     ]
-
-
-def _replace(file: Path, content: bytes) -> None:
-    new = file.with_name(f".{file.name}.new")
-    new.write_bytes(content)
-    sync(new)
-    new.replace(file)
-    sync_folder(file.absolute().parent)

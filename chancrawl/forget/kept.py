@@ -13,7 +13,7 @@ from typing import Any
 
 from chancrawl.errors import UserError
 from chancrawl.storage.base import Statement, Store, moment
-from chancrawl.storage.disk import sync, sync_folder
+from chancrawl.storage.disk import replace_file
 from chancrawl.storage.forgotten import KEYS
 
 FILE = "forgotten.json"
@@ -54,12 +54,7 @@ class Kept:
                 for mark, kind, removal, lifted, at in store.rows(TOMBSTONES)}  # fmt: skip
         copies[name] = {"keys": dict(keys), "tombstones": rows}
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        new = self.file.with_name(f".{FILE}.new")
-        new.touch(0o600)
-        new.write_text(json.dumps(copies, indent=1), encoding="utf-8")
-        sync(new)
-        new.replace(self.file)
-        sync_folder(self.file.absolute().parent)
+        replace_file(self.file, json.dumps(copies, indent=1).encode(), 0o600)
 
     def restore(self, store: Store) -> bool:
         """Put the tombstones that a store lacks into it. Returns whether there were some: it was put back from a

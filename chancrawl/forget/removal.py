@@ -19,9 +19,9 @@ from chancrawl.forget.kept import Kept
 from chancrawl.forget.subjects import is_of_x, masked, pattern_of, words_of
 from chancrawl.imageboards import forgetting as imageboards
 from chancrawl.items import Account, Tweet, columns
-from chancrawl.storage.base import Step, Store, marks, parts, select
-from chancrawl.storage.forgotten import KEYS, Forgotten, mark_of, new_key
-from chancrawl.storage.kinds import IsForgotten, Kind, Subject
+from chancrawl.storage.base import Step, Store, from_json, marks, parts, select
+from chancrawl.storage.forgotten import CHANGED, KEYS, Forgotten, mark_of, new_key
+from chancrawl.storage.kinds import IsForgotten, Kind, Query, Subject
 from chancrawl.x import forgetting as x
 from chancrawl.x.handles import is_file
 
@@ -34,7 +34,6 @@ ON CONFLICT (mark) DO UPDATE SET removal = excluded.removal, is_lifted = exclude
     changed_at = excluded.changed_at WHERE tombstones.is_lifted
 """
 ADD_KEY = "INSERT INTO tombstone_keys (key, changes) VALUES (?, 0) ON CONFLICT DO NOTHING"
-CHANGED = "UPDATE tombstone_keys SET changes = changes + 1"
 LIFT = "UPDATE tombstones SET is_lifted = ?, changed_at = ? WHERE removal = ?"
 AT_ONCE = 200
 """Posts that are read at a time, to take out what they say of others."""
@@ -60,11 +59,10 @@ def remove(
     first = next(_steps(store, subjects))
     with store.locked("chancrawl forget") as query:
         query(store.sql_alone)
-        query(ADD_KEY, key_of(store, query))
+        query(ADD_KEY, key_of(query))
         (number,) = query(BEGIN, token, subject[0], reason or None, datetime.now(UTC), json.dumps(subjects))[0]
-        _bury(store, query, token, [*subjects, *first.buried])
-        for sql, parameters in first.statements:
-            query(sql, *parameters)
+        _bury(query, token, subjects)
+        _execute(query, first, token)
     Kept(folder).note(store)
     return subjects, _complete(store, number, token, subjects, clean, first.counts)
 
@@ -86,10 +84,7 @@ def remove_rows(store: Store, subjects: Sequence[Subject], token: str = "") -> C
     for step in _steps(store, subjects):
         with store.locked("chancrawl forget") as query:
             query(store.sql_alone)
-            if token:
-                _bury(store, query, token, step.buried)
-            for sql, parameters in step.statements:
-                query(sql, *parameters)
+            _execute(query, step, token)
         done += step.counts
     if any(map(is_of_x, subjects)):
         with store.snapshot():  # a query without a time limit: it reads all texts
@@ -97,6 +92,13 @@ def remove_rows(store: Store, subjects: Sequence[Subject], token: str = "") -> C
         done += _without_in_others(store, set(subjects).__contains__, numbers)
     done += _without_in_runs(store, subjects)
     return done
+
+
+def _execute(query: Query, step: Step, token: str) -> None:
+    if token:
+        _bury(query, token, step.buried)
+    for sql, parameters in step.statements:
+        query(sql, *parameters)
 
 
 def settle(store: Store, folder: Path, clean: Cleaner = no_files) -> list[Sequence[Subject]]:
@@ -143,15 +145,15 @@ def lift(store: Store, subject: Subject, folder: Path) -> bool:
     return bool(tokens)
 
 
-def key_of(store: Store, query: Callable[..., list[Any]]) -> str:
+def key_of(query: Query) -> str:
     """A key of the tombstones, or a new one."""
     rows = query(KEYS)
     return str(rows[0][0]) if rows else new_key()
 
 
-def _bury(store: Store, query: Callable[..., list[Any]], token: str, subjects: Sequence[Subject]) -> None:
+def _bury(query: Query, token: str, subjects: Sequence[Subject]) -> None:
     """Leave tombstones, in a transaction."""
-    key = key_of(store, query)
+    key = key_of(query)
     for subject in subjects:
         query(BURY, mark_of(key, subject), subject[0], token, False, datetime.now(UTC))
     query(CHANGED)
@@ -175,7 +177,7 @@ def lists_of(store: Store) -> list[Path]:
     """The files of handles and queries that crawls were given."""
     found = set()
     for (arguments,) in store.rows("SELECT arguments FROM runs"):
-        values = json.loads(arguments) if isinstance(arguments, str) else arguments
+        values = from_json(arguments)
         found |= {value for name in ("handles", "queries") if isinstance(value := values.get(name), str)}
     return [Path(value) for value in sorted(found) if is_file(value)]
 
@@ -229,7 +231,7 @@ def _without_in_runs(store: Store, subjects: Sequence[Subject]) -> Counter[str]:
     pattern = pattern_of(subjects)
     done: Counter[str] = Counter()
     for run_id, arguments, stats, reason in store.rows("SELECT run_id, arguments, stats, finish_reason FROM runs"):
-        values = [json.loads(value) if isinstance(value, str) else value for value in (arguments, stats)]
+        values = [from_json(arguments), from_json(stats)]
         new = masked([*values, reason], pattern)
         if new != [*values, reason]:
             texts = [None if value is None else json.dumps(value) for value in new[:2]]

@@ -6,12 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from scrapy.settings import BaseSettings
 
 from chancrawl.imageboards.forgetting import without_posts
-from chancrawl.storage.base import Store, marks
+from chancrawl.storage.base import Statement, Store, marks
 
 AT_ONCE = 500
 """Posts that are removed in one transaction. Crawls write between them."""
@@ -81,7 +80,7 @@ class Retention:
             self.before()
 
     def _note(self) -> None:
-        statements: list[tuple[str, tuple[Any, ...]]] = []
+        statements: list[Statement] = []
         if self.old is not None:
             statements.append((EMPTY_THREADS, (self.old,)))
         if self.done:

@@ -9,7 +9,7 @@ from chancrawl.find.search import index_of
 from chancrawl.storage.base import Store
 from chancrawl.storage.disk import free_space
 from chancrawl.storage.postgres.connection import PostgresStore
-from chancrawl.storage.sqlite.connection import readers_of
+from chancrawl.storage.sqlite.connection import checkpoint, readers_of
 from chancrawl.storage.sqlite.store import SqliteStore
 from chancrawl.text import first_line
 
@@ -38,8 +38,7 @@ def _wipe_sqlite(store: SqliteStore) -> list[str]:
 
 
 def _empty_log(store: SqliteStore) -> None:
-    (is_busy, *_) = store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    if is_busy:
+    if not checkpoint(store.connection):
         reader = readers_of(store.file) or "another program"
         raise UserError(f"{store.file} is not wiped: {reader} reads it. End that, and try again.")
 

@@ -25,7 +25,7 @@ from chancrawl.imageboards.coverage import (
     with_pauses,
     with_removed,
 )  # fmt: skip
-from chancrawl.storage.base import Store, moment
+from chancrawl.storage.base import Store, from_json, moment
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -158,8 +158,8 @@ def _up_to_date(read: Read, board: str, watch: Watch, since: datetime, until: da
     found = []
     for start, (posts, deleted, missing, delays) in kept.items():
         if not {start - HOUR, start + HOUR} & changed:
-            gaps = [(first, last) for first, last in _json(missing)]
-            found.append(Hour(start, posts, deleted, gaps, Counter(dict(_json(delays)))))
+            gaps = [(first, last) for first, last in from_json(missing)]
+            found.append(Hour(start, posts, deleted, gaps, Counter(dict(from_json(delays)))))
     return found
 
 
@@ -202,7 +202,3 @@ def _time(value: Any) -> datetime:
     time = moment(value)
     assert time is not None
     return time.astimezone(UTC)
-
-
-def _json(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value

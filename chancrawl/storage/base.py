@@ -192,6 +192,11 @@ def moment(value: datetime | str | None) -> datetime | None:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
+def from_json(value: Any) -> Any:
+    """The value of a JSON column from either store: PostgreSQL returns the value, SQLite a JSON text."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
 def select(store: Store, item_class: type[T], rest: str = "", *parameters: Any) -> list[T]:
     """Items of one class from a store; `rest` is the rest of the query."""
     kind = store.kinds[item_class]
@@ -209,6 +214,6 @@ def restored(item_class: type[T], row: Sequence[Any]) -> T:
                 values[name] = moment(value)
             elif form is Form.FLAG:
                 values[name] = bool(value)
-            elif form is Form.JSON and isinstance(value, str):
-                values[name] = json.loads(value)  # SQLite stores JSON as text
+            elif form is Form.JSON:
+                values[name] = from_json(value)
     return item_class(**values)

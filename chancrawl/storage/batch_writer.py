@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 from chancrawl.items import Post
 from chancrawl.storage.base import restored
-from chancrawl.storage.forgotten import Forgotten, mark_of
+from chancrawl.storage.forgotten import CHANGED, Forgotten, mark_of
 from chancrawl.storage.held_back import HeldBack
 from chancrawl.storage.kinds import Kind, Kinds
 
@@ -44,7 +44,6 @@ COUNT = """
 INSERT INTO removed_hours (board, hour, posts) VALUES (?, ?, 1)
 ON CONFLICT (board, hour) DO UPDATE SET posts = removed_hours.posts + 1
 """
-CHANGED = "UPDATE tombstone_keys SET changes = changes + 1"
 
 
 class RejectsAll(Exception):

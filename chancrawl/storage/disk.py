@@ -37,6 +37,17 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def replace_file(file: Path, content: bytes, mode: int = 0o666) -> None:
+    """Replace a file, or make it, so that it is never there in part. `mode` is that of a new one, before the umask."""
+    new = file.with_name(f".{file.name}.new")
+    new.unlink(missing_ok=True)
+    new.touch(mode)
+    new.write_bytes(content)
+    sync(new)
+    new.replace(file)
+    sync_folder(file.absolute().parent)
+
+
 def is_full(error: BaseException, folder: Path) -> bool:
     """Whether an error means that the disk of a folder, or the user's quota on it, is full."""
     if isinstance(error, sqlite3.Error):

@@ -14,7 +14,10 @@ from typing import Any
 from chancrawl.storage.kinds import Kinds, Subject
 
 KEYS = "SELECT key, changes FROM tombstone_keys ORDER BY key"
-ACTIVE = "SELECT mark, kind FROM tombstones WHERE {}"
+ACTIVE = "SELECT mark, kind FROM tombstones WHERE NOT is_lifted"
+CHANGED = "UPDATE tombstone_keys SET changes = changes + 1"
+"""Lets everybody read the tombstones again."""
+
 MOST_KNOWN = 200_000
 """Subjects whose answer is remembered."""
 
@@ -62,7 +65,7 @@ class Forgotten:
         """Read the tombstones, if they have changed. `query` returns the rows of a query."""
         changes = query(KEYS)
         if changes != self._changes:
-            rows = query(ACTIVE.format("NOT is_lifted")) if changes else []
+            rows = query(ACTIVE) if changes else []
             self.keys = [key for key, _ in changes]
             self.marks, self._of = frozenset(mark for mark, _ in rows), frozenset(kind for _, kind in rows)
             self._changes, self._known, self._last = changes, {}, None
@@ -75,7 +78,7 @@ class Forgotten:
         if found is None:
             if len(self._known) > MOST_KNOWN:
                 self._known = {}
-            found = self._known[subject] = any(mark_of(key, subject) in self.marks for key in self.keys)
+            found = self._known[subject] = bool(self.marks_of(subject))
         return found
 
     def marks_of(self, subject: Subject) -> list[str]:
@@ -94,10 +97,10 @@ class Forgotten:
                 kind = self.kinds.of(item)
                 if self._of.isdisjoint(kind.about):
                     found.append(item)
-                elif any(map(self.has, kind.subjects(item))):
+                elif (new := kind.left(item, self.has)) is None:
                     left.removed.append(item)
                 else:
-                    found.append(new := kind.without(item, self.has))
+                    found.append(new)
                     if new is not item:
                         left.given[id(new)] = item
             if left.removed or left.given:

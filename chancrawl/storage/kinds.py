@@ -142,6 +142,10 @@ class Kind:
     def columns(self) -> list[str]:
         return columns(self.item)
 
+    def left(self, item: Any, is_forgotten: IsForgotten) -> Any:
+        """An item without what was removed; None if it is about that."""
+        return None if any(map(is_forgotten, self.subjects(item))) else self.without(item, is_forgotten)
+
     def lock_of(self, item: Any) -> str:
         """The name of the lock under which a row is written. Rows with one key have one lock."""
         return self.table if self.lock is None else self.lock(item)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from chancrawl.storage.base import Store, moment
+from chancrawl.storage.base import Store, from_json, moment
 from chancrawl.text import visible
 
 BEAT = 30.0
@@ -152,5 +152,5 @@ def _dumped(stats: dict[str, Any]) -> str:
 
 def _loaded(value: Any) -> dict[str, Any]:
     """A JSON object from either store: PostgreSQL returns it decoded, SQLite as text."""
-    found = json.loads(value) if isinstance(value, str) else value
+    found = from_json(value)
     return found if isinstance(found, dict) else {}

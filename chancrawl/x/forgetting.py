@@ -10,7 +10,6 @@ the account that was removed, and is only asked where no number of an account is
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from chancrawl.items import Account, Feed, Gap, Handle, Trend, Tweet
-from chancrawl.storage.base import Statement, Step, Store, marks, parts
+from chancrawl.storage.base import Statement, Step, Store, from_json, marks, parts
 from chancrawl.storage.kinds import IsForgotten, Subject
 from chancrawl.x.fields import LARGEST_ID
 
@@ -191,7 +190,6 @@ class Scrub:
     def __init__(self, is_forgotten: IsForgotten, posts: Iterable[int]) -> None:
         self.is_forgotten = is_forgotten
         self.posts = frozenset(map(str, posts))
-        self._known: dict[Subject, bool] = {}
 
     def value(self, value: Any) -> Any:
         """A value without objects of accounts and posts that were removed, and without their names."""
@@ -205,7 +203,7 @@ class Scrub:
 
     def text(self, text: str) -> str:
         """A text without references to handles, and without addresses of posts, that were removed."""
-        if text.startswith("timeline:") and self._has(("account", text.removeprefix("timeline:"))):
+        if text.startswith("timeline:") and self.is_forgotten(("account", text.removeprefix("timeline:"))):
             return REMOVED
         if "@" not in text and ":" not in text and ".com/" not in text.lower():
             return text
@@ -215,10 +213,10 @@ class Scrub:
         return STATUS.sub(lambda match: f"/status/{REMOVED}" if self._is_post(match[1]) else match[0], text)
 
     def _is_name(self, handle: str) -> bool:
-        return any(map(self._has, _account(None, handle)))
+        return any(map(self.is_forgotten, _account(None, handle)))
 
     def _is_post(self, number: Any) -> bool:
-        return str(number) in self.posts or self._has(("tweet", str(number)))
+        return str(number) in self.posts or self.is_forgotten(("tweet", str(number)))
 
     def _is_gone(self, value: Any) -> bool:
         """Whether an element of a list is an account or a post that was removed, or refers to one."""
@@ -226,9 +224,9 @@ class Scrub:
             return False
         number = value.get("id")
         if "username" in value:
-            return any(map(self._has, _account(number, value["username"])))
+            return any(map(self.is_forgotten, _account(number, value["username"])))
         return (number is not None and self._is_post(number)) or (
-            value.get("author_id") is not None and self._has(("account", str(value["author_id"])))
+            value.get("author_id") is not None and self.is_forgotten(("account", str(value["author_id"])))
         )
 
     def _names_one(self, name: str, value: Any) -> bool:
@@ -236,15 +234,10 @@ class Scrub:
         if not isinstance(value, str):
             return False
         if name.endswith("user_id") or name == "author_id":
-            return self._has(("account", value))
+            return self.is_forgotten(("account", value))
         if name == "conversation_id":
             return self._is_post(value)
         return name in ("username", "screen_name") and self._is_name(value)
-
-    def _has(self, subject: Subject) -> bool:
-        if subject not in self._known:
-            self._known[subject] = self.is_forgotten(subject)
-        return self._known[subject]
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
@@ -266,7 +259,7 @@ def relatives(store: Store, subject: Subject) -> set[Subject]:
     for number in numbers:
         handles = {handle for sql in HANDLES_OF_NUMBER for (handle,) in store.rows(sql, number)}
         for (former,) in store.rows("SELECT former_usernames FROM accounts WHERE id = ?", number):
-            handles |= {handle.lower() for handle in _list(former)}
+            handles |= {handle.lower() for handle in from_json(former)}
         handles |= {handle for handle, other in _mentioned(store, str(number)) if other == number}
         found |= {("name", handle) for handle in handles}
     if kind == "handle" and numbers:
@@ -300,7 +293,7 @@ def _mentioned(store: Store, word: str) -> set[tuple[str, int]]:
     found = set()
     with store.snapshot():
         for ids, names in store.stream(MENTIONS, f"%{word}%", f"%{word}%"):
-            pairs = zip(_list(ids), _list(names), strict=False)
+            pairs = zip(from_json(ids) or (), from_json(names) or (), strict=False)
             found |= {(name.lower(), number) for number, name in pairs if number is not None}
     return found
 
@@ -308,12 +301,8 @@ def _mentioned(store: Store, word: str) -> set[tuple[str, int]]:
 def _versions(store: Store, number: int) -> set[Subject]:
     with store.snapshot():
         rows = list(store.stream(VERSIONS, number, f"%{number}%"))
-    histories = [{each, *_list(history)} for each, history in rows]
+    histories = [{each, *(from_json(history) or ())} for each, history in rows]
     return {("tweet", str(each)) for history in histories if number in history for each in history}
-
-
-def _list(value: Any) -> list[Any]:
-    return (json.loads(value) if isinstance(value, str) else value) or []  # SQLite has JSON texts
 
 
 def removal(store: Store, subjects: Sequence[Subject]) -> Iterator[Step]:

@@ -16,8 +16,7 @@ from scrapy.crawler import Crawler
 from chancrawl.engine import PerCrawl
 from chancrawl.errors import StoreAway
 from chancrawl.items import Account, Feed, Gap, Handle, Item, Trend, Tweet
-from chancrawl.payload import loads
-from chancrawl.storage.base import marks, moment, parts
+from chancrawl.storage.base import from_json, marks, moment, parts
 from chancrawl.storage.session import Session
 
 S = TypeVar("S", Account, Feed, Handle)
@@ -144,7 +143,7 @@ class XLedger(PerCrawl):
         except StoreAway:
             return {}
         return {
-            number: (moment(first), moment(last), _value(metrics), _value(feeds) or [])
+            number: (moment(first), moment(last), from_json(metrics), from_json(feeds) or [])
             for number, first, last, metrics, feeds in rows
         }
 
@@ -176,8 +175,3 @@ class XLedger(PerCrawl):
             self._release(item.id)
         elif type(item) in KEYS:
             self._under_way.pop((type(item), getattr(item, KEYS[type(item)])), None)
-
-
-def _value(value: Any) -> Any:
-    """The value of a JSON column, which SQLite gives as a text."""
-    return loads(value.encode()) if isinstance(value, str) else value

@@ -148,9 +148,10 @@ def is_rejection(error: Exception) -> bool:
     return code in (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG)
 
 
-def checkpoint(connection: Any) -> None:
-    """Write the log back and empty it, as far as readers permit."""
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+def checkpoint(connection: Any) -> bool:
+    """Write the log back and empty it, as far as readers permit. Returns whether they did."""
+    (is_busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not is_busy
 
 
 def readers_of(file: Path) -> str:

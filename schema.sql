@@ -1,5 +1,5 @@
 -- chancrawl's PostgreSQL schema: the data dictionary.
--- Version: 6
+-- Version: 7
 --
 -- It is idempotent. `scrapy initdb` applies it, and so does the first write of a crawl if the tables do not exist. When
 -- a crawl starts, it migrates tables of an earlier version (chancrawl/storage/postgres/migrations.py). All times are
@@ -468,6 +468,7 @@ CREATE TABLE IF NOT EXISTS account_hours (
     posts      bigint NOT NULL,
     PRIMARY KEY (account_id, hour)
 );
+CREATE INDEX IF NOT EXISTS account_hours_hour ON account_hours (hour);
 COMMENT ON TABLE account_hours IS 'How many posts of each account and hour are stored. It is kept in the transaction of each write to tweets.';
 COMMENT ON COLUMN account_hours.account_id IS 'The account: tweets.author_id.';
 COMMENT ON COLUMN account_hours.hour IS 'Beginning of the hour in which they were made (posted_at).';
@@ -814,6 +815,27 @@ COMMENT ON COLUMN removed_hours.board IS 'Board of the posts.';
 COMMENT ON COLUMN removed_hours.hour IS 'Beginning of the hour in which they were made.';
 COMMENT ON COLUMN removed_hours.posts IS 'Number of removed posts.';
 
+CREATE TABLE IF NOT EXISTS alarms (
+    alarm       text NOT NULL,
+    subject     text NOT NULL,
+    since       timestamptz NOT NULL,
+    sentence    text NOT NULL,
+    seen_at     timestamptz NOT NULL,
+    told_at     timestamptz,
+    over_at     timestamptz,
+    closed_at   timestamptz,
+    PRIMARY KEY (alarm, subject)
+);
+COMMENT ON TABLE alarms IS 'What `scrapy watchdog` has found and told, so that a restart repeats nothing.';
+COMMENT ON COLUMN alarms.alarm IS 'What is wrong: board_silent, coverage_fell, disk_fills, …';
+COMMENT ON COLUMN alarms.subject IS 'Of what: a board, a crawl, the fingerprint of a credential; empty for the store.';
+COMMENT ON COLUMN alarms.since IS 'Since when it is so.';
+COMMENT ON COLUMN alarms.sentence IS 'The message.';
+COMMENT ON COLUMN alarms.seen_at IS 'When it was found last.';
+COMMENT ON COLUMN alarms.told_at IS 'When a message about it was delivered last; null while none was.';
+COMMENT ON COLUMN alarms.over_at IS 'When it was first not found any more; null while it lasts.';
+COMMENT ON COLUMN alarms.closed_at IS 'When it had stayed over, and a message about that was delivered, if there was one about its beginning.';
+
 CREATE TABLE IF NOT EXISTS spools (
     spool      text PRIMARY KEY,
     applied    bigint NOT NULL,
@@ -829,7 +851,7 @@ CREATE TABLE IF NOT EXISTS schema_version (
     database_id uuid NOT NULL DEFAULT gen_random_uuid(),
     applied_at  timestamptz NOT NULL DEFAULT now()
 );
-INSERT INTO schema_version (version) SELECT 6 WHERE NOT EXISTS (SELECT FROM schema_version);
+INSERT INTO schema_version (version) SELECT 7 WHERE NOT EXISTS (SELECT FROM schema_version);
 COMMENT ON TABLE schema_version IS 'The version of these tables: one row.';
 COMMENT ON COLUMN schema_version.version IS 'Version of schema.sql.';
 COMMENT ON COLUMN schema_version.database_id IS 'Identifies this database for spools, whose batches belong to one database.';

@@ -18,6 +18,7 @@ setup(
     package_data={
         "chancrawl": ["schema.sql"],
         "chancrawl.sandbox": ["credentials.csv"],
+        "chancrawl.dashboard": ["templates/*", "static/*"],
     },  # a link to the one at the top level; the egg gets the file
     entry_points={"scrapy": ["settings = chancrawl.settings"]},
     extras_require={

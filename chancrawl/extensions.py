@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import shutil
 import time
+from pathlib import Path
 from typing import Any, Self
 
 from scrapy import Spider, signals
@@ -18,6 +21,7 @@ from twisted.python.failure import Failure
 from chancrawl.frames import Rate
 from chancrawl.outcome import incomplete
 from chancrawl.sources import Source, Sources
+from chancrawl.storage.disk import existing
 from chancrawl.text import capitalized, counted, noted
 
 logger = logging.getLogger(__name__)
@@ -78,7 +82,17 @@ class Report:
             self.task.start(self.interval, now=False)
 
     def progress(self) -> None:
+        self._note()
         logger.info("So far: %s.", "; ".join(self.numbers()))
+
+    def _note(self) -> None:
+        """Note in the stats what the dashboard and the alarms show of this crawl and its machine."""
+        boards = self.source.boards() if self.source else ()
+        self.stats.set_value("report/backlog", sum(board.backlog for board in boards))
+        with contextlib.suppress(OSError):
+            size, _, free = shutil.disk_usage(existing(Path(self.crawler.settings["CSV_FOLDER"])))
+            self.stats.set_value("disk/size_mb", size // 1_000_000)
+            self.stats.set_value("disk/free_mb", free // 1_000_000)
 
     def numbers(self) -> list[str]:
         """The numbers of a running crawl, one text for each kind."""

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from chancrawl.setting_types import (
+    AnyText,
     ApiAddress,
     Choice,
     DatabaseAddress,
@@ -208,6 +209,23 @@ ROWS = [
     Setting(
         "KEEP_DELETED_DAYS", 0, Number(0, "days"), "posts that were deleted on the site longer ago are removed; `0` "
         "keeps all",
+    ),
+    # --- the dashboard
+    Setting(
+        "EXPECT_BOARDS", "", AnyText("boards, separated by commas"),
+        "boards that a crawl should follow, besides those that the last crawls followed: an alarm tells if none does",
+    ),
+    Setting(
+        "DASHBOARD_PASSWORD", "", AnyText("text"),
+        "the password of `scrapy dashboard`; it is needed for an address that other machines can reach", is_secret=True,
+    ),
+    Setting(
+        "DASHBOARD_HOSTS", "", AnyText("host names, separated by commas"),
+        "names under which the dashboard is reached besides its address, for example `archive.example.org`",
+    ),
+    Setting(
+        "DASHBOARD_PROXIES", "", AnyText("addresses, separated by commas"),
+        "reverse proxies in front of the dashboard, whose X-Forwarded-For is believed",
     ),
     # --- the log
     # Scrapy's default is DEBUG, which has a line for every item.

@@ -121,6 +121,18 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class AnyText:
+    """A text on one line, or nothing."""
+
+    words: str = "text"
+
+    def read(self, name: str, value: Any) -> str:
+        if re.search(r"[\x00-\x1f\x7f]", str(value or "")):
+            raise UserError(f"{name} has a control character in it, for example a line break; leave that out.")
+        return str(value or "")
+
+
+@dataclass(frozen=True, slots=True)
 class PathName:
     """A path; `~` at its beginning is read as the home folder. `is_new`: a file that will be written."""
 

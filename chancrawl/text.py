@@ -62,7 +62,18 @@ def visible(text: str) -> str:
     >>> visible("a\\nb\\x1b[31m")
     'a\\\\nb\\\\x1b[31m'
     """
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text.strip())
+    return escaped(text.strip())
+
+
+def escaped(text: str, kept: str = "") -> str:
+    """A text with control and direction characters escaped, except those in `kept`.
+
+    >>> escaped("a\\n\\u202eb", kept="\\n")
+    'a\\n\\\\u202eb'
+    """
+    return "".join(
+        sign if sign.isprintable() or sign in kept else sign.encode("unicode_escape").decode() for sign in text
+    )
 
 
 def capitalized(place: str) -> str:

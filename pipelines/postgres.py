@@ -134,7 +134,7 @@ class PostgresPipeline(BatchingPipeline):
                     problem = f"{error.strerror}"
                 else:
                     self.stats.inc_value("spool/batches")
-                    self.stats.set_value("spool/rows", self.spool.rows)
+                    self._note_spool()
                     if logged:
                         logger.info("There is room in the spool again; the crawl goes on.")
                     self.session.is_full = False
@@ -168,7 +168,7 @@ class PostgresPipeline(BatchingPipeline):
                     self._drained += len(items) - len(rejected)
                     if spool is self.spool and items:
                         await self.stored(items, rejected)
-                        self.stats.set_value("spool/rows", self.spool.rows)
+                        self._note_spool()
                     elif items:
                         self.stats.inc_value("spool/earlier_rows", len(items))
                         await self.to_sinks(self.divided(items, rejected)[0])
@@ -176,6 +176,11 @@ class PostgresPipeline(BatchingPipeline):
                 if not self.spool.numbers:
                     self._all_written()
                     return
+
+    def _note_spool(self) -> None:
+        self.stats.set_value("spool/rows", self.spool.rows)
+        waiting = self.spool.bytes + sum(spool.bytes for spool in self.earlier)
+        self.stats.set_value("spool/mb", round(waiting / 1e6, 3))
 
     def _all_written(self) -> None:
         if damaged := sum(spool.damaged for spool in (*self.earlier, self.spool)):

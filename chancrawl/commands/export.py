@@ -33,7 +33,8 @@ from chancrawl.storage.sqlite.store import FILE, SqliteStore
 from chancrawl.text import counted, visible
 
 TABLES = ("posts", "post_revisions", "threads", "board_hours", "board_coverage", "board_polls", "removed_hours",
-          "tweets", "accounts", "handles", "trends", "gaps", "runs")  # fmt: skip
+          "tweets", "accounts", "handles", "trends", "feeds", "gaps", "runs",
+          "credential_limits")  # fmt: skip
 """The tables that this command reads."""
 
 

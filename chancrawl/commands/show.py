@@ -6,8 +6,7 @@ import argparse
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 
 from scrapy.exceptions import UsageError
@@ -17,9 +16,10 @@ from chancrawl.command import StoreCommand
 from chancrawl.commands.coverage import account_of
 from chancrawl.errors import UserError
 from chancrawl.imageboards import thread_html
-from chancrawl.imageboards.thread_history import PostHistory, State, histories
-from chancrawl.items import Account, Post, Thread, Tweet
-from chancrawl.storage.base import Store, moment, restored, select
+from chancrawl.imageboards.thread_at import ThreadAt
+from chancrawl.imageboards.thread_history import PostHistory, State
+from chancrawl.items import Account, Post, Tweet
+from chancrawl.storage.base import Store, moment, select
 from chancrawl.storage.disk import sync
 from chancrawl.storage.factory import store_of
 from chancrawl.text import LARGEST_NO, capitalized, counted, visible
@@ -31,10 +31,6 @@ POST = re.compile(
     r"(?:https?://boards\.4chan(?:nel)?\.org)?/?(\w{1,10})/(?:thread/)?(\d{1,18})(?:/[^#]*)?(?:#p(\d{1,18}))?"
 )
 TWEET = re.compile(r"(?:https?://(?:x|twitter)\.com/\w+/status/)?(\d{1,19})(?:[/?].*)?")
-NUMBERS = """
-SELECT no FROM posts WHERE board = ? AND thread_no = ?
-UNION SELECT no FROM post_revisions WHERE board = ? AND thread_no = ?
-"""
 LATEST = 20
 """So many posts of an account are shown."""
 
@@ -68,10 +64,8 @@ class Command(StoreCommand):
             elif (match := TWEET.fullmatch(what)) and int(match[1]) <= LARGEST_NO:
                 lines = tweet_lines(store, int(match[1]))
             elif match := POST.fullmatch(what):
-                shown = ShownThread.of(store, match[1], int(match[3] or match[2]), at)
-                lines = shown.lines()
-                if opts.html is not None:
-                    lines = shown.write(opts.html)
+                thread = ThreadAt.of(store, match[1], int(match[3] or match[2]), at)
+                lines = thread_lines(thread) if opts.html is None else write_html(thread, opts.html)
             else:
                 raise UserError(f"{what} is no thread (po/570368), no account (@nasa) and no number of a post of X.")
             for line in lines:
@@ -83,84 +77,49 @@ class Command(StoreCommand):
 # --- threads
 
 
-@dataclass(frozen=True, slots=True)
-class ShownThread:
-    """A thread at a time. `post` is the post that was asked for."""
+def thread_lines(thread: ThreadAt) -> Iterator[str]:
+    """A thread as text."""
+    subject = visible(thread.thread.subject or "") if thread.thread else ""
+    fate = f" · {thread.thread.fate}" if thread.thread else ""
+    yield f"/{thread.board}/{thread.no} {subject}{fate} · as of {thread.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    states = [state for history in thread.posts if (state := history.state(thread.at)) is not None]
+    yield ", ".join(f"{states.count(state):,} {state.value}" for state in State)
+    for history in thread.posts:
+        state = history.state(thread.at)
+        if state is not None:
+            yield ""
+            yield from _post_lines(thread, history, history.version(thread.at), state)
 
-    board: str
-    no: int
-    post: int
-    thread: Thread | None
-    posts: list[PostHistory]
-    at: datetime
 
-    @classmethod
-    def of(cls, store: Store, board: str, number: int, at: datetime | None) -> ShownThread:
-        """The thread of a post. UserError if the post is not stored."""
-        rows = store.rows("SELECT thread_no FROM posts WHERE board = ? AND no = ?", board, number) or store.rows(
-            "SELECT no FROM threads WHERE board = ? AND no = ?", board, number
-        )
-        if not rows:
-            raise UserError(f"{capitalized(store.place)} holds nothing of /{board}/{number}.")
-        no = rows[0][0]
-        threads = select(store, Thread, "WHERE board = ? AND no = ?", board, no)
-        thread = threads[0] if threads else None
-        # Posts that were moved to another thread later were here before.
-        posts = select(store, Post, f"WHERE board = ? AND no IN ({NUMBERS})", board, board, no, board, no)
-        names = ", ".join(store.kinds[Post].columns)
-        sql = f"SELECT {names}, replaced_at FROM post_revisions WHERE board = ? AND no IN ({NUMBERS})"
-        revisions = [
-            (restored(Post, row[:-1]), replaced_at)
-            for row in store.rows(sql, board, board, no, board, no)
-            if (replaced_at := moment(row[-1])) is not None
-        ]
-        found = histories(thread, posts, revisions)
-        if at is None:  # what is known last
-            times = [history.gone_at or history.existed_until for history in found]
-            at = max(times, default=datetime.now(UTC))
-        return cls(board, no, number, thread, [each for each in found if each.version(at).thread_no == no], at)
+def _post_lines(thread: ThreadAt, history: PostHistory, post: Post, state: State) -> Iterator[str]:
+    poster = f"ID:{post.poster_id}" if post.poster_id else None
+    name = [post.name, post.tripcode, poster, post.capcode, post.country]
+    words = {
+        State.THERE: "",
+        State.GONE: f"  [gone before {history.gone_at:%Y-%m-%d %H:%M:%S}]" if history.gone_at else "",
+        State.UNKNOWN: f"  [not known; last seen {history.existed_until:%Y-%m-%d %H:%M:%S}]",
+    }[state]
+    version = f"  [version {post.revision} of {len(history.versions)}]" if len(history.versions) > 1 else ""
+    mark = ">" if post.no == thread.post != thread.no else " "
+    named = visible(" ".join(filter(None, name)))
+    yield f"{mark}No. {post.no}  {post.posted_at:%Y-%m-%d %H:%M:%S}  {named}{version}{words}"
+    if post.file_tim is not None:
+        deleted = " (file deleted)" if post.file_deleted else ""
+        yield f"    file: {visible((post.file_name or '') + (post.file_ext or ''))}{deleted}"
+    for line in (post.comment_text or "").split("\n"):
+        yield f"    {visible(line)}".rstrip()
 
-    def lines(self) -> Iterator[str]:
-        """The thread as text."""
-        subject = visible(self.thread.subject or "") if self.thread else ""
-        fate = f" · {self.thread.fate}" if self.thread else ""
-        yield f"/{self.board}/{self.no} {subject}{fate} · as of {self.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-        states = [state for history in self.posts if (state := history.state(self.at)) is not None]
-        yield ", ".join(f"{states.count(state):,} {state.value}" for state in State)
-        for history in self.posts:
-            state = history.state(self.at)
-            if state is not None:
-                yield ""
-                yield from self._post(history, history.version(self.at), state)
 
-    def _post(self, history: PostHistory, post: Post, state: State) -> Iterator[str]:
-        poster = f"ID:{post.poster_id}" if post.poster_id else None
-        name = [post.name, post.tripcode, poster, post.capcode, post.country]
-        words = {
-            State.THERE: "",
-            State.GONE: f"  [gone before {history.gone_at:%Y-%m-%d %H:%M:%S}]" if history.gone_at else "",
-            State.UNKNOWN: f"  [not known; last seen {history.existed_until:%Y-%m-%d %H:%M:%S}]",
-        }[state]
-        version = f"  [version {post.revision} of {len(history.versions)}]" if len(history.versions) > 1 else ""
-        mark = ">" if post.no == self.post != self.no else " "
-        named = visible(" ".join(filter(None, name)))
-        yield f"{mark}No. {post.no}  {post.posted_at:%Y-%m-%d %H:%M:%S}  {named}{version}{words}"
-        if post.file_tim is not None:
-            deleted = " (file deleted)" if post.file_deleted else ""
-            yield f"    file: {visible((post.file_name or '') + (post.file_ext or ''))}{deleted}"
-        for line in (post.comment_text or "").split("\n"):
-            yield f"    {visible(line)}".rstrip()
-
-    def write(self, path: Path) -> Iterator[str]:
-        """Write the thread as one HTML file. Returns what to say."""
-        if path.exists():
-            raise UserError(f"{path} exists; name another file.")
-        new = path.with_name(f".{path.name}.part")
-        new.write_text(thread_html.page(self.board, self.no, self.thread, self.posts, self.at), encoding="utf-8")
-        sync(new)
-        new.replace(path)
-        number = sum(history.state(self.at) is not None for history in self.posts)
-        yield f"{path}: {counted(number, 'post')} of /{self.board}/{self.no}."
+def write_html(thread: ThreadAt, path: Path) -> Iterator[str]:
+    """Write a thread as one HTML file. Returns what to say."""
+    if path.exists():
+        raise UserError(f"{path} exists; name another file.")
+    new = path.with_name(f".{path.name}.part")
+    new.write_text(thread_html.page(thread.board, thread.no, thread.thread, thread.posts, thread.at), encoding="utf-8")
+    sync(new)
+    new.replace(path)
+    number = sum(history.state(thread.at) is not None for history in thread.posts)
+    yield f"{path}: {counted(number, 'post')} of /{thread.board}/{thread.no}."
 
 
 # --- X

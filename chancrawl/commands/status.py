@@ -15,7 +15,7 @@ from chancrawl.imageboards.coverage import Hour
 from chancrawl.storage import runs
 from chancrawl.storage.base import Store, moment
 from chancrawl.storage.factory import store_of
-from chancrawl.storage.runs import Run
+from chancrawl.storage.runs import Ended, Run, ended
 from chancrawl.text import visible
 
 TABLES = ("runs", "posts", "board_polls", "feeds")
@@ -23,11 +23,6 @@ TABLES = ("runs", "posts", "board_polls", "feeds")
 
 NEWEST = "SELECT posted_at, first_seen_at FROM posts WHERE board = ? ORDER BY no DESC LIMIT 10000"
 LAST_READ = "SELECT max(polled_at) FROM board_polls WHERE board = ?"
-ENDS = (
-    "SELECT spider, CAST(arguments AS text), finished_at, finish_reason FROM runs "
-    "WHERE finished_at IS NOT NULL AND spider <> 'initdb' ORDER BY finished_at DESC LIMIT 1000"
-)
-SUCCESSES = ("finished", "shutdown")
 HOUR = timedelta(hours=1)
 
 
@@ -39,17 +34,6 @@ class FollowedBoard:
     posts_an_hour: int
     median_seconds: float | None
     read_at: datetime | None
-
-
-@dataclass(slots=True)
-class Ended:
-    """How crawls with the same arguments ended: the last of them, and the last that did its work."""
-
-    spider: str
-    arguments: dict[str, str]
-    finished_at: datetime
-    reason: str
-    succeeded_at: datetime | None
 
 
 class Command(StoreCommand):
@@ -89,18 +73,6 @@ def followed(store: Store, board: str, since: datetime) -> FollowedBoard:
         if newest is not None and posted > max(newest - HOUR, since):
             hour.delays[max(round((seen - posted).total_seconds()), 0)] += 1
     return FollowedBoard(board, hour.held, hour.delay(0.5), moment(store.rows(LAST_READ, board)[0][0]))
-
-
-def ended(store: Store) -> list[Ended]:
-    """The last crawl for each spider and its arguments. The one that ended last is first."""
-    found: dict[tuple[str, str], Ended] = {}
-    for spider, arguments, finished, reason in store.rows(ENDS):
-        at = moment(finished)
-        assert at is not None
-        last = found.setdefault((spider, arguments), Ended(spider, json.loads(arguments), at, reason or "?", None))
-        if last.succeeded_at is None and reason in SUCCESSES:
-            last.succeeded_at = at
-    return list(found.values())
 
 
 # --- the two formats

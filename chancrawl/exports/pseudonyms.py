@@ -46,11 +46,12 @@ OF_ACCOUNTS = {"id": "account", "name": "display"}
 """The same for the table of accounts, where these are others."""
 
 LEFT_OUT = ("description", "location", "url", "profile_image_url", "media_urls", "longitude", "latitude", "place_id",
-            "place_name", "geo", "places", "coordinates")  # fmt: skip
+            "place_name", "geo", "places", "coordinates", "arguments", "stats")  # fmt: skip
 """Columns, and keys of `raw` and `includes`, that describe a person in free words, pictures or places."""
 
 TEXTS = ("subject", "semantic_url", "comment_html", "comment_text", "links", "file_name", "text", "retweeted_text",
-         "article_title", "article_text", "hashtags", "cashtags", "urls", "retweeted_urls", "found_in")  # fmt: skip
+         "article_title", "article_text", "hashtags", "cashtags", "urls", "retweeted_urls", "found_in",
+         "feed")  # fmt: skip
 """The columns in which people write, or are named in addresses and queries. All others stay as they are."""
 
 TEXTS_OF_4CHAN = ("com", "sub", "filename", "semantic_url")

@@ -11,7 +11,7 @@ from typing import Any
 from chancrawl.errors import UserError
 from chancrawl.exports.columns import Column, Type, columns_of
 from chancrawl.exports.dialects import Dialect
-from chancrawl.items import Account, Post, Thread, Trend, Tweet
+from chancrawl.items import Account, Feed, Gap, Post, Thread, Trend, Tweet
 from chancrawl.storage.base import marks
 
 
@@ -121,6 +121,21 @@ _EDGE = [
     Column("posted_at", Type.TIME, "posts.posted_at"),
 ]
 
+_OWNER = "CASE WHEN substr(feed, 1, 9) = 'timeline:' THEN CAST(substr(feed, 10) AS bigint) END"
+"""SQL for the account of a feed."""
+
+_RUN = [
+    Column("run_id", Type.INTEGER), Column("spider", Type.TEXT), Column("arguments", Type.JSON),
+    Column("source", Type.TEXT), Column("started_at", Type.TIME), Column("finished_at", Type.TIME),
+    Column("finish_reason", Type.TEXT), Column("stats", Type.JSON), Column("dollars", Type.NUMBER),
+    Column("host", Type.TEXT), Column("pid", Type.INTEGER), Column("boards", Type.TEXT), Column("alive_at", Type.TIME),
+]  # fmt: skip
+_LIMIT = [
+    Column("credential", Type.TEXT), Column("endpoint", Type.TEXT), Column("call_limit", Type.INTEGER),
+    Column("remaining", Type.INTEGER), Column("reset_at", Type.NUMBER), Column("retired", Type.TEXT),
+    Column("retired_at", Type.TIME),
+]  # fmt: skip
+
 TABLES = {
     "posts": Table("a post of 4chan, in its latest version", POST, "posts", "board, posted_at, no", time="posted_at",
         board="board", thread="thread_no", deleted="deleted_at", text="comment_text",
@@ -167,6 +182,21 @@ TABLES = {
     "accounts": Table(
         "an account of X", columns_of(Account), "accounts", "id", time="first_seen_at", account="id",
         text="description",
+    ),
+    "feeds": Table(
+        "how far a timeline or a search was read", columns_of(Feed), "feeds", "feed", time="visited_at",
+        account=_OWNER, text="feed",
+    ),
+    "gaps": Table(
+        "an interval of a feed that was not read and cannot be read any more", columns_of(Gap), "gaps",
+        "feed, before_id", time="found_at", account=_OWNER,
+    ),
+    "runs": Table(
+        "a crawl", _RUN, "runs", "run_id", time="started_at",
+    ),
+    "limits": Table(
+        "how a credential stands at an endpoint of X", _LIMIT, "credential_limits",
+        "credential, endpoint", time="retired_at",
     ),
     "trends": Table(
         "a topic that trended at a place", columns_of(Trend), "trends", "woeid, seen_at, rank", time="seen_at",

@@ -49,6 +49,23 @@ SELECT run_id, spider, arguments, source, started_at, host, pid, folder, boards,
 FROM runs WHERE finished_at IS NULL AND alive_at IS NOT NULL AND {age} < ? ORDER BY run_id
 """
 
+ENDS = (
+    "SELECT spider, CAST(arguments AS text), finished_at, finish_reason FROM runs "
+    "WHERE finished_at IS NOT NULL AND spider <> 'initdb' ORDER BY finished_at DESC LIMIT 1000"
+)
+SUCCESSES = ("finished", "shutdown")
+
+
+@dataclass(slots=True)
+class Ended:
+    """How crawls with the same arguments ended: the last of them, and the last that did its work."""
+
+    spider: str
+    arguments: dict[str, str]
+    finished_at: datetime
+    reason: str
+    succeeded_at: datetime | None
+
 
 @dataclass(slots=True, frozen=True)
 class Run:
@@ -107,6 +124,18 @@ def finish(store: Store, run_id: int, reason: str, stats: dict[str, Any]) -> Non
 def alive(store: Store) -> list[Run]:
     """The crawls that are running, the oldest first."""
     return _alive(store.rows(_unfinished(store), DEAD_AFTER))
+
+
+def ended(store: Store) -> list[Ended]:
+    """The last crawl for each spider and its arguments. The one that ended last is first."""
+    found: dict[tuple[str, str], Ended] = {}
+    for spider, arguments, finished, reason in store.rows(ENDS):
+        at = moment(finished)
+        assert at is not None
+        last = found.setdefault((spider, arguments), Ended(spider, json.loads(arguments), at, reason or "?", None))
+        if last.succeeded_at is None and reason in SUCCESSES:
+            last.succeeded_at = at
+    return list(found.values())
 
 
 def others(store: Store, run_id: int, boards: Collection[str]) -> list[Run]:

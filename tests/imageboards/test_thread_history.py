@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 
-from chancrawl.commands.show import ShownThread
+from chancrawl.imageboards.thread_at import ThreadAt
 from chancrawl.imageboards.thread_history import PostHistory, State, histories
 from chancrawl.imageboards.thread_html import page
 from chancrawl.items import Post
@@ -67,7 +67,7 @@ def test_a_post_that_was_moved_is_in_the_thread_of_the_time(tmp_path: Path) -> N
     )
     store.take_in([moved])
     for no, minutes, expected in ((5, 5, [5, 6]), (90, 5, [90]), (5, 10, [5]), (90, 10, [6, 90])):
-        shown = ShownThread.of(store, "po", no, at(minutes))
+        shown = ThreadAt.of(store, "po", no, at(minutes))
         assert [history.latest.no for history in shown.posts] == expected, (no, minutes)
     store.close()
 
@@ -128,7 +128,7 @@ def test_there_and_gone_are_true(tmp_path: Path) -> None:
     for _ in range(1000):
         no, until = random.choice(threads)
         moment = start + random.random() * (until - start)
-        shown = ShownThread.of(store, "wsr", no, moment)
+        shown = ThreadAt.of(store, "wsr", no, moment)
         for history in shown.posts:
             state = history.state(moment)
             if state is None:

@@ -88,7 +88,9 @@ class PostgresStore:
         self.database_id: str | None = None
         self.place = "PostgreSQL"
         self._streams = 0
-        self._settings_of_streams = SETTINGS
+        self._settings_of_streams: str | None = None  # in a snapshot
+        self.settings = SETTINGS
+        """The settings of each transaction."""
 
     @property
     def ready(self) -> bool:
@@ -290,7 +292,7 @@ class PostgresStore:
         """A cursor in a separate transaction, with SETTINGS."""
         with self.connection, self.connection.cursor() as cursor:
             with patience(self.connection, AT_ONCE):
-                cursor.execute(SETTINGS)
+                cursor.execute(self.settings)
             yield cursor
 
     def rows(self, sql: str, *parameters: Any) -> list[Any]:
@@ -328,14 +330,14 @@ class PostgresStore:
             list(self.stream("SELECT 1"))
             yield
         finally:
-            self._settings_of_streams = SETTINGS
+            self._settings_of_streams = None
             self.connection.rollback()
 
     def stream(self, sql: str, *parameters: Any) -> Iterator[Any]:
         """The result of a query, row by row, for results of any length. A command has one transaction for all."""
         self._streams += 1
         with self.connection.cursor() as cursor, patience(self.connection, AT_ONCE):
-            cursor.execute(self._settings_of_streams)
+            cursor.execute(self._settings_of_streams or self.settings)
         with self.connection.cursor(name=f"stream{self._streams}") as cursor:
             cursor.itersize = 10_000
             cursor.execute(sql.replace("?", "%s"), parameters)

@@ -1,0 +1,1 @@
+"""Web pages that show an archive: `scrapy dashboard`. They read, and change nothing."""

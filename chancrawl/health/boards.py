@@ -1,0 +1,190 @@
+"""How well boards are followed, from the sums of hours and the kept coverage: no posts are counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from chancrawl.imageboards.coverage import HOUR, UNWATCHED, Hour
+from chancrawl.imageboards.stored_coverage import FIRST_POLL, KEPT, LAST, NEVER
+from chancrawl.storage.base import Store, from_json, moment
+
+SUMS = "SELECT hour, posts, deleted, delay_seconds FROM board_hours WHERE board = ? AND hour >= ? ORDER BY hour"
+REMOVED = "SELECT hour, posts FROM removed_hours WHERE board = ? AND hour >= ?"
+LAST_POLL = "SELECT polled_at, newest_no FROM board_polls WHERE board = ? ORDER BY polled_at DESC LIMIT 1"
+BREAKS = f"""
+SELECT polled_at, longest_gap FROM board_polls WHERE board = ? AND polled_at > ?
+    AND (longest_gap IS NULL OR longest_gap > {UNWATCHED.total_seconds():g}) ORDER BY polled_at
+"""
+POLL_BEFORE = "SELECT polled_at FROM board_polls WHERE board = ? AND polled_at < ? ORDER BY polled_at DESC LIMIT 1"
+
+Interval = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class HourSums:
+    """The sums of an hour. `missing` and the delays are None where they are not known: before the board was followed,
+    and `p95_seconds` until the hour has been over for two hours."""
+
+    start: datetime
+    posts: int = 0
+    deleted: int = 0
+    missing: int | None = None
+    removed: int = 0
+    mean_seconds: float | None = None
+    p95_seconds: float | None = None
+    intervals: tuple[tuple[int, int], ...] = ()
+    """The missing numbers, both ends included, as far as they are kept."""
+
+    @property
+    def issued(self) -> int | None:
+        return None if self.missing is None else self.posts + self.missing + self.removed
+
+
+@dataclass(slots=True)
+class BoardNumbers:
+    """The hours of a board, without those that have nothing, and when it was read."""
+
+    board: str
+    hours: list[HourSums] = field(default_factory=list)
+    first_polled_at: datetime | None = None
+    polled_at: datetime | None = None
+    pauses: list[Interval] = field(default_factory=list)
+    """When it was not watched."""
+
+    def since(self, start: datetime) -> list[HourSums]:
+        return [hour for hour in self.hours if hour.start >= start]
+
+
+def coverage(hours: list[HourSums]) -> float | None:
+    """The share of the posts that is stored; None if it is not known.
+
+    >>> coverage([HourSums(EPOCH, posts=9, missing=1), HourSums(EPOCH, posts=5)])
+    0.9
+    """
+    known = [hour for hour in hours if hour.missing is not None]
+    issued = sum(hour.issued or 0 for hour in known)
+    return (issued - sum(hour.missing or 0 for hour in known)) / issued if issued else None
+
+
+def delay(hours: list[HourSums]) -> float | None:
+    """The mean time in seconds from a post until it was seen."""
+    known = [(hour.mean_seconds, hour.posts) for hour in hours if hour.mean_seconds is not None]
+    posts = sum(posts for _, posts in known)
+    return sum(seconds * posts for seconds, posts in known) / posts if posts else None
+
+
+class BoardReader:
+    """Reads the numbers of boards again and again. What is settled is read once, and held in memory."""
+
+    def __init__(self) -> None:
+        self._settled: dict[str, dict[datetime, HourSums]] = {}
+        self._pauses: dict[str, list[Interval]] = {}
+        self._looked_at: dict[str, datetime] = {}
+        self._began: dict[str, datetime] = {}
+
+    def read(self, store: Store, board: str, since: datetime) -> BoardNumbers:
+        """The numbers of a board from the beginning of an hour on."""
+        numbers = BoardNumbers(board, first_polled_at=self._first_poll(store, board))
+        newest = None
+        for polled_at, newest_no in store.rows(LAST_POLL, board):
+            numbers.polled_at, newest = time_of(polled_at), newest_no
+        self._read_pauses(store, board, since, numbers)
+        numbers.hours = self._hours(store, board, since, numbers, newest)
+        return numbers
+
+    def _first_poll(self, store: Store, board: str) -> datetime | None:
+        if board not in self._began:
+            for polled_at, *_ in store.rows(FIRST_POLL, board):
+                self._began[board] = time_of(polled_at)
+        return self._began.get(board)
+
+    def _read_pauses(self, store: Store, board: str, since: datetime, numbers: BoardNumbers) -> None:
+        pauses = self._pauses.setdefault(board, [])
+        looked_at = max(self._looked_at.get(board, since), since)
+        for polled_at, gap in store.rows(BREAKS, board, looked_at):
+            end = time_of(polled_at)
+            start = end - timedelta(seconds=gap or 0)
+            if gap is None:  # the first row of a crawl
+                start = next((time_of(at) for (at,) in store.rows(POLL_BEFORE, board, end)), end)
+            if end > start:
+                pauses.append((start, end))
+        if numbers.polled_at is not None:
+            self._looked_at[board] = numbers.polled_at
+        self._pauses[board] = numbers.pauses = [pause for pause in pauses if pause[1] > since]
+
+    def _hours(
+        self, store: Store, board: str, since: datetime, numbers: BoardNumbers, newest: int | None
+    ) -> list[HourSums]:
+        """The hours, each from what is kept of it, or else from its sums and the numbers at its ends."""
+        began = numbers.first_polled_at
+        settled = self._read_settled(store, board, since)
+        removed = {time_of(hour): posts for hour, posts in store.rows(REMOVED, board, since)}
+        sums = {time_of(hour): rest for hour, *rest in store.rows(SUMS, board, since) if rest[0]}
+        last_hour = numbers.polled_at and hour_of(numbers.polled_at)
+        if last_hour is not None and last_hour >= since and newest is not None:
+            sums.setdefault(last_hour, [0, 0, 0])  # numbers that were seen, and none of the posts yet
+        found = []
+        before: tuple[datetime, int] | None = None
+        for start in sorted(sums):
+            posts, deleted, seconds = sums[start]
+            is_followed = began is not None and start > hour_of(began)
+            mean = seconds / posts if is_followed and posts else None
+            hour = HourSums(start, posts, deleted, removed=removed.get(start, 0), mean_seconds=mean)
+            kept = settled.get(start)
+            if kept is not None and (kept.posts, kept.removed) == (posts, hour.removed):
+                hour = kept
+            elif is_followed:
+                first = before[1] if before and before[0] <= start else _last_no(store, board, start)
+                last = max(_last_no(store, board, start + HOUR), newest or 0 if start == last_hour else 0)
+                before = (start + HOUR, last)
+                missing = max(last - first - posts - hour.removed, 0) if first else None
+                hour = HourSums(start, posts, deleted, missing, hour.removed, mean)
+            found.append(hour)
+        return found
+
+    def _read_settled(self, store: Store, board: str, since: datetime) -> dict[datetime, HourSums]:
+        known = self._settled.setdefault(board, {})
+        for start in [start for start in known if start < since]:
+            del known[start]
+        # An hour that has changed since is read again: `posts` tells.
+        after = max(known, default=since) if known else since
+        removed = {time_of(hour): posts for hour, posts in store.rows(REMOVED, board, after)}
+        sums = {time_of(hour): rest for hour, *rest in store.rows(SUMS, board, after)}
+        for row in store.rows(KEPT, board, after, NEVER):
+            start, (posts, deleted, missing, delays) = time_of(row[0]), row[1:]
+            hour = Hour(
+                start, posts, deleted, [(a, b) for a, b in from_json(missing)], Counter(dict(from_json(delays)))
+            )
+            gone = min(removed.get(start, 0), hour.missing_count)
+            known[start] = HourSums(
+                start, posts, deleted, hour.missing_count - gone, removed.get(start, 0),
+                sums[start][2] / posts if start in sums and posts else None, hour.delay(0.95),
+                () if gone else tuple(hour.missing),
+            )  # fmt: skip
+        return known
+
+
+def gaps(hours: list[HourSums]) -> Iterator[tuple[datetime, int, int]]:
+    """The missing numbers that are known by their number: the hour, the first and the last one."""
+    for hour in hours:
+        for first, last in hour.intervals:
+            yield hour.start, first, last
+
+
+def _last_no(store: Store, board: str, before: datetime) -> int:
+    """The highest number of a post that was made before a time; 0 if there is none."""
+    ((number,),) = store.rows(LAST, board, before)
+    return int(number or 0)
+
+
+def hour_of(time: datetime) -> datetime:
+    return time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def time_of(value: object) -> datetime:
+    time = moment(value)  # type: ignore[arg-type]
+    assert time is not None
+    return time.astimezone(UTC)

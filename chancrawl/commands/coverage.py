@@ -6,7 +6,7 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,7 @@ from chancrawl.arguments import board_names, moment_of
 from chancrawl.command import StoreCommand
 from chancrawl.errors import UserError
 from chancrawl.imageboards.coverage import Coverage, Hour, between, by_day
-from chancrawl.imageboards.stored_coverage import boards_of, coverage_of
+from chancrawl.imageboards.stored_coverage import coverage_of, stored_boards
 from chancrawl.items import Gap
 from chancrawl.storage.base import Store, moment
 from chancrawl.storage.factory import store_of
@@ -136,15 +136,6 @@ class Wanted:
     def coverage_of(self, store: Store, board: str) -> Coverage:
         found = between(coverage_of(store, board, self.since, self.until), self.since, self.until)
         return by_day(found) if self.by_day else found
-
-
-def stored_boards(store: Store, wanted: Sequence[str]) -> list[str]:
-    """The wanted boards, or all that are stored. UserError if nothing of one is stored."""
-    stored = boards_of(store)
-    for board in wanted:
-        if board not in stored:
-            raise UserError(f"{capitalized(store.place)} holds nothing of /{board}/.")
-    return list(wanted) or stored
 
 
 def feeds_of(store: Store, wanted: Wanted) -> Iterator[FeedCoverage]:

@@ -19,6 +19,7 @@ from chancrawl.exports.export import AT_ONCE, NAMES, check_filters, columns_of, 
 from chancrawl.exports.tables import TABLES, Filters
 from chancrawl.exports.writers import CsvWriter, JsonLinesWriter
 from chancrawl.find.texts import Hit
+from chancrawl.imageboards.stored_coverage import stored_boards
 from chancrawl.storage.base import Store
 
 MOST = 50_000
@@ -91,6 +92,7 @@ def table(desk: Desk, name: str, format: str, filters: Filters) -> bytes:
     if name not in NAMES:
         raise UserError(f"There is no table {name}; there are {', '.join(NAMES)}.")
     check_filters([name], filters)
+    stored_boards(desk.store, filters.boards or ())
     return written(columns_of(name), _rows(desk.store, name, filters), format)
 
 

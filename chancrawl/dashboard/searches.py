@@ -15,6 +15,7 @@ from chancrawl.errors import UserError
 from chancrawl.find.search import Search, index_of
 from chancrawl.find.terms import Term, terms_of
 from chancrawl.find.texts import Hit
+from chancrawl.imageboards.stored_coverage import stored_boards
 from chancrawl.storage.base import moment
 
 LATELY = timedelta(days=3)
@@ -52,6 +53,7 @@ def search(desk: Desk, wanted: Wanted, now: datetime, most: int = ROWS) -> Found
     store = desk.store
     terms = terms_of([well_formed("what to find", wanted.words)])
     boards = board_names("board", wanted.board)
+    stored_boards(store, boards)
     names = [name.strip().removeprefix("@") for name in wanted.account.split(",") if name.strip().strip("@")]
     accounts = [int(name.removeprefix("id:")) if _is_number(name) else account_number(desk, name) for name in names]
     since, until = moment_of("since", wanted.since), moment_of("until", wanted.until)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from chancrawl.imageboards.coverage import HOUR, UNWATCHED, Hour
-from chancrawl.imageboards.stored_coverage import FIRST_POLL, KEPT, LAST, NEVER
+from chancrawl.imageboards.stored_coverage import EPOCH, FIRST_POLL, KEPT, LAST, NEVER
 from chancrawl.storage.base import Store, from_json, moment
 
 SUMS = "SELECT hour, posts, deleted, delay_seconds FROM board_hours WHERE board = ? AND hour >= ? ORDER BY hour"
@@ -19,6 +19,9 @@ SELECT polled_at, longest_gap FROM board_polls WHERE board = ? AND polled_at > ?
     AND (longest_gap IS NULL OR longest_gap > {UNWATCHED.total_seconds():g}) ORDER BY polled_at
 """
 POLL_BEFORE = "SELECT polled_at FROM board_polls WHERE board = ? AND polled_at < ? ORDER BY polled_at DESC LIMIT 1"
+
+LOWER_POLL = "SELECT polled_at FROM board_polls WHERE board = ? AND newest_no < ? ORDER BY polled_at DESC LIMIT 1"
+POLL_AFTER = "SELECT polled_at FROM board_polls WHERE board = ? AND polled_at > ? ORDER BY polled_at LIMIT 1"
 
 Interval = tuple[datetime, datetime]
 
@@ -84,6 +87,7 @@ class BoardReader:
         self._pauses: dict[str, list[Interval]] = {}
         self._looked_at: dict[str, datetime] = {}
         self._began: dict[str, datetime] = {}
+        self._first_no: dict[str, int] = {}
 
     def read(self, store: Store, board: str, since: datetime) -> BoardNumbers:
         """The numbers of a board from the beginning of an hour on."""
@@ -97,13 +101,15 @@ class BoardReader:
 
     def _first_poll(self, store: Store, board: str) -> datetime | None:
         if board not in self._began:
-            for polled_at, *_ in store.rows(FIRST_POLL, board):
-                self._began[board] = time_of(polled_at)
+            for polled_at, newest_no, _ in store.rows(FIRST_POLL, board):
+                self._began[board], self._first_no[board] = time_of(polled_at), newest_no or 0
         return self._began.get(board)
 
     def _read_pauses(self, store: Store, board: str, since: datetime, numbers: BoardNumbers) -> None:
         pauses = self._pauses.setdefault(board, [])
-        looked_at = max(self._looked_at.get(board, since), since)
+        looked_at = self._looked_at.get(board, since)
+        if looked_at < since or hour_of(looked_at) != hour_of(numbers.polled_at or looked_at):
+            pauses, looked_at = [], since  # once an hour from the beginning: a spool can bring polls that are older
         for polled_at, gap in store.rows(BREAKS, board, looked_at):
             end = time_of(polled_at)
             start = end - timedelta(seconds=gap or 0)
@@ -123,11 +129,11 @@ class BoardReader:
         settled = self._read_settled(store, board, since)
         removed = {time_of(hour): posts for hour, posts in store.rows(REMOVED, board, since)}
         sums = {time_of(hour): rest for hour, *rest in store.rows(SUMS, board, since) if rest[0]}
-        last_hour = numbers.polled_at and hour_of(numbers.polled_at)
-        if last_hour is not None and last_hour >= since and newest is not None:
-            sums.setdefault(last_hour, [0, 0, 0])  # numbers that were seen, and none of the posts yet
+        trailing, last_hour = _trailing(store, board, newest)
+        if trailing and last_hour is not None and last_hour >= since:
+            sums.setdefault(last_hour, [0, 0, 0])
         found = []
-        before: tuple[datetime, int] | None = None
+        last: int | None = None  # the highest number before the hour, if it is known
         for start in sorted(sums):
             posts, deleted, seconds = sums[start]
             is_followed = began is not None and start > hour_of(began)
@@ -135,12 +141,12 @@ class BoardReader:
             hour = HourSums(start, posts, deleted, removed=removed.get(start, 0), mean_seconds=mean)
             kept = settled.get(start)
             if kept is not None and (kept.posts, kept.removed) == (posts, hour.removed):
-                hour = kept
+                hour, last = kept, None
             elif is_followed:
-                first = before[1] if before and before[0] <= start else _last_no(store, board, start)
-                last = max(_last_no(store, board, start + HOUR), newest or 0 if start == last_hour else 0)
-                before = (start + HOUR, last)
-                missing = max(last - first - posts - hour.removed, 0) if first else None
+                first = max(_last_no(store, board, start) if last is None else last, self._first_no[board])
+                last = _last_no(store, board, start + HOUR)
+                after_all = trailing if start == last_hour else 0
+                missing = max(last - first + after_all - posts - hour.removed, 0) if first else None
                 hour = HourSums(start, posts, deleted, missing, hour.removed, mean)
             found.append(hour)
         return found
@@ -172,6 +178,17 @@ def gaps(hours: list[HourSums]) -> Iterator[tuple[datetime, int, int]]:
     for hour in hours:
         for first, last in hour.intervals:
             yield hour.start, first, last
+
+
+def _trailing(store: Store, board: str, newest: int | None) -> tuple[int, datetime | None]:
+    """How many numbers after the last stored post were seen, and the hour that they count for: the one of the first
+    poll that saw the highest number."""
+    ((last,),) = store.rows("SELECT max(no) FROM posts WHERE board = ?", board)
+    if newest is None or last is None or newest <= last:
+        return 0, None
+    before = store.rows(LOWER_POLL, board, newest)
+    first = store.rows(POLL_AFTER, board, before[0][0] if before else EPOCH)
+    return newest - last, hour_of(time_of(first[0][0])) if first else None
 
 
 def _last_no(store: Store, board: str, before: datetime) -> int:

@@ -44,9 +44,9 @@ ORDER BY credential, endpoint
 """
 SPENT = "SELECT dollars, posts, users, trends FROM spending WHERE day = ?"
 STATS = "SELECT run_id, stats, finished_at FROM runs WHERE run_id > ? ORDER BY run_id"
-LOST = """
-SELECT run_id, spider, arguments, started_at, alive_at FROM runs
-WHERE finished_at IS NULL AND alive_at IS NOT NULL AND started_at >= ? ORDER BY run_id
+LATELY = """
+SELECT run_id, spider, arguments, alive_at, finished_at FROM runs WHERE started_at >= ? AND spider <> 'initdb'
+ORDER BY run_id
 """
 FEED_KINDS = {"timelines": "timeline:%", "searches": "search:%", "trends": "trend:%"}
 
@@ -192,17 +192,13 @@ class Reader:
     def _lost(self, store: Store, found: Snapshot, now: datetime) -> list[LostRun]:
         """Crawls of the last week that were killed, and that no crawl with the same arguments has followed."""
         alive = {run.run_id for run in found.alive}
-        later = {_key(run.spider, run.arguments): run.started_at for run in found.alive}
-        for end in found.ended:
-            key = _key(end.spider, end.arguments)
-            later[key] = max(later.get(key, end.finished_at), end.finished_at)
-        lost: dict[str, LostRun] = {}
-        for run_id, spider, arguments, started_at, alive_at in store.rows(LOST, now - timedelta(days=7)):
+        lost: dict[str, LostRun | None] = {}
+        for run_id, spider, arguments, alive_at, finished_at in store.rows(LATELY, now - timedelta(days=7)):
             values = from_json(arguments)
-            key = _key(spider, values)
-            if run_id not in alive and later.get(key, time_of(started_at)) <= time_of(started_at):
-                lost[key] = LostRun(run_id, spider, values, time_of(alive_at))
-        return list(lost.values())
+            is_lost = finished_at is None and alive_at is not None and run_id not in alive
+            key = json.dumps([spider, values], sort_keys=True)
+            lost[key] = LostRun(run_id, spider, values, time_of(alive_at)) if is_lost else None
+        return [run for run in lost.values() if run is not None]
 
     def _hours_of_accounts(self, store: Store, now: datetime) -> list[tuple[datetime, int]]:
         since = hour_of(now - SPAN)
@@ -236,10 +232,6 @@ class Reader:
             found.disk_size, _, found.disk_free = shutil.disk_usage(place)
         if isinstance(store, SqliteStore):
             found.log_size = store.log.stat().st_size if store.log.exists() else 0
-
-
-def _key(spider: str, arguments: Mapping[str, Any]) -> str:
-    return json.dumps([spider, arguments], sort_keys=True)
 
 
 def _feeds(store: Store, kind: str, now: datetime) -> FeedGroup:

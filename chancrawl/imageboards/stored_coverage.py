@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
 
+from chancrawl.errors import UserError
 from chancrawl.imageboards.coverage import (
     HOUR,
     BoardPoll,
@@ -26,6 +27,7 @@ from chancrawl.imageboards.coverage import (
     with_removed,
 )  # fmt: skip
 from chancrawl.storage.base import Store, from_json, moment
+from chancrawl.text import capitalized
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -85,6 +87,15 @@ Stretch = tuple[datetime | None, datetime | None]
 def boards_of(store: Store) -> list[str]:
     """The boards of which posts are stored."""
     return [board for (board,) in list(store.stream(BOARDS))]
+
+
+def stored_boards(store: Store, wanted: Sequence[str]) -> list[str]:
+    """The wanted boards, or all that are stored. UserError if nothing of one is stored."""
+    stored = boards_of(store)
+    for board in wanted:
+        if board not in stored:
+            raise UserError(f"{capitalized(store.place)} holds nothing of /{board}/.")
+    return list(wanted) or stored
 
 
 def coverage_of(store: Store, board: str, since: datetime | None = None, until: datetime | None = None) -> Coverage:

@@ -56,16 +56,16 @@ def check(path: str, answer: Answer) -> list[str]:
         if element.tag == TAG or not isinstance(element.tag, str):
             problems.append(f"{element.tag!r} is an element")
             continue
-        tag = element.tag
+        tag = str(element.tag)
         if tag in ("script", "iframe", "object", "embed", "img", "base", "style") and not (
             tag == "script" and element.get("src", "").startswith("/static/") and not element.text
         ):
-            problems.append(f"a <{tag}>")
-        for name, value in element.attrib.items():
-            if str(name).startswith("on") or name in ("style", "srcdoc"):
+            problems.append(f"an element {tag!r}")
+        for name, value in ((str(name), str(value)) for name, value in element.attrib.items()):
+            if name.startswith("on") or name in ("style", "srcdoc"):
                 problems.append(f"the attribute {name}")
             if name in ("href", "src", "action"):
-                problems += [f"the link {value!r}"] if not is_safe(str(value), element.get("rel", "")) else []
+                problems += [f"the link {value}"] if not is_safe(str(value), element.get("rel", "")) else []
     return problems
 
 

@@ -7,13 +7,15 @@ import json
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from chancrawl.items import Post
 from tests.support.databases import Database
 
 TYPES = {field.name: str(field.type) for field in fields(Post)}
 COLUMNS = [name for name in TYPES if name != "digest"]
+
+T = TypeVar("T")
 
 Posts = dict[tuple[str, int], dict[str, Any]]
 
@@ -58,3 +60,10 @@ def value_of(name: str, text: str) -> Any:
     if "bool" in kind:
         return {"true": True, "false": False}[text]
     return int(text) if "int" in kind else text
+
+
+def replaced(item: T, **values: Any) -> T:
+    """An item with other values, whatever its class."""
+    for name, value in values.items():
+        setattr(item, name, value)
+    return item

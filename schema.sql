@@ -707,7 +707,7 @@ CREATE TABLE IF NOT EXISTS credential_limits (
 );
 COMMENT ON TABLE credential_limits IS 'Rate limits and refusals of the credentials, shared by all crawls that use them.';
 COMMENT ON COLUMN credential_limits.credential IS 'Fingerprint of the credential. The token cannot be computed from it.';
-COMMENT ON COLUMN credential_limits.endpoint IS 'users, timeline, search, trends; * for all of them.';
+COMMENT ON COLUMN credential_limits.endpoint IS 'users, users_by_id, timeline, search, trends; * for all of them.';
 COMMENT ON COLUMN credential_limits.call_limit IS 'Calls in a window.';
 COMMENT ON COLUMN credential_limits.remaining IS 'Calls left in this window.';
 COMMENT ON COLUMN credential_limits.reset_at IS 'End of this window, in seconds since 1970 by the server''s clock.';

@@ -21,7 +21,7 @@ from chancrawl.imageboards.coverage import HOUR
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 SUCCESSES = ("finished", "shutdown")
-ENDPOINTS = ("users", "timeline", "search", "trends")
+ENDPOINTS = ("users", "users_by_id", "timeline", "search", "trends")
 SPIDERS = ("chan", "timeline", "search", "trending")
 
 

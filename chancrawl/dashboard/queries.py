@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import psycopg2
+from psycopg2.errors import QueryCanceled
 from scrapy.settings import BaseSettings
 
 from chancrawl.errors import UserError
@@ -118,8 +119,8 @@ class Desk:
             self.store.settings = SETTINGS.replace("'10min'", f"'{max(int(left * 1000), 1)}ms'", 1)
         try:
             return read()
-        except self.store.errors:
-            if self._is_over():
+        except self.store.errors as error:
+            if self._is_over() or isinstance(error, QueryCanceled):
                 raise Late from None
             raise
 

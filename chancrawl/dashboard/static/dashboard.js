@@ -1,6 +1,5 @@
 // What the pages do besides: new numbers every five seconds, the reader's time zone, cards of quoted posts, charts.
 // Without it, every page can be read.
-"use strict";
 
 const EVERY = 5000;
 const status = document.getElementById("status");

@@ -183,7 +183,9 @@ def test_numbers_move_and_nothing_else(browser: Browser, tmp_path: Path) -> None
         page.goto(dashboard.url + "/")
         assert _has_board(page)
         first = page.locator('[data-live="pol-posts"]').inner_text()
-        page.evaluate("kept = document.querySelector('table'); scrollTo(0, 50); place = scrollY")
+        page.evaluate(
+            "kept = document.querySelector('table'); scrollTo({ top: 50, behavior: 'instant' }); place = scrollY"
+        )
         page.wait_for_function(
             "text => document.querySelector('[data-live=\"pol-posts\"]').textContent !== text",
             arg=first,

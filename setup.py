@@ -24,6 +24,7 @@ setup(
     extras_require={
         "parquet": ["pyarrow>=18,<27"],
         "metadata": ["mlcroissant>=1.1,<2", "rocrate>=0.15,<0.17"],
+        "alarms": ["apprise>=1.9,<3"],
         "pseudonyms": ["pyahocorasick>=2.1,<3"],
     },
     zip_safe=True,

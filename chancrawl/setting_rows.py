@@ -227,6 +227,17 @@ ROWS = [
         "DASHBOARD_PROXIES", "", AnyText("addresses, separated by commas"),
         "reverse proxies in front of the dashboard, whose X-Forwarded-For is believed",
     ),
+    # --- alarms
+    Setting(
+        "ALARM_URLS", "", AnyText("addresses, separated by commas"),
+        "whom `scrapy watchdog` tells: `https://…` for a webhook that takes JSON, or an address of "
+        "[apprise](https://github.com/caronc/apprise/wiki) (`mailtos://…`, `slack://…`, …)", is_secret=True,
+    ),
+    Setting(
+        "ALARM_HEARTBEAT", "", AnyText("http or https address"),
+        "an address that `scrapy watchdog` calls after each check that could be made; a service there tells you if the "
+        "calls stop", is_secret=True,
+    ),
     # --- the log
     # Scrapy's default is DEBUG, which has a line for every item.
     Setting(

@@ -48,6 +48,8 @@ class Alarm:
     severity: Severity
     since: datetime
     sentence: str
+    cause: tuple[str, str] | None = None
+    """The key of the alarm that explains this one."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -63,9 +65,11 @@ NAMES = (
 
 def alarms_of(snapshot: Snapshot) -> list[Alarm]:
     """What is wrong, the worst first."""
+    crawls = list(_of_crawls(snapshot))
+    causes = {board: alarm.key for alarm in crawls for board in _boards_of(alarm.subject)}
     found = [
-        *(alarm for board in snapshot.boards for alarm in _of_board(board, snapshot.at)),
-        *_of_crawls(snapshot),
+        *(alarm for board in snapshot.boards for alarm in _of_board(board, snapshot.at, causes)),
+        *crawls,
         *_of_credentials(snapshot),
         *_of_money(snapshot),
         *_of_disks(snapshot),
@@ -92,7 +96,12 @@ def worst_first(boards: list[BoardState], alarms: list[Alarm]) -> list[BoardStat
     return sorted(boards, key=lambda board: (*rank(board), board.board))
 
 
-def _of_board(board: BoardState, now: datetime) -> Iterator[Alarm]:
+def _boards_of(crawl: str) -> list[str]:
+    """The boards of a crawl that is described in words."""
+    return crawl.partition("board=")[2].split(",") if "board=" in crawl else []
+
+
+def _of_board(board: BoardState, now: datetime, causes: Mapping[str, tuple[str, str]]) -> Iterator[Alarm]:
     numbers = board.numbers
     if board.is_expected:
         read_at = numbers.polled_at
@@ -100,7 +109,9 @@ def _of_board(board: BoardState, now: datetime) -> Iterator[Alarm]:
             since = read_at or now
             what = f"was not read for {_ago(now - since)}" if read_at else "was never read"
             why = "" if board.is_followed else "; no crawl follows it"
-            yield Alarm("board_unread", board.board, Severity.FAILURE, since, f"/{board.board}/ {what}{why}.")
+            sentence = f"/{board.board}/ {what}{why}."
+            cause = None if board.is_followed else causes.get(board.board, causes.get("all"))
+            yield Alarm("board_unread", board.board, Severity.FAILURE, since, sentence, cause)
         elif silence := _silence(board, now):
             yield Alarm("board_silent", board.board, Severity.WARNING, now - silence,
                         f"/{board.board}/ is read, and had no new post for {_ago(silence)}, longer than its pace "

@@ -1,0 +1,1 @@
+"""Tells somebody when something is wrong: `scrapy watchdog`."""

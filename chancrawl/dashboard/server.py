@@ -49,6 +49,11 @@ LONGEST_FORM = 4_096
 """Bytes of a login."""
 
 
+def static_file(name: str) -> bytes:
+    """A file that the pages use."""
+    return files("chancrawl.dashboard").joinpath("static", name).read_bytes()
+
+
 class Dashboard:
     """The pages of a store."""
 
@@ -57,7 +62,7 @@ class Dashboard:
         self.queries = Queries(settings)
         self.watching = Watching(settings)
         self.templates = Templates()
-        self._files = {name: files("chancrawl.dashboard").joinpath("static", name).read_bytes() for name in STATIC}
+        self._files = {name: static_file(name) for name in STATIC}
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[self.guarded], client_max_size=LONGEST_FORM)

@@ -104,25 +104,24 @@ class Watching:
 
     def overview(self) -> dict[str, Any]:
         """What the overview shows."""
-        found = self.snapshot
-        if found is None:
+        if self.snapshot is None:
             return {"boards": [], "failure": self.failure, "download": None, "series": None}
-        series = dict(found.account_hours)
-        starts = [hour_of(found.at - SPAN) + number * HOUR for number in range(25)]
-        return {
-            "boards": [_row(board, found) for board in worst_first(found.boards, self.alarms)],
-            "failure": self.failure,
-            "download": downloads.download("coverage", since=f"{starts[0]:%Y-%m-%dT%H:%M}"),
-            "series": sparkline([series.get(start, 0) for start in starts], "posts of accounts an hour"),
-        }
+        since = hour_of(self.snapshot.at - SPAN)
+        download = downloads.download("coverage", since=f"{since:%Y-%m-%dT%H:%M}")
+        return {"failure": self.failure, "download": download, **rows_of(self.snapshot, self.alarms)}
 
 
-def _row(board: BoardState, snapshot: Snapshot) -> dict[str, Any]:
-    """A row of the overview's table."""
-    hours = {hour.start: hour.posts for hour in board.numbers.hours}
+def rows_of(snapshot: Snapshot, alarms: list[Alarm]) -> dict[str, Any]:
+    """The rows of the overview's table, and the line of the accounts."""
     starts = [hour_of(snapshot.at - SPAN) + number * HOUR for number in range(25)]
-    return {
-        "board": board, "posts": board.posts_an_hour(snapshot.at), "coverage": coverage(board.numbers.hours),
-        "delay": delay(board.numbers.since(hour_of(snapshot.at) - HOUR)), "polled_at": board.numbers.polled_at,
-        "spark": sparkline([hours.get(start, 0) for start in starts], "posts an hour"),
-    }  # fmt: skip
+    of_accounts = dict(snapshot.account_hours)
+    boards = []
+    for board in worst_first(snapshot.boards, alarms):
+        hours = {hour.start: hour.posts for hour in board.numbers.hours}
+        boards.append({
+            "board": board, "posts": board.posts_an_hour(snapshot.at), "coverage": coverage(board.numbers.hours),
+            "delay": delay(board.numbers.since(hour_of(snapshot.at) - HOUR)), "polled_at": board.numbers.polled_at,
+            "spark": sparkline([hours.get(start, 0) for start in starts], "posts an hour"),
+        })  # fmt: skip
+    series = sparkline([of_accounts.get(start, 0) for start in starts], "posts of accounts an hour")
+    return {"boards": boards, "series": series}

@@ -37,7 +37,7 @@ CREATE OR REPLACE FUNCTION find_tokens(content text) RETURNS tsvector LANGUAGE s
     SELECT {TOKENS}
 $$;
 CREATE OR REPLACE FUNCTION find_words(content text, place text, at timestamptz) RETURNS tsvector
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 10000 AS $$
     SELECT {TOKENS} || array_to_tsvector(ARRAY['~' || coalesce(place, ''), {BLOCKS}])
     FROM (SELECT floor(extract(epoch FROM coalesce(at, 'epoch')) / 3600)::bigint AS hour) AS hours
 $$;

@@ -69,8 +69,8 @@ def fill(store: Store, number: int) -> None:
     size = min(number, 250_000)
     for batch in parts(islice(ours(number), size), 2_000):
         store.take_in(batch)
-    names = [name for name in store.kinds[Post].columns if name not in ("no", "thread_no", "posted_at", "first_seen_at",
-                                                                        "last_seen_at")]  # fmt: skip
+    moved = ("no", "thread_no", "posted_at", "first_seen_at", "last_seen_at")
+    names = [name for name in store.kinds[Post].columns if name not in moved]
     is_postgres = isinstance(store, PostgresStore)
     later = "{} + interval '{} seconds'" if is_postgres else "strftime('%Y-%m-%dT%H:%M:%S.000000Z', {}, '+{} seconds')"
     for copy in range(1, number // size):
@@ -90,8 +90,11 @@ def fill(store: Store, number: int) -> None:
             at = now - timedelta(seconds=number) + timedelta(minutes=minute)
             watched.append(Poll(board, at, FIRST + minute * 60, 150, 100, 30.0 if minute else None))
         watched += [Poll(board, now - timedelta(seconds=10 * n), FIRST + number, 150, 3, 10.0) for n in range(8_640)]
-    threads = [Thread(board, FIRST + number - 250 * n, subject=f"thread {n}", replies=50, first_seen_at=now,
-                      last_seen_at=now, last_modified=now - timedelta(minutes=n)) for board in BOARDS for n in range(150)]  # fmt: skip
+    threads = [
+        Thread(board, FIRST + number - 250 * n, subject=f"thread {n}", replies=50, first_seen_at=now, last_seen_at=now,
+               last_modified=now - timedelta(minutes=n))
+        for board in BOARDS for n in range(150)
+    ]  # fmt: skip
     people = [Account(n, f"name{n}", first_seen_at=now, last_seen_at=now) for n in range(1, 201)]
     tweets = [Tweet(1000 + n, 1 + n % 200, f"name{1 + n % 200}", now - timedelta(minutes=n), text=f"words {n}",
                     first_seen_at=now, last_seen_at=now, raw={}) for n in range(20_000)]  # fmt: skip

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import lxml.html
 import pytest
+from scrapy.exceptions import UsageError
 
+from chancrawl.command import StoreCommand
+from chancrawl.commands import dashboard, report, rollup, watchdog
 from chancrawl.storage.base import Store
 from chancrawl.storage.postgres.connection import PostgresStore
 from tests.dashboard.test_hostile import INVISIBLE
 from tests.dashboard.test_pages import items, words
+from tests.support.commands import command_of, options_of
 from tests.support.crawls import Crawler
 from tests.support.hostile import TAG, hostile_items
 
@@ -33,6 +37,14 @@ def test_a_report_is_one_file_without_script(crawler: Crawler, either: Store, tm
     assert crawler.other("report").code == 2
     crawler.other("report", "--html", str(tmp_path / "none" / "x.html")).refused("a folder that exists")
     Crawler(tmp_path / "other", "").other("report", "--html", str(file)).refused("nothing was collected yet")
+
+
+@pytest.mark.parametrize("command", [report.Command, rollup.Command, dashboard.Command, watchdog.Command])
+def test_words_without_a_meaning(command: type[StoreCommand], tmp_path: Path) -> None:
+    made = command_of(command, tmp_path)
+    with pytest.raises(UsageError):
+        made.work(["x"], options_of(made))
+    assert made.short_desc() and len(made.short_desc()) < 80
 
 
 def test_sums_are_compared_and_counted_anew(crawler: Crawler, either: Store) -> None:

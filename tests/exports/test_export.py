@@ -23,7 +23,8 @@ from chancrawl.exports.dialects import PostgresDialect, SqliteDialect
 from chancrawl.exports.export import NAMES, Target, about, check_filters, columns_of, dialect_of, export
 from chancrawl.exports.tables import TABLES, Filters
 from chancrawl.exports.writers import digest_of
-from chancrawl.items import Account, Poll, Post, Trend, Tweet, columns
+from chancrawl.items import Account, Feed, Gap, Poll, Post, Trend, Tweet, columns
+from chancrawl.storage import runs
 from chancrawl.storage.base import Store, parts
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.sqlite.store import SqliteStore
@@ -37,6 +38,8 @@ ODD = 'a "quote", a\ttab,\r\na line; \u200b\u202e \U0001f980 \U00010348 é 中�
 @pytest.fixture
 def filled(either: Store) -> Store:
     assert either.take_in(ITEMS) == []
+    runs.begin(either, "chan", {"board": "po"}, "https://a.4cdn.org", START, "/data")
+    either.rows("INSERT INTO credential_limits (credential, endpoint, remaining) VALUES ('ab', 'timeline', 5)")
     return either
 
 
@@ -68,7 +71,8 @@ ITEMS = [
     tweet(2**62, 5, 60, retweeted_id=9, retweeted_username="esa",
           retweeted_text="The WHOLE &amp; &lt;not cut&gt;", found_in=["search:#science", "timeline:5"]),
     Account(5, "nasa", metrics={"followers_count": 7}, first_metrics={}, first_seen_at=START, last_seen_at=START),
-    Trend(1, START, 1, "#science", None),
+    Trend(1, START, 1, "#science", None), Feed("timeline:5", newest_id=9, visited_at=START),
+    Gap("timeline:5", 9, 7, START, START, "reach", START),
 ]  # fmt: skip
 
 

@@ -25,6 +25,7 @@ setup(
         "parquet": ["pyarrow>=18,<27"],
         "metadata": ["mlcroissant>=1.1,<2", "rocrate>=0.15,<0.17"],
         "alarms": ["apprise>=1.9,<3"],
+        "spidermon": ["spidermon>=1.25,<2"],
         "pseudonyms": ["pyahocorasick>=2.1,<3"],
     },
     zip_safe=True,

@@ -54,12 +54,15 @@ FIRST = 10_000_000
 
 
 def ours(number: int) -> Iterator[Post]:
-    """Posts one a second until now, seen five seconds later."""
+    """Posts one a second until now, seen five seconds later, on the boards by turns. One of 500 is missing."""
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=number)
-    for post in posts():
-        at = start + timedelta(seconds=post.no - FIRST)
-        yield replace(post, thread_no=post.no - post.no % 250, posted_at=at, first_seen_at=at + timedelta(seconds=5),
-                      last_seen_at=at + timedelta(seconds=5), quotes=[])  # fmt: skip
+    for place, post in enumerate(posts()):
+        if place % 500 != 7:
+            at = start + timedelta(seconds=place)
+            no = FIRST + place // len(BOARDS)
+            yield replace(post, board=BOARDS[place % len(BOARDS)], no=no, thread_no=no - no % 50, posted_at=at,
+                          first_seen_at=at + timedelta(seconds=5), last_seen_at=at + timedelta(seconds=5),
+                          quotes=[])  # fmt: skip
 
 
 def fill(store: Store, number: int) -> None:
@@ -67,7 +70,7 @@ def fill(store: Store, number: int) -> None:
     store.open()
     store.prepare()
     size = min(number, 250_000)
-    for batch in parts(islice(ours(number), size), 2_000):
+    for batch in parts(islice(ours(number), size * 499 // 500), 2_000):
         store.take_in(batch)
     moved = ("no", "thread_no", "posted_at", "first_seen_at", "last_seen_at")
     names = [name for name in store.kinds[Post].columns if name not in moved]
@@ -78,7 +81,8 @@ def fill(store: Store, number: int) -> None:
         times = ", ".join(later.format(name, by) for name in ("posted_at", "first_seen_at", "last_seen_at"))
         store.write([(
             f"INSERT INTO posts (no, thread_no, posted_at, first_seen_at, last_seen_at, {', '.join(names)}) "
-            f"SELECT no + {by}, thread_no + {by}, {times}, {', '.join(names)} FROM posts WHERE no < {FIRST + size}", (),
+            f"SELECT no + {by // 5}, thread_no + {by // 5}, {times}, {', '.join(names)} FROM posts "
+            f"WHERE no < {FIRST + size // 5}", (),
         )])  # fmt: skip
         print(f"\r{by + size:,} posts", end="", file=sys.stderr, flush=True)
     if not is_postgres:
@@ -88,11 +92,14 @@ def fill(store: Store, number: int) -> None:
     for board in BOARDS:
         for minute in range(0, number // 60, 10):
             at = now - timedelta(seconds=number) + timedelta(minutes=minute)
-            watched.append(Poll(board, at, FIRST + minute * 60, 150, 100, 30.0 if minute else None))
-        watched += [Poll(board, now - timedelta(seconds=10 * n), FIRST + number, 150, 3, 10.0) for n in range(8_640)]
+            watched.append(Poll(board, at, FIRST + minute * 12, 150, 100, 30.0 if minute else None))
+        watched += [
+            Poll(board, now - timedelta(seconds=10 * n), FIRST + number // 5 - 2 * n, 150, 3, 10.0)
+            for n in range(8_640)
+        ]
     threads = [
-        Thread(board, FIRST + number - 250 * n, subject=f"thread {n}", replies=50, first_seen_at=now, last_seen_at=now,
-               last_modified=now - timedelta(minutes=n))
+        Thread(board, FIRST + number // 5 - 50 * n, subject=f"thread {n}", replies=50, first_seen_at=now,
+               last_seen_at=now, last_modified=now - timedelta(minutes=n))
         for board in BOARDS for n in range(150)
     ]  # fmt: skip
     people = [Account(n, f"name{n}", first_seen_at=now, last_seen_at=now) for n in range(1, 201)]
@@ -112,10 +119,10 @@ def fill(store: Store, number: int) -> None:
 
 def paths(number: int) -> dict[str, Callable[[Random], str]]:
     def post(random: Random) -> int:
-        return FIRST + random.randrange(number)
+        return FIRST + random.randrange(number // 5)
 
     def thread(random: Random) -> int:
-        return post(random) // 250 * 250
+        return post(random) // 50 * 50
 
     return {
         "overview": lambda random: "/",
@@ -156,11 +163,11 @@ def write_on(store: Store, number: int, stopped: threading.Event, batches: list[
     """Write 100 posts a second."""
     store.open_beside()
     more = islice(posts(), 10**9)
-    no = FIRST + number + 1
+    no = FIRST + number // 5 + 1
     while not stopped.is_set():
         began = time.monotonic()
         now = datetime.now(UTC)
-        batch = [replace(next(more), no=no + n, thread_no=no // 250 * 250, posted_at=now, first_seen_at=now, quotes=[])
+        batch = [replace(next(more), no=no + n, thread_no=no // 50 * 50, posted_at=now, first_seen_at=now, quotes=[])
                  for n in range(RATE)]  # fmt: skip
         no += RATE
         prepared = time.monotonic()

@@ -74,7 +74,7 @@ def alarms_of(snapshot: Snapshot) -> list[Alarm]:
         *_of_money(snapshot),
         *_of_disks(snapshot),
     ]
-    return sorted(found, key=lambda alarm: (-alarm.severity, alarm.since, alarm.key))
+    return sorted(found, key=lambda alarm: (-alarm.severity, alarm.cause is not None, alarm.since, alarm.key))
 
 
 def away(place: str, since: datetime, reason: str) -> Alarm:
@@ -126,16 +126,12 @@ def _of_board(board: BoardState, now: datetime, causes: Mapping[str, tuple[str, 
 
 
 def _silence(board: BoardState, now: datetime) -> timedelta | None:
-    """How long a board has had no post, if that is longer than its slowest hour of the day explains.
-
-    Only whole hours without posts are seen: the sums of hours have no finer time.
-    """
-    hours = [hour for hour in board.numbers.hours if hour.posts and hour.start < hour_of(now)]
-    if not hours or any(hour.posts for hour in board.numbers.since(hour_of(now))):
+    """How long a board has had no post, if that is longer than its slowest hour of the day explains."""
+    hours = [hour.posts for hour in board.numbers.hours if hour.posts and hour.start < hour_of(now)]
+    if not hours or board.numbers.posted_at is None:
         return None
-    silence = now - (hours[-1].start + HOUR)
-    slowest = min(hour.posts for hour in hours)
-    return silence if silence > UNREAD and slowest * (silence / HOUR) > SURPRISE else None
+    silence = now - board.numbers.posted_at
+    return silence if silence > UNREAD and min(hours) * (silence / HOUR) > SURPRISE else None
 
 
 def _of_crawls(snapshot: Snapshot) -> Iterator[Alarm]:

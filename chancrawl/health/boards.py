@@ -20,6 +20,7 @@ SELECT polled_at, longest_gap FROM board_polls WHERE board = ? AND polled_at > ?
 """
 POLL_BEFORE = "SELECT polled_at FROM board_polls WHERE board = ? AND polled_at < ? ORDER BY polled_at DESC LIMIT 1"
 
+NEWEST = "SELECT posted_at FROM posts WHERE board = ? ORDER BY posted_at DESC LIMIT 1"
 LOWER_POLL = "SELECT polled_at FROM board_polls WHERE board = ? AND newest_no < ? ORDER BY polled_at DESC LIMIT 1"
 POLL_AFTER = "SELECT polled_at FROM board_polls WHERE board = ? AND polled_at > ? ORDER BY polled_at LIMIT 1"
 
@@ -54,6 +55,8 @@ class BoardNumbers:
     hours: list[HourSums] = field(default_factory=list)
     first_polled_at: datetime | None = None
     polled_at: datetime | None = None
+    posted_at: datetime | None = None
+    """When its newest stored post was made."""
     pauses: list[Interval] = field(default_factory=list)
     """When it was not watched."""
 
@@ -95,6 +98,7 @@ class BoardReader:
         newest = None
         for polled_at, newest_no in store.rows(LAST_POLL, board):
             numbers.polled_at, newest = time_of(polled_at), newest_no
+        numbers.posted_at = next((time_of(at) for (at,) in store.rows(NEWEST, board)), None)
         self._read_pauses(store, board, since, numbers)
         numbers.hours = self._hours(store, board, since, numbers, newest)
         return numbers

@@ -29,7 +29,14 @@ def hour(ago: int, posts: int = 100, missing: int | None = 0) -> HourSums:
 
 def board(hours: list[HourSums], polled: float | None = 1, followed: bool = True, expected: bool = True) -> BoardState:
     read_at = None if polled is None else NOW - timedelta(minutes=polled)
-    return BoardState("po", BoardNumbers("po", hours, NOW - timedelta(days=9), read_at), followed, expected)
+    newest = max((hour.start for hour in hours), default=None)
+    posted_at = min(newest + timedelta(minutes=59), NOW) if newest else None
+    return BoardState("po", BoardNumbers("po", hours, NOW - timedelta(days=9), read_at, posted_at), followed, expected)
+
+
+def replaced_numbers(state: BoardState, **values: Any) -> BoardState:
+    replaced(state.numbers, **values)
+    return state
 
 
 def run(**stats: Any) -> Run:
@@ -44,7 +51,9 @@ CASES: list[tuple[str, Callable[[Snapshot], Any], str]] = [
     ("never read", lambda s: s.boards.append(board([], None, followed=False)), "board_unread"),
     ("followed and not read", lambda s: s.boards.append(board(WELL, 11)), "board_unread"),
     ("read nine minutes ago", lambda s: s.boards.append(board(WELL, 9)), ""),
-    ("silent", lambda s: s.boards.append(board(WELL[:-2])), "board_silent"),
+    ("silent", lambda s: s.boards.append(board(WELL[:-1])), "board_silent"),
+    ("silent for a while", lambda s: s.boards.append(
+        replaced_numbers(board(WELL), posted_at=NOW - timedelta(minutes=9))), ""),
     ("slow", lambda s: s.boards.append(board([hour(5, 1), hour(3, 2), hour(2, 1)])), ""),
     ("missing", lambda s: s.boards.append(board([hour(2, 80, 20), hour(1, 80, 20), hour(0)])), "coverage_fell"),
     ("missing long ago", lambda s: s.boards.append(board([hour(9, 50, 500), *WELL])), ""),

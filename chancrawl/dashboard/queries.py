@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -26,6 +27,7 @@ from chancrawl.storage.base import Store
 from chancrawl.storage.factory import store_of
 from chancrawl.storage.postgres.connection import PostgresStore
 from chancrawl.storage.postgres.migrations import SETTINGS
+from chancrawl.storage.sqlite.store import SqliteStore
 
 T = TypeVar("T")
 
@@ -69,6 +71,7 @@ class Desk:
         """Connect, if there is no connection. UserError if that is not possible."""
         if self._store is None:
             store = store_of(self.settings)
+            _refuse_copies(store)
             store.open_to_read(TABLES)
             if isinstance(store, PostgresStore):
                 store.connection.set_session(readonly=True)
@@ -132,6 +135,19 @@ class Desk:
         if isinstance(self._store, PostgresStore) and not self._store.connection.closed:
             with contextlib.suppress(psycopg2.Error):
                 self._store.connection.rollback()
+
+
+def _refuse_copies(store: Store) -> None:
+    """UserError where an embedded database could only be read as a copy, which would be old soon: a reader who may not
+    write needs the files that a running crawl keeps beside it."""
+    if isinstance(store, SqliteStore) and store.file.exists():
+        may_write = os.access(store.folder, os.W_OK) and os.access(store.file, os.W_OK)
+        if not may_write and not store.log.exists():
+            raise UserError(
+                f"This user may not write to {store.folder}, and no crawl has {store.file.name} open, so it cannot be "
+                "read as it is now: run the dashboard as the user who owns the folder.",
+                reason="store_unavailable",
+            )
 
 
 @dataclass(slots=True)

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scrapy.settings import Settings
 
 from chancrawl.dashboard import downloads, pages, searches, threads
+from chancrawl.dashboard.queries import Desk
 from chancrawl.dashboard.watching import EVERY
 from chancrawl.storage.base import Store
 from chancrawl.storage.sqlite.store import SqliteStore
@@ -28,7 +30,10 @@ from tests.support import KINDS, ROOT
 from tests.support.crawls import STARTED, Crawler, environment
 from tests.support.dashboards import served
 from tests.support.databases import Database
+from tests.support.engines import settings_of
+from tests.support.stores import replaced
 
+Wait = Callable[[Callable[[], Any]], None]
 VENDORED = ROOT / "chancrawl" / "dashboard" / "static" / "VENDORED.md"
 
 
@@ -64,7 +69,7 @@ def read(url: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_starts_and_stops(folder: Path, number: int, wait_until: Callable[[Callable[[], Any]], None]) -> None:
+def test_it_starts_and_stops(folder: Path, number: int, wait_until: Wait) -> None:
     with started(folder) as (process, url):
         wait_until(lambda: "/board/po" in read(url)[1])
         assert read(url + "board/po/thread/5")[0] == 200
@@ -81,7 +86,7 @@ def test_a_port_that_is_taken(folder: Path) -> None:
         Crawler(folder, "").other("dashboard", "--port", str(port)).refused(f"127.0.0.1:{port} cannot be used")
 
 
-def test_nothing_was_collected_yet(tmp_path: Path, wait_until: Callable[[Callable[[], Any]], None]) -> None:
+def test_nothing_was_collected_yet(tmp_path: Path, wait_until: Wait) -> None:
     with started(tmp_path / "data") as (_, url):
         wait_until(lambda: "nothing was collected yet" in read(url)[1])
         assert read(url + "crawls")[0] == 503 or read(url + "crawls")[0] == 400
@@ -91,13 +96,46 @@ def test_nothing_was_collected_yet(tmp_path: Path, wait_until: Callable[[Callabl
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="left out: only root can become another user")
 def test_a_reader_who_may_not_write(folder: Path, tmp_path: Path) -> None:
-    before = {file: file.stat().st_mtime_ns for file in folder.iterdir()}
+    """While a crawl has the database open, it is read as it is; else it is said why it is not."""
     for place in (tmp_path, folder, *folder.iterdir(), *tmp_path.parents):
         with contextlib.suppress(PermissionError):
             place.chmod(place.stat().st_mode | (0o555 if place.is_dir() else 0o444))
-    with served(folder) as dashboard:
-        assert dashboard.get("/board/po/thread/5").status == 200
-    assert {file: file.stat().st_mtime_ns for file in folder.iterdir() if file in before} == before
+    settings = settings_of(folder)
+    assert "run the dashboard as the user who owns the folder" in as_nobody(lambda: posts_seen(settings))
+    store = SqliteStore(folder, KINDS)
+    store.open()
+    store.take_in([replaced(items()[0], no=77, thread_no=5)])
+    for place in folder.iterdir():
+        place.chmod(0o644)
+    assert as_nobody(lambda: posts_seen(settings)) == "77"
+    store.close()
+
+
+def posts_seen(settings: Settings) -> str:
+    desk = Desk(settings)
+    try:
+        return str(desk.run(lambda desk: desk.store.rows("SELECT max(no) FROM posts")[0][0], 5))
+    finally:
+        desk.close()
+
+
+def as_nobody(function: Callable[[], str]) -> str:
+    """What a function returns, or the error that it raises, in a process of another user."""
+    reading, writing = os.pipe()
+    if not (child := os.fork()):
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            answer = function()
+        except Exception as error:
+            answer = str(error)
+        os.write(writing, answer.encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as stream:
+        return stream.read()
 
 
 def test_a_reader_of_postgresql(database: Database, store: Store, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from heapq import nlargest
 
 from chancrawl.imageboards.coverage import HOUR, UNWATCHED, Hour
 from chancrawl.imageboards.stored_coverage import EPOCH, FIRST_POLL, KEPT, LAST, NEVER
@@ -24,6 +25,9 @@ NEWEST = "SELECT posted_at FROM posts WHERE board = ? ORDER BY posted_at DESC LI
 LOWER_POLL = "SELECT polled_at FROM board_polls WHERE board = ? AND newest_no < ? ORDER BY polled_at DESC LIMIT 1"
 POLL_AFTER = "SELECT polled_at FROM board_polls WHERE board = ? AND polled_at > ? ORDER BY polled_at LIMIT 1"
 
+MOST_INTERVALS = 20
+"""Rows of missing numbers of one hour that are held in memory."""
+
 Interval = tuple[datetime, datetime]
 
 
@@ -40,7 +44,7 @@ class HourSums:
     mean_seconds: float | None = None
     p95_seconds: float | None = None
     intervals: tuple[tuple[int, int], ...] = ()
-    """The missing numbers, both ends included, as far as they are kept."""
+    """The longest rows of missing numbers, both ends included, as far as they are kept."""
 
     @property
     def issued(self) -> int | None:
@@ -172,13 +176,13 @@ class BoardReader:
             known[start] = HourSums(
                 start, posts, deleted, hour.missing_count - gone, removed.get(start, 0),
                 sums[start][2] / posts if start in sums and posts else None, hour.delay(0.95),
-                () if gone else tuple(hour.missing),
+                () if gone else tuple(nlargest(MOST_INTERVALS, hour.missing, key=lambda pair: pair[1] - pair[0])),
             )  # fmt: skip
         return known
 
 
 def gaps(hours: list[HourSums]) -> Iterator[tuple[datetime, int, int]]:
-    """The missing numbers that are known by their number: the hour, the first and the last one."""
+    """The longest rows of missing numbers: the hour, the first and the last one."""
     for hour in hours:
         for first, last in hour.intervals:
             yield hour.start, first, last

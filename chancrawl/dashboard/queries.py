@@ -94,6 +94,8 @@ class Desk:
 
     def run(self, function: Callable[[Desk], T], seconds: float) -> T:
         """The result of a function that reads. Late if it takes longer than `seconds`."""
+        if self._is_cancelled.is_set():
+            self.close()  # what cancelled the query before may still be on its way to the server
         self._is_cancelled.clear()
         self.deadline = time.monotonic() + seconds
         try:

@@ -105,8 +105,9 @@ def _of_board(board: BoardState, now: datetime, causes: Mapping[str, tuple[str, 
     numbers = board.numbers
     if board.is_expected:
         read_at = numbers.polled_at
-        if read_at is None or now - read_at > UNREAD:
-            since = read_at or now
+        since = max(filter(None, (read_at, board.followed_since)), default=None)  # a crawl that began just now reads it
+        if since is None or now - since > UNREAD:
+            since = read_at or board.followed_since or now
             what = f"was not read for {_ago(now - since)}" if read_at else "was never read"
             why = "" if board.is_followed else "; no crawl follows it"
             sentence = f"/{board.board}/ {what}{why}."

@@ -65,8 +65,13 @@ class BoardState:
 
     board: str
     numbers: BoardNumbers
-    is_followed: bool
+    followed_since: datetime | None
+    """When the crawl began that follows it."""
     is_expected: bool
+
+    @property
+    def is_followed(self) -> bool:
+        return self.followed_since is not None
 
     def posts_an_hour(self, now: datetime) -> float:
         """About how many posts it had in the last hour: of the hour before, only what is left of it."""
@@ -175,7 +180,7 @@ class Reader:
         return found
 
     def _boards(self, store: Store, alive: Sequence[Run], now: datetime) -> list[BoardState]:
-        followed = {board for run in alive for board in run.boards}
+        followed = {board: run.started_at for run in alive for board in run.boards}
         expected = set(self.expected)
         decided: set[str] = set()
         for boards, finished_at, reason in store.rows(CLAIMS):  # the latest crawl of a board decides
@@ -185,7 +190,7 @@ class Reader:
                     expected.add(board)
         since = hour_of(now - SPAN)
         return [
-            BoardState(board, self.board_reader.read(store, board, since), board in followed, board in expected)
+            BoardState(board, self.board_reader.read(store, board, since), followed.get(board), board in expected)
             for board in sorted({*boards_of(store), *expected, *followed} - {""})
         ]
 

@@ -31,7 +31,8 @@ def board(hours: list[HourSums], polled: float | None = 1, followed: bool = True
     read_at = None if polled is None else NOW - timedelta(minutes=polled)
     newest = max((hour.start for hour in hours), default=None)
     posted_at = min(newest + timedelta(minutes=59), NOW) if newest else None
-    return BoardState("po", BoardNumbers("po", hours, NOW - timedelta(days=9), read_at, posted_at), followed, expected)
+    numbers = BoardNumbers("po", hours, NOW - timedelta(days=9), read_at, posted_at)
+    return BoardState("po", numbers, NOW - timedelta(days=2) if followed else None, expected)
 
 
 def replaced_numbers(state: BoardState, **values: Any) -> BoardState:
@@ -50,6 +51,8 @@ CASES: list[tuple[str, Callable[[Snapshot], Any], str]] = [
     ("stopped by a person", lambda s: s.boards.append(board(WELL, 25, followed=False, expected=False)), ""),
     ("never read", lambda s: s.boards.append(board([], None, followed=False)), "board_unread"),
     ("followed and not read", lambda s: s.boards.append(board(WELL, 11)), "board_unread"),
+    ("followed again since two minutes", lambda s: s.boards.append(
+        replaced(board(WELL, 25), followed_since=NOW - timedelta(minutes=2))), ""),
     ("read nine minutes ago", lambda s: s.boards.append(board(WELL, 9)), ""),
     ("silent", lambda s: s.boards.append(board(WELL[:-1])), "board_silent"),
     ("silent for a while", lambda s: s.boards.append(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -66,10 +68,10 @@ NAMES = (
 def alarms_of(snapshot: Snapshot) -> list[Alarm]:
     """What is wrong, the worst first."""
     crawls = list(_of_crawls(snapshot))
-    causes = {board: alarm.key for alarm in crawls for board in _boards_of(alarm.subject)}
+    causes = {board: alarm.key for alarm, boards in crawls for board in boards.split(",")}
     found = [
         *(alarm for board in snapshot.boards for alarm in _of_board(board, snapshot.at, causes)),
-        *crawls,
+        *(alarm for alarm, _ in crawls),
         *_of_credentials(snapshot),
         *_of_money(snapshot),
         *_of_disks(snapshot),
@@ -96,11 +98,6 @@ def worst_first(boards: list[BoardState], alarms: list[Alarm]) -> list[BoardStat
     return sorted(boards, key=lambda board: (*rank(board), board.board))
 
 
-def _boards_of(crawl: str) -> list[str]:
-    """The boards of a crawl that is described in words."""
-    return crawl.partition("board=")[2].split(",") if "board=" in crawl else []
-
-
 def _of_board(board: BoardState, now: datetime, causes: Mapping[str, tuple[str, str]]) -> Iterator[Alarm]:
     numbers = board.numbers
     if board.is_expected:
@@ -108,10 +105,10 @@ def _of_board(board: BoardState, now: datetime, causes: Mapping[str, tuple[str, 
         since = max(filter(None, (read_at, board.followed_since)), default=None)  # a crawl that began just now reads it
         if since is None or now - since > UNREAD:
             since = read_at or board.followed_since or now
-            what = f"was not read for {_ago(now - since)}" if read_at else "was never read"
-            why = "" if board.is_followed else "; no crawl follows it"
-            sentence = f"/{board.board}/ {what}{why}."
             cause = None if board.is_followed else causes.get(board.board, causes.get("all"))
+            what = f"has not been read for {_ago(now - since)}" if read_at else "has never been read"
+            why = "the crawl that followed it ended" if cause else "no crawl follows it"
+            sentence = f"/{board.board}/ {what}{'' if board.is_followed else f': {why}'}."
             yield Alarm("board_unread", board.board, Severity.FAILURE, since, sentence, cause)
         elif silence := _silence(board, now):
             yield Alarm("board_silent", board.board, Severity.WARNING, now - silence,
@@ -122,8 +119,8 @@ def _of_board(board: BoardState, now: datetime, causes: Mapping[str, tuple[str, 
         share, missing = coverage(lately), sum(hour.missing or 0 for hour in lately)
         if share is not None and share < LOWEST_COVERAGE and missing >= FEWEST_MISSING:
             yield Alarm("coverage_fell", board.board, Severity.WARNING, lately[0].start,
-                        f"/{board.board}/: of the posts since {lately[0].start:%H:%M} UTC, {share:.0%} are stored; "
-                        f"{missing:,} are missing.")  # fmt: skip
+                        f"/{board.board}/: {missing:,} of the posts of the last hours are missing; {share:.0%} are "
+                        "stored.")  # fmt: skip
 
 
 def _silence(board: BoardState, now: datetime) -> timedelta | None:
@@ -135,23 +132,31 @@ def _silence(board: BoardState, now: datetime) -> timedelta | None:
     return silence if silence > UNREAD and min(hours) * (silence / HOUR) > SURPRISE else None
 
 
-def _of_crawls(snapshot: Snapshot) -> Iterator[Alarm]:
+def _of_crawls(snapshot: Snapshot) -> Iterator[tuple[Alarm, str]]:
+    """The alarms of crawls, each with the boards of the crawl."""
+    told = {subject_of(run.spider, run.arguments) for run in snapshot.alive}
     for run in snapshot.lost:
-        yield Alarm("crawl_lost", described(run.spider, run.arguments), Severity.FAILURE, run.alive_at,
-                    f"The crawl {described(run.spider, run.arguments)} (run {run.run_id}) ended without a word: it was "
-                    "killed, or its machine is off.")  # fmt: skip
-    seen: set[str] = set()
-    lost = {described(run.spider, run.arguments) for run in snapshot.lost}
-    again = {described(run.spider, run.arguments) for run in snapshot.alive}
-    for end in snapshot.ended:
-        name = described(end.spider, end.arguments)
-        if end.reason in runs.SUCCESSES or name in seen | lost | again or snapshot.at - end.finished_at > 7 * 24 * HOUR:
-            seen.add(name)
-            continue
-        seen.add(name)
-        severity = Severity.NOTE if end.reason == "incomplete" else Severity.FAILURE
-        yield Alarm("crawl_failed", name, severity, end.finished_at,
-                    f"The crawl {name} ended with {visible(end.reason)}.")  # fmt: skip
+        subject = subject_of(run.spider, run.arguments)
+        told.add(subject)
+        sentence = (f"The crawl {described(run.spider, run.arguments)} (run {run.run_id} on {visible(run.host)}) ended "
+                    "without notice: it was killed, or the machine is off. Start it again.")  # fmt: skip
+        yield (
+            Alarm("crawl_lost", subject, Severity.FAILURE, run.alive_at, sentence),
+            str(run.arguments.get("board", "")),
+        )
+    for end in snapshot.ended:  # the last crawl with the same arguments decides
+        subject = subject_of(end.spider, end.arguments)
+        is_good = end.reason in runs.SUCCESSES or snapshot.at - end.finished_at > 7 * 24 * HOUR
+        if not is_good and subject not in told:
+            severity = Severity.NOTE if end.reason == "incomplete" else Severity.FAILURE
+            sentence = (
+                f"The crawl {described(end.spider, end.arguments)} ended with {visible(end.reason)}; its log says why."
+            )
+            yield (
+                Alarm("crawl_failed", subject, severity, end.finished_at, sentence),
+                str(end.arguments.get("board", "")),
+            )
+        told.add(subject)
 
 
 def described(spider: str, arguments: Mapping[str, Any]) -> str:
@@ -164,6 +169,12 @@ def described(spider: str, arguments: Mapping[str, Any]) -> str:
     return f"{spider} board={visible(str(board))[:60]}" if board else spider
 
 
+def subject_of(spider: str, arguments: Mapping[str, Any]) -> str:
+    """A crawl as the subject of an alarm: different for other arguments, of which it shows no name of a person."""
+    text = json.dumps(arguments, sort_keys=True, default=str)
+    return f"{described(spider, arguments)} {hashlib.sha256(text.encode()).hexdigest()[:4]}"
+
+
 def _of_credentials(snapshot: Snapshot) -> Iterator[Alarm]:
     refused: dict[str, list[Standing]] = {}
     for standing in snapshot.credentials:
@@ -171,11 +182,11 @@ def _of_credentials(snapshot: Snapshot) -> Iterator[Alarm]:
             refused.setdefault(standing.credential, []).append(standing)
     for key, standings in refused.items():
         places = [each.endpoint for each in standings]
-        where = "everywhere" if "*" in places else f"for {', '.join(places)}"
+        where = "for all requests" if "*" in places else f"for {', '.join(places)}"
         since = min((each.retired_at for each in standings if each.retired_at), default=snapshot.at)
         why = visible(standings[0].retired or "")
         yield Alarm("credential_refused", key, Severity.WARNING, since,
-                    f"X refuses the credential {visible(key)} {where} ({why}).")  # fmt: skip
+                    f"X refuses the credential {visible(key)} {where}: {why}. Replace it in X_CREDENTIALS.")  # fmt: skip
 
 
 def _of_money(snapshot: Snapshot) -> Iterator[Alarm]:

@@ -45,7 +45,7 @@ ORDER BY credential, endpoint
 SPENT = "SELECT dollars, posts, users, trends FROM spending WHERE day = ?"
 STATS = "SELECT run_id, stats, finished_at FROM runs WHERE run_id > ? ORDER BY run_id"
 LATELY = """
-SELECT run_id, spider, arguments, alive_at, finished_at FROM runs WHERE started_at >= ? AND spider <> 'initdb'
+SELECT run_id, spider, arguments, alive_at, finished_at, host FROM runs WHERE started_at >= ? AND spider <> 'initdb'
 ORDER BY run_id
 """
 FEED_KINDS = {"timelines": "timeline:%", "searches": "search:%", "trends": "trend:%"}
@@ -113,6 +113,7 @@ class LostRun:
     spider: str
     arguments: Mapping[str, Any]
     alive_at: datetime
+    host: str
 
 
 @dataclass(slots=True)
@@ -198,11 +199,11 @@ class Reader:
         """Crawls of the last week that were killed, and that no crawl with the same arguments has followed."""
         alive = {run.run_id for run in found.alive}
         lost: dict[str, LostRun | None] = {}
-        for run_id, spider, arguments, alive_at, finished_at in store.rows(LATELY, now - timedelta(days=7)):
+        for run_id, spider, arguments, alive_at, finished_at, host in store.rows(LATELY, now - timedelta(days=7)):
             values = from_json(arguments)
             is_lost = finished_at is None and alive_at is not None and run_id not in alive
             key = json.dumps([spider, values], sort_keys=True)
-            lost[key] = LostRun(run_id, spider, values, time_of(alive_at)) if is_lost else None
+            lost[key] = LostRun(run_id, spider, values, time_of(alive_at), host or "?") if is_lost else None
         return [run for run in lost.values() if run is not None]
 
     def _hours_of_accounts(self, store: Store, now: datetime) -> list[tuple[datetime, int]]:

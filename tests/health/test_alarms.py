@@ -61,7 +61,7 @@ CASES: list[tuple[str, Callable[[Snapshot], Any], str]] = [
     ("missing", lambda s: s.boards.append(board([hour(2, 80, 20), hour(1, 80, 20), hour(0)])), "coverage_fell"),
     ("missing long ago", lambda s: s.boards.append(board([hour(9, 50, 500), *WELL])), ""),
     ("few missing", lambda s: s.boards.append(board([hour(1, 9, 5), hour(0)])), ""),
-    ("killed", lambda s: s.lost.append(LostRun(3, "chan", {"board": "po"}, NOW)), "crawl_lost"),
+    ("killed", lambda s: s.lost.append(LostRun(3, "chan", {"board": "po"}, NOW, "far")), "crawl_lost"),
     ("failed", lambda s: s.ended.append(Ended("chan", {"board": "g"}, NOW, "store_failed", None)), "crawl_failed"),
     ("incomplete", lambda s: s.ended.append(Ended("chan", {}, NOW, "incomplete", None)), "crawl_failed"),
     ("failed long ago", lambda s: s.ended.append(

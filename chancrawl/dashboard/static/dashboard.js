@@ -173,7 +173,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 
 // --- charts
 
-const NAMES = { posts: "Posts", deleted: "Deleted", coverage: "Coverage, %", delay: "Seen after, s" };
+const NAMES = { posts: "Posts", deleted: "Deleted", coverage: "Coverage, %", delay: "Stored after, s" };
 const COLORS = ["--chart", "--warn"];
 
 const timeWords = (seconds, hours) => {

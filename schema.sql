@@ -821,8 +821,7 @@ CREATE TABLE IF NOT EXISTS alarms (
     since       timestamptz NOT NULL,
     sentence    text NOT NULL,
     seen_at     timestamptz NOT NULL,
-    told_to     text NOT NULL,
-    told_at     timestamptz,
+    told        json NOT NULL,
     over_at     timestamptz,
     closed_at   timestamptz,
     PRIMARY KEY (alarm, subject)
@@ -833,10 +832,9 @@ COMMENT ON COLUMN alarms.subject IS 'Of what: a board, a crawl, the fingerprint 
 COMMENT ON COLUMN alarms.since IS 'Since when it is so.';
 COMMENT ON COLUMN alarms.sentence IS 'The message.';
 COMMENT ON COLUMN alarms.seen_at IS 'When it was found last.';
-COMMENT ON COLUMN alarms.told_to IS 'To whom a message about it was delivered that was not delivered to all yet: fingerprints of addresses, between commas.';
-COMMENT ON COLUMN alarms.told_at IS 'When a message about it was delivered last; null while none was.';
+COMMENT ON COLUMN alarms.told IS 'What each address was told last, and when, by its fingerprint: {"ab12…": ["began", time]}.';
 COMMENT ON COLUMN alarms.over_at IS 'When it was first not found any more; null while it lasts.';
-COMMENT ON COLUMN alarms.closed_at IS 'When it had stayed over, and a message about that was delivered, if there was one about its beginning.';
+COMMENT ON COLUMN alarms.closed_at IS 'When it had stayed over, and everybody who was told of it was told that.';
 
 CREATE TABLE IF NOT EXISTS spools (
     spool      text PRIMARY KEY,

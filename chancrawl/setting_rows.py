@@ -229,7 +229,7 @@ ROWS = [
     ),
     # --- alarms
     Setting(
-        "ALARM_URLS", "", AnyText("addresses, separated by commas"),
+        "ALARM_URLS", "", AnyText("addresses, separated by commas or line breaks", has_lines=True),
         "whom `scrapy watchdog` tells: `https://…` for a webhook that takes JSON, or an address of "
         "[apprise](https://github.com/caronc/apprise/wiki) (`mailtos://…`, `slack://…`, …)", is_secret=True,
     ),

@@ -122,14 +122,16 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class AnyText:
-    """A text on one line, or nothing."""
+    """A text on one line, or nothing; with `has_lines` on several."""
 
     words: str = "text"
+    has_lines: bool = False
 
     def read(self, name: str, value: Any) -> str:
-        if re.search(r"[\x00-\x1f\x7f]", str(value or "")):
+        text = str(value or "")
+        if re.search(r"[\x00-\x1f\x7f]", text.replace("\n", "") if self.has_lines else text):
             raise UserError(f"{name} has a control character in it, for example a line break; leave that out.")
-        return str(value or "")
+        return text
 
 
 @dataclass(frozen=True, slots=True)

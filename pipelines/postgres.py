@@ -165,6 +165,7 @@ class PostgresPipeline(BatchingPipeline):
                     if self.session.is_ending:
                         raise StoreAway("the crawl ends")
                     items, rejected = await self.session.attempt(self._apply, spool)
+                    await self.session.beat_if_due()
                     self._drained += len(items) - len(rejected)
                     if spool is self.spool and items:
                         await self.stored(items, rejected)

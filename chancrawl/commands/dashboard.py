@@ -73,7 +73,9 @@ def _listening(address: str, port: int) -> socket.socket:
 
 
 async def _serve(dashboard: Dashboard, listener: socket.socket, address: str, port: int) -> None:
-    runner = web.AppRunner(dashboard.app(), access_log=None, shutdown_timeout=STOP_SECONDS)
+    runner = web.AppRunner(
+        dashboard.app(), access_log=None, shutdown_timeout=STOP_SECONDS, handler_cancellation=True
+    )  # a reader who leaves ends the query
     await runner.setup()
     await web.SockSite(runner, listener).start()
     stopped = asyncio.Event()

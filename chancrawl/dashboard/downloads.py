@@ -21,6 +21,7 @@ from chancrawl.exports.writers import CsvWriter, JsonLinesWriter
 from chancrawl.find.texts import Hit
 from chancrawl.imageboards.stored_coverage import stored_boards
 from chancrawl.storage.base import Store
+from chancrawl.text import LARGEST_NO
 
 MOST = 50_000
 """Rows of a file. Larger ones are for the command, which writes them to a disk."""
@@ -80,11 +81,14 @@ def filters_of(query: Mapping[str, str]) -> Filters:
 
 
 def _numbers(name: str, text: str) -> tuple[int, ...] | None:
-    if not text:
-        return None
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
+    return (number_of(name, text),) if text else None
+
+
+def number_of(name: str, text: str) -> int:
+    """A number of a request, of 19 digits at most. UserError if it is none."""
+    if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) > LARGEST_NO:
         raise UserError(f"{name} is no number.")
-    return (int(text),)
+    return int(text)
 
 
 def table(desk: Desk, name: str, format: str, filters: Filters) -> bytes:

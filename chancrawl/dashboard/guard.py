@@ -43,7 +43,7 @@ HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with no-referrer, browsers send the login with the Origin "null"
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -71,13 +71,14 @@ def hosts_of(address: str, port: int, others: Collection[str]) -> frozenset[str]
     for other in others:
         if not HOST.fullmatch(other):
             raise UserError(f"DASHBOARD_HOSTS has {other!r}; write hosts as archive.example.org or 10.0.0.5:8030.")
-    found = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
+    names = {"127.0.0.1", "localhost", "[::1]"}
     try:
         own = ip_address(address.strip("[]"))
         if not own.is_unspecified:
-            found.add(f"[{own}]:{port}" if own.version == 6 else f"{own}:{port}")
+            names.add(f"[{own}]" if own.version == 6 else str(own))
     except ValueError:
-        found.add(f"{address.lower()}:{port}")
+        names.add(address.lower())
+    found = {f"{name}:{port}" for name in names} | (names if port == 80 else set())  # browsers leave :80 out
     return frozenset(found | {other.lower() for other in others})
 
 
@@ -192,7 +193,7 @@ class Guard:
         if mark in self._scrapers:
             return True
         try:
-            attempt = BasicAuth.decode(header).password
+            attempt = BasicAuth.decode(header, "utf-8").password
         except ValueError:
             return False
         if not await self.check(request, attempt):

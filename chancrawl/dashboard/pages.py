@@ -12,8 +12,8 @@ from typing import Any
 from chancrawl.dashboard.charts import bars, sparkline
 from chancrawl.dashboard.queries import Desk, Missing
 from chancrawl.frames import duration
-from chancrawl.health.boards import BoardReader, HourSums, coverage, delay, gaps, hour_of, time_of
-from chancrawl.imageboards.coverage import HOUR
+from chancrawl.health.boards import BoardNumbers, BoardReader, HourSums, coverage, delay, gaps, hour_of, time_of
+from chancrawl.imageboards.coverage import HOUR, UNWATCHED
 from chancrawl.items import Account, Tweet
 from chancrawl.storage import runs
 from chancrawl.storage.base import Store, from_json, moment, select
@@ -99,9 +99,15 @@ def board(desk: Desk, name: str, days: int, now: datetime) -> Context:
             "missing": sum(hour.missing or 0 for hour in numbers.hours),
             "posts": sum(hour.posts for hour in numbers.hours),
             "gaps": sorted(gaps(numbers.hours), key=lambda gap: (gap[1] - gap[2], gap[1]))[:ROWS],
-            "pauses": numbers.pauses[::-1][:ROWS],
+            "pauses": [*_pause_until(now, numbers), *numbers.pauses[::-1]][:ROWS],
         }  # fmt: skip
     return found
+
+
+def _pause_until(now: datetime, numbers: BoardNumbers) -> list[tuple[datetime, datetime]]:
+    """The time since the last reading, if it is so long that the board counts as unwatched."""
+    read_at = numbers.polled_at
+    return [(read_at, now)] if read_at is not None and now - read_at > UNWATCHED else []
 
 
 def board_chart(desk: Desk, name: str, days: int, now: datetime) -> dict[str, list[Any]]:
@@ -219,7 +225,7 @@ def account(desk: Desk, number: int, days: int, before: int | None, now: datetim
     since = hour_of(now - timedelta(days=days))
     hours = desk.part(lambda: [(time_of(hour), count) for hour, count in store.rows(ACCOUNT_HOURS, number, since)])
     rows = desk.part(lambda: store.rows(FEED, f"timeline:{number}"))
-    feed = None
+    feed: Any = rows if isinstance(rows, Exception) else None
     if rows and not isinstance(rows, Exception):
         complete, visited, count, pace, *_ = rows[0]
         feed = {"complete_since": moment(complete), "is_whole": moment(complete) == EPOCH,

@@ -75,9 +75,21 @@ class Desk:
             store.open_to_read(TABLES)
             if isinstance(store, PostgresStore):
                 store.connection.set_session(readonly=True)
+                store.settings = self._settings_now
             else:
                 store.connection.set_progress_handler(self._is_over, 2_000)  # type: ignore[attr-defined]
+            for name in ("rows", "stream"):
+                setattr(store, name, self._checked(getattr(store, name)))
             self._store = store
+
+    def _checked(self, call: Callable[..., T]) -> Callable[..., T]:
+        """A call that raises Late if no time is left: many quick ones would else go on for ever."""
+
+        def checked(*arguments: Any) -> T:
+            self._settings_now()
+            return call(*arguments)
+
+        return checked
 
     def close(self) -> None:
         if self._store is not None:
@@ -117,17 +129,20 @@ class Desk:
             return LATE
 
     def _limited(self, read: Callable[[], T]) -> T:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise Late
-        if isinstance(self.store, PostgresStore):
-            self.store.settings = SETTINGS.replace("'10min'", f"'{max(int(left * 1000), 1)}ms'", 1)
+        self._settings_now()
         try:
             return read()
         except self.store.errors as error:
             if self._is_over() or isinstance(error, QueryCanceled):
                 raise Late from None
             raise
+
+    def _settings_now(self) -> str:
+        """The settings of a transaction in PostgreSQL that takes what is left of the time. Late if none is left."""
+        left = self.deadline - time.monotonic()
+        if left <= 0 or self._is_cancelled.is_set():
+            raise Late
+        return SETTINGS.replace("'10min'", f"'{max(int(left * 1000), 1)}ms'", 1)
 
     def _is_over(self) -> bool:
         return self._is_cancelled.is_set() or time.monotonic() > self.deadline
@@ -154,11 +169,11 @@ def _refuse_copies(store: Store) -> None:
 
 @dataclass(slots=True)
 class _Shared:
-    """A query that runs or waits to run, and how many wait for it."""
+    """A query that runs or waits to run, and how many wait for it. It has a desk once it runs."""
 
-    task: asyncio.Task[Any]
+    task: asyncio.Task[Any] = field(init=False)
     waiting: int = 0
-    desk: Desk | None = field(default=None)
+    desk: Desk | None = None
 
 
 class Queries:
@@ -176,7 +191,9 @@ class Queries:
         longer than `seconds`, and UserError or an error of the store if it fails."""
         shared = self._shared.get(key)
         if shared is None:
-            shared = self._shared[key] = _Shared(asyncio.ensure_future(self._run(key, function, seconds)))
+            shared = self._shared[key] = _Shared()
+            shared.task = asyncio.ensure_future(self._run(key, shared, function, seconds))
+            shared.task.add_done_callback(_forget)
         shared.waiting += 1
         try:
             result: T = await asyncio.shield(shared.task)
@@ -184,26 +201,28 @@ class Queries:
         finally:
             shared.waiting -= 1
             if not shared.waiting and not shared.task.done():
-                self._shared.pop(key, None)
+                self._drop(key, shared)
                 if shared.desk is None:
                     shared.task.cancel()
-                else:
-                    shared.desk.cancel()
-                    shared.task.add_done_callback(_forget)
+                else:  # its thread gives the desk back when the query has ended
+                    asyncio.get_running_loop().run_in_executor(None, shared.desk.cancel)
 
-    async def _run(self, key: Hashable, function: Callable[[Desk], T], seconds: float) -> T:
+    async def _run(self, key: Hashable, shared: _Shared, function: Callable[[Desk], T], seconds: float) -> T:
         try:
             async with self._turn:
-                desk = self._free.pop()
+                shared.desk = self._free.pop()
                 try:
-                    if (shared := self._shared.get(key)) is not None:
-                        shared.desk = desk
                     loop = asyncio.get_running_loop()
-                    return await loop.run_in_executor(self._threads, desk.run, function, seconds)
+                    return await loop.run_in_executor(self._threads, shared.desk.run, function, seconds)
                 finally:
-                    self._free.append(desk)
+                    self._free.append(shared.desk)
         finally:
-            self._shared.pop(key, None)
+            self._drop(key, shared)
+
+    def _drop(self, key: Hashable, shared: _Shared) -> None:
+        """Let no more requests wait for a query. A newer one with the same key stays."""
+        if self._shared.get(key) is shared:
+            del self._shared[key]
 
     def close(self) -> None:
         for desk in self._all:

@@ -357,9 +357,7 @@ def _number(request: web.Request, name: str) -> int | None:
     text = request.query.get(name, "")
     if not text:
         return None
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise UserError(f"{name} is no number.")
-    return int(text)
+    return downloads.number_of(name, text)
 
 
 def _days(request: web.Request) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -82,16 +83,17 @@ def thread(desk: Desk, board: str, number: int, wanted: Wanted) -> dict[str, Any
             backlinks.setdefault(no, []).append((board, found.no, history.latest.no))
     for no, other in () if isinstance(quoted, Late) else quoted:
         backlinks.setdefault(no, []).append(other)
-    shown = [_shown(board, history, state, found.at, link_of, backlinks) for history, state in there]
-    chosen = [post for post in shown if _is_wanted(post, wanted) and post.no >= wanted.start]
-    of_poster = {post.post.poster_id: sum(other.post.poster_id == post.post.poster_id for other in shown)
-                 for post in shown if post.post.poster_id}  # fmt: skip
+    kinds = [_kinds(history, state, found.at) for history, state in there]
+    chosen = [each for each, kind in zip(there, kinds, strict=True)
+              if wanted.only in kind and each[0].latest.no >= wanted.start
+              and wanted.poster in ("", each[0].latest.poster_id)]  # fmt: skip
+    posts = [_shown(board, history, state, found.at, link_of, backlinks) for history, state in chosen[:MOST]]
     return {
         "board": board, "no": found.no, "focus": number, "thread": found.thread, "at": found.at,
-        "is_at": wanted.at is not None, "wanted": wanted, "posts": chosen[:MOST], "posters": of_poster,
-        "next": chosen[MOST].no if len(chosen) > MOST else None,
-        "counts": {"all": len(shown), "deleted": sum(post.state == "gone" for post in shown),
-                   "changed": sum(post.is_changed for post in shown), "files": sum(bool(post.file) for post in shown)},
+        "is_at": wanted.at is not None, "wanted": wanted, "posts": posts,
+        "posters": Counter(history.latest.poster_id for history, _ in there),
+        "next": chosen[MOST][0].latest.no if len(chosen) > MOST else None,
+        "counts": {name: sum(name in kind for kind in kinds) for name in FILTERS},
         "subject": plain((found.thread.subject if found.thread else None) or f"Thread {found.no}"),
         "has_quotes": not isinstance(quoted, Late),
     }  # fmt: skip
@@ -122,12 +124,12 @@ def post(desk: Desk, board: str, number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _is_wanted(post: ShownPost, wanted: Wanted) -> bool:
-    if wanted.poster and post.post.poster_id != wanted.poster:
-        return False
-    return {"deleted": post.state == "gone", "changed": post.is_changed, "files": bool(post.file)}.get(
-        wanted.only, True
-    )
+def _kinds(history: PostHistory, state: State, at: datetime) -> set[str]:
+    """The filters that a post passes."""
+    is_changed = len([since for since in history.since if since is None or since <= at]) > 1
+    has_file = history.version(at).file_tim is not None
+    passed = {"deleted": state is State.GONE, "changed": is_changed, "files": has_file, "all": True}
+    return {name for name, is_passed in passed.items() if is_passed}
 
 
 def _shown(

@@ -100,7 +100,7 @@ class Watching:
 
     def metrics(self) -> bytes:
         """The text for Prometheus."""
-        return self._metrics.text(self.snapshot, not self.failure)
+        return self._metrics.text(self.snapshot, self.snapshot is not None and not self.failure)
 
     def overview(self) -> dict[str, Any]:
         """What the overview shows."""

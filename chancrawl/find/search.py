@@ -91,9 +91,10 @@ class Search:
         dialect = dialect_of(store)
         pieces = [piece for term in self.terms for piece in term.text.split() if not set(piece) & set("&<>")]
         likes = [dialect.matches(f"({texts.text})", piece) for piece in pieces]
-        where = " AND ".join(sql for sql, _ in likes) or "true"
+        times = [(f"posted_at {sign} ?", time) for sign, time in ((">=", self.since), ("<", self.until)) if time]
+        where = " AND ".join(sql for sql, _ in (*times, *likes)) or "true"
         sql = f"SELECT {texts.selected} FROM {texts.table} WHERE {{}}{where} ORDER BY {texts.newest_first}"
-        parameters = [parameter for _, parameter in likes]
+        parameters = [parameter for _, parameter in (*times, *likes)]
         if texts is TWEETS:
             yield from store.stream(sql.format(""), *parameters)
             return

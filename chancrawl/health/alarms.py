@@ -68,7 +68,7 @@ NAMES = (
 def alarms_of(snapshot: Snapshot) -> list[Alarm]:
     """What is wrong, the worst first."""
     crawls = list(_of_crawls(snapshot))
-    causes = {board: alarm.key for alarm, boards in crawls for board in boards.split(",")}
+    causes = {board: alarm.key for alarm, boards in crawls for board in map(str.strip, boards.split(","))}
     found = [
         *(alarm for board in snapshot.boards for alarm in _of_board(board, snapshot.at, causes)),
         *(alarm for alarm, _ in crawls),
@@ -186,7 +186,8 @@ def _of_credentials(snapshot: Snapshot) -> Iterator[Alarm]:
         since = min((each.retired_at for each in standings if each.retired_at), default=snapshot.at)
         why = visible(standings[0].retired or "")
         yield Alarm("credential_refused", key, Severity.WARNING, since,
-                    f"X refuses the credential {visible(key)} {where}: {why}. Replace it in X_CREDENTIALS.")  # fmt: skip
+                    f"X refuses the credential {visible(key)} {where}: {why}. Replace it in "
+                    "X_CREDENTIALS.")  # fmt: skip
 
 
 def _of_money(snapshot: Snapshot) -> Iterator[Alarm]:

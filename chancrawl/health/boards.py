@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from heapq import nlargest
 
-from chancrawl.imageboards.coverage import HOUR, UNWATCHED, Hour
+from chancrawl.imageboards.coverage import HOUR, UNWATCHED, Hour, with_removed
 from chancrawl.imageboards.stored_coverage import EPOCH, FIRST_POLL, KEPT, LAST, NEVER
 from chancrawl.storage.base import Store, from_json, moment
 
@@ -86,11 +86,21 @@ def delay(hours: list[HourSums]) -> float | None:
     return sum(seconds * posts for seconds, posts in known) / posts if posts else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """What is kept of an hour. It is right as long as the hour has as many posts."""
+
+    posts: int
+    missing: int
+    intervals: tuple[tuple[int, int], ...]
+    p95_seconds: float | None
+
+
 class BoardReader:
     """Reads the numbers of boards again and again. What is settled is read once, and held in memory."""
 
     def __init__(self) -> None:
-        self._settled: dict[str, dict[datetime, HourSums]] = {}
+        self._settled: dict[str, dict[datetime, _Settled]] = {}
         self._pauses: dict[str, list[Interval]] = {}
         self._looked_at: dict[str, datetime] = {}
         self._began: dict[str, datetime] = {}
@@ -135,49 +145,52 @@ class BoardReader:
         """The hours, each from what is kept of it, or else from its sums and the numbers at its ends."""
         began = numbers.first_polled_at
         settled = self._read_settled(store, board, since)
-        removed = {time_of(hour): posts for hour, posts in store.rows(REMOVED, board, since)}
         sums = {time_of(hour): rest for hour, *rest in store.rows(SUMS, board, since) if rest[0]}
         trailing, last_hour = _trailing(store, board, newest)
         if trailing and last_hour is not None and last_hour >= since:
             sums.setdefault(last_hour, [0, 0, 0])
-        found = []
+        hours, means, known = [], {}, set()
         last: int | None = None  # the highest number before the hour, if it is known
         for start in sorted(sums):
             posts, deleted, seconds = sums[start]
-            is_followed = began is not None and start > hour_of(began)
-            mean = seconds / posts if is_followed and posts else None
-            hour = HourSums(start, posts, deleted, removed=removed.get(start, 0), mean_seconds=mean)
-            kept = settled.get(start)
-            if kept is not None and (kept.posts, kept.removed) == (posts, hour.removed):
-                hour, last = kept, None
-            elif is_followed:
-                first = max(_last_no(store, board, start) if last is None else last, self._first_no[board])
-                last = _last_no(store, board, start + HOUR)
-                after_all = trailing if start == last_hour else 0
-                missing = max(last - first + after_all - posts - hour.removed, 0) if first else None
-                hour = HourSums(start, posts, deleted, missing, hour.removed, mean)
-            found.append(hour)
-        return found
+            hour = Hour(start, posts, deleted)
+            if began is not None and start > hour_of(began):
+                known.add(start)
+                means[start] = seconds / posts if posts else None
+                kept = settled.get(start)
+                if kept is not None and kept.posts == posts:
+                    last = None
+                    hour.missing = list(kept.intervals)
+                    hour.withheld = kept.missing - hour.missing_count
+                else:
+                    first = max(_last_no(store, board, start) if last is None else last, self._first_no[board])
+                    last = _last_no(store, board, start + HOUR)
+                    after_all = trailing if start == last_hour else 0
+                    hour.withheld = max(last - first + after_all - posts, 0)
+            hours.append(hour)
+        before = [hour for hour in hours if hour.start not in known]
+        followed = [hour for hour in hours if hour.start in known]
+        removed = {time_of(hour): posts for hour, posts in store.rows(REMOVED, board, hour_of(began or EPOCH))}
+        return [
+            HourSums(
+                hour.start, hour.held, hour.deleted, hour.missing_count if hour.start in known else None, hour.removed,
+                means.get(hour.start), settled[hour.start].p95_seconds if hour.start in settled else None,
+                tuple(hour.missing),
+            )
+            for hour in (*before, *with_removed(followed, removed))
+        ]  # fmt: skip
 
-    def _read_settled(self, store: Store, board: str, since: datetime) -> dict[datetime, HourSums]:
+    def _read_settled(self, store: Store, board: str, since: datetime) -> dict[datetime, _Settled]:
+        """The hours whose coverage is kept, those that are new by now among them."""
         known = self._settled.setdefault(board, {})
         for start in [start for start in known if start < since]:
             del known[start]
-        # An hour that has changed since is read again: `posts` tells.
-        after = max(known, default=since) if known else since
-        removed = {time_of(hour): posts for hour, posts in store.rows(REMOVED, board, after)}
-        sums = {time_of(hour): rest for hour, *rest in store.rows(SUMS, board, after)}
-        for row in store.rows(KEPT, board, after, NEVER):
-            start, (posts, deleted, missing, delays) = time_of(row[0]), row[1:]
-            hour = Hour(
-                start, posts, deleted, [(a, b) for a, b in from_json(missing)], Counter(dict(from_json(delays)))
-            )
-            gone = min(removed.get(start, 0), hour.missing_count)
-            known[start] = HourSums(
-                start, posts, deleted, hour.missing_count - gone, removed.get(start, 0),
-                sums[start][2] / posts if start in sums and posts else None, hour.delay(0.95),
-                () if gone else tuple(nlargest(MOST_INTERVALS, hour.missing, key=lambda pair: pair[1] - pair[0])),
-            )  # fmt: skip
+        for row in store.rows(KEPT, board, max(known, default=since), NEVER):
+            start, (posts, _, missing, delays) = time_of(row[0]), row[1:]
+            gaps = [(first, last) for first, last in from_json(missing)]
+            longest = nlargest(MOST_INTERVALS, gaps, key=lambda pair: pair[1] - pair[0])
+            whole = Hour(start, missing=gaps, delays=Counter(dict(from_json(delays))))
+            known[start] = _Settled(posts, whole.missing_count, tuple(longest), whole.delay(0.95))
         return known
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections import Counter
@@ -43,7 +44,7 @@ SELECT credential, endpoint, call_limit, remaining, reset_at, retired, retired_a
 ORDER BY credential, endpoint
 """
 SPENT = "SELECT dollars, posts, users, trends FROM spending WHERE day = ?"
-STATS = "SELECT run_id, stats, finished_at FROM runs WHERE run_id > ? ORDER BY run_id"
+STATS = "SELECT run_id, stats, finished_at, alive_at FROM runs WHERE run_id > ? ORDER BY run_id"
 LATELY = """
 SELECT run_id, spider, arguments, alive_at, finished_at, host FROM runs WHERE started_at >= ? AND spider <> 'initdb'
 ORDER BY run_id
@@ -218,7 +219,7 @@ class Reader:
         """Add up the stats of all crawls: those that ended are read once, the others each time."""
         found.sums, found.answers = Counter(self._sums), Counter(self._answers)
         is_settled = True
-        for run_id, stats, finished_at in store.rows(STATS, self._runs_read):
+        for run_id, stats, finished_at, alive_at in store.rows(STATS, self._runs_read):
             values = from_json(stats) if stats is not None else {}
             sums = Counter({name: int(values.get(stat) or 0) for stat, name in SUMMED.items()})
             answers = Counter({
@@ -226,7 +227,8 @@ class Reader:
             })  # fmt: skip
             found.sums += sums
             found.answers += answers
-            is_settled = is_settled and finished_at is not None
+            is_killed = (moment(alive_at) or found.at) < found.at - timedelta(days=1)
+            is_settled = is_settled and (finished_at is not None or is_killed)
             if is_settled:
                 self._runs_read = run_id
                 self._sums += sums
@@ -237,7 +239,9 @@ class Reader:
         if place.is_dir():
             found.disk_size, _, found.disk_free = shutil.disk_usage(place)
         if isinstance(store, SqliteStore):
-            found.log_size = store.log.stat().st_size if store.log.exists() else 0
+            found.log_size = 0
+            with contextlib.suppress(FileNotFoundError):  # it goes when a crawl ends
+                found.log_size = store.log.stat().st_size
 
 
 def _feeds(store: Store, kind: str, now: datetime) -> FeedGroup:

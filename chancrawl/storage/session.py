@@ -54,6 +54,7 @@ class Session(PerCrawl):
         self._returning: asyncio.Task[None] | None = None
         self._is_ending = False
         self._away_since = 0.0
+        self._beat_at = 0.0
         self._patience = crawler.settings.getfloat("STORE_PATIENCE")
         self._boards: tuple[str, ...] = ()  # the boards that this crawl follows
         self._beating: asyncio.Task[None] | None = None
@@ -150,8 +151,8 @@ class Session(PerCrawl):
             pause = min(pause * 2, 10.0)
             try:
                 await self._in_thread(self.store.connect)
-                if self.run_id is not None:  # first of all, so that no other crawl takes over its boards
-                    await self.attempt(runs.beat, self.store, self.run_id, self.crawler.stats.get_stats())
+                self._beat_at = -BEAT  # first of all, so that no other crawl takes over its boards
+                await self.beat_if_due()
                 if self.on_return is not None:
                     await self.on_return()
                 else:
@@ -213,6 +214,12 @@ class Session(PerCrawl):
                 f"{capitalized(str(others[0]))} follows the same boards again, and was there before: this crawl ends. "
                 "Start it again, and it stands by.", reason="doubled",
             ))  # fmt: skip
+
+    async def beat_if_due(self) -> None:
+        """Write a sign of life if the last one is too old, also while rows that waited are being written."""
+        if self.run_id is not None and time.monotonic() - self._beat_at >= BEAT:
+            self._beat_at = time.monotonic()
+            await self.attempt(runs.beat, self.store, self.run_id, self.crawler.stats.get_stats())
 
     def _beat_now(self, run_id: int) -> list[runs.Run]:
         runs.beat(self.store, run_id, self.crawler.stats.get_stats())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import logging
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -59,15 +61,42 @@ class ByApprise:
         return "" if self.service.notify(title=title, body=body) else "it was not delivered"
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirection is a failure: it would turn the message into a request without a body."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_opener = urllib.request.build_opener(_NoRedirects)
+
+
+def called(url: str) -> str:
+    """Call an address. Returns why that failed; empty if it did not."""
+    return failure_of(urllib.request.Request(url, headers={"User-Agent": "chancrawl"}))  # noqa: S310 - http or https
+
+
 def failure_of(request: urllib.request.Request) -> str:
     """Make a request. Returns why it failed, without its address; empty if it did not."""
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT):  # noqa: S310 - the scheme is checked by senders_of
+        with _opener.open(request, timeout=TIMEOUT):
             return ""
     except urllib.error.HTTPError as error:
         return f"it answered {error.code}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return "it does not answer" if isinstance(error, TimeoutError) else _reason(error)
+
+
+def checked_address(name: str, url: str) -> str:
+    """A web address. UserError if it is none, which does not show it."""
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if url and (not is_good or re.search(r"[\s\x00-\x1f\x7f]", url)):
+        raise UserError(f"{name} is no web address: write https://…, without spaces.")
+    return url
 
 
 def _reason(error: Exception) -> str:
@@ -77,7 +106,8 @@ def _reason(error: Exception) -> str:
 
 
 def listed(text: str | None) -> list[str]:
-    return [url.strip() for url in (text or "").replace("\n", ",").split(",") if url.strip()]
+    """The addresses, which commas or line breaks separate. A comma within one stays."""
+    return [url.strip(" ,") for url in re.split(r"[,\s]+(?=[A-Za-z][A-Za-z0-9+.-]*:)", (text or "").strip()) if url]
 
 
 def senders_of(text: str | None) -> list[Sender]:
@@ -87,8 +117,8 @@ def senders_of(text: str | None) -> list[Sender]:
 
 def _sender(url: str, number: int) -> Sender:
     fingerprint = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    if urlsplit(url).scheme in ("http", "https"):
-        return Webhook(url, fingerprint)
+    if re.match("https?:", url, re.IGNORECASE):
+        return Webhook(checked_address(f"ALARM_URLS: address {number}", url), fingerprint)
     try:
         import apprise
     except ImportError:

@@ -6,8 +6,8 @@ and goes within that time is one alarm.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -25,6 +25,10 @@ class Event(Enum):
     OVER = "over"
 
 
+Told = Mapping[str, tuple[Event, datetime]]
+"""What each target was told last, and when, by its fingerprint."""
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """An alarm that was found: a row of the table alarms."""
@@ -34,8 +38,7 @@ class State:
     since: datetime
     sentence: str
     seen_at: datetime
-    told_to: frozenset[str] = frozenset()
-    told_at: datetime | None = None
+    told: Told = field(default_factory=dict)
     over_at: datetime | None = None
     closed_at: datetime | None = None
 
@@ -43,27 +46,26 @@ class State:
     def key(self) -> tuple[str, str]:
         return self.alarm, self.subject
 
-    def event(self, now: datetime) -> Event | None:
-        """What has to be told of it now."""
+    def event(self, target: str, now: datetime) -> Event | None:
+        """What a target has to be told of it now."""
+        last, at = self.told.get(target, (Event.OVER, now))
         if self.closed_at is not None:
             return None
         if self.over_at is not None:
-            return Event.OVER if self.told_at is not None and now - self.over_at >= STAYS_OVER else None
-        if self.told_at is None:
+            return Event.OVER if last is not Event.OVER and now - self.over_at >= STAYS_OVER else None
+        if last is Event.OVER:
             return Event.BEGAN
-        return Event.GOES_ON if now - self.told_at >= REMINDER else None
+        return Event.GOES_ON if now - at >= REMINDER else None
 
-    def told(self, target: str, targets: Iterable[str], now: datetime) -> State:
-        """The state after a message was delivered to a target, which is one of all `targets`."""
-        event = self.event(now)
-        if event is None:
-            return self
-        told_to = self.told_to | {target}
-        if not told_to.issuperset(targets):
-            return replace(self, told_to=told_to)
-        if event is Event.OVER:
-            return replace(self, told_to=frozenset(), closed_at=now)
-        return replace(self, told_to=frozenset(), told_at=now)
+    def after(self, target: str, event: Event, now: datetime) -> State:
+        """The state after a target was told."""
+        return replace(self, told={**self.told, target: (event, now)})
+
+    def is_done(self, now: datetime) -> bool:
+        """Whether it is over, and everybody who was told of it was told that, or could not be for a day."""
+        if self.over_at is None or now - self.over_at < STAYS_OVER:
+            return False
+        return now - self.over_at > REMINDER or all(event is Event.OVER for event, _ in self.told.values())
 
 
 def updated(known: Iterable[State], alarms: Sequence[Alarm], now: datetime) -> list[State]:
@@ -77,15 +79,18 @@ def updated(known: Iterable[State], alarms: Sequence[Alarm], now: datetime) -> l
         if state is None or state.closed_at is not None:
             found[key] = State(alarm.name, alarm.subject, alarm.since, alarm.sentence, now)
         else:
-            told_to = state.told_to if state.over_at is None else frozenset()
-            found[key] = replace(state, sentence=alarm.sentence, seen_at=now, over_at=None, told_to=told_to)
+            found[key] = replace(state, sentence=alarm.sentence, seen_at=now, over_at=None)
     for key, state in found.items():
-        if key not in there and state.closed_at is None:
-            if state.over_at is None:
-                found[key] = replace(state, over_at=now, told_to=frozenset())
-            elif state.told_at is None and now - state.over_at >= STAYS_OVER:
-                found[key] = replace(state, closed_at=now)  # nobody was told of it
+        if key not in there and state.over_at is None:
+            found[key] = replace(state, over_at=now)
     return list(found.values())
+
+
+def closed(states: Iterable[State], now: datetime) -> list[State]:
+    """The states, those that are done closed."""
+    return [
+        replace(state, closed_at=now) if state.closed_at is None and state.is_done(now) else state for state in states
+    ]
 
 
 def message(due: Sequence[tuple[Event, State]]) -> tuple[str, str]:

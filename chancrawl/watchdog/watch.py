@@ -9,23 +9,23 @@ from __future__ import annotations
 import json
 import logging
 import os
-import urllib.request
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from scrapy.settings import BaseSettings
 
 from chancrawl.errors import UserError
 from chancrawl.health.alarms import Alarm, alarms_of, away
 from chancrawl.health.snapshot import Reader
-from chancrawl.storage.base import Store, moment
+from chancrawl.storage.base import Store, from_json, moment
 from chancrawl.storage.disk import replace_file
 from chancrawl.storage.factory import store_of
 from chancrawl.storage.runs import HOST
 from chancrawl.text import first_line
-from chancrawl.watchdog.senders import Sender, failure_of, senders_of
-from chancrawl.watchdog.states import Event, State, message, updated
+from chancrawl.watchdog.senders import Sender, called, checked_address, senders_of
+from chancrawl.watchdog.states import Event, State, closed, message, updated
 
 logger = logging.getLogger(__name__)
 
@@ -35,18 +35,18 @@ LEASE = timedelta(minutes=3)
 OWN = "watchdog"
 """The row of table alarms with the watchdog that sends."""
 
-COLUMNS = "alarm, subject, since, sentence, seen_at, told_to, told_at, over_at, closed_at"
+COLUMNS = "alarm, subject, since, sentence, seen_at, told, over_at, closed_at"
 READ = f"SELECT {COLUMNS} FROM alarms WHERE alarm <> '{OWN}' AND closed_at IS NULL"
 WRITE = f"""
-INSERT INTO alarms ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO alarms ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (alarm, subject) DO UPDATE SET since = excluded.since, sentence = excluded.sentence,
-    seen_at = excluded.seen_at, told_to = excluded.told_to, told_at = excluded.told_at, over_at = excluded.over_at,
+    seen_at = excluded.seen_at, told = excluded.told, over_at = excluded.over_at,
     closed_at = excluded.closed_at
 """
 TAKE = f"""
-INSERT INTO alarms (alarm, subject, since, sentence, seen_at, told_to) VALUES ('{OWN}', '', ?, ?, ?, '')
+INSERT INTO alarms (alarm, subject, since, sentence, seen_at, told) VALUES ('{OWN}', '', ?, ?, ?, '{{}}')
 ON CONFLICT (alarm, subject) DO UPDATE SET sentence = excluded.sentence, seen_at = excluded.seen_at
-WHERE alarms.sentence = excluded.sentence OR alarms.seen_at < ?
+WHERE alarms.sentence = excluded.sentence OR alarms.seen_at < ? OR alarms.seen_at > ?
 RETURNING sentence
 """
 RELEASE = f"UPDATE alarms SET seen_at = ? WHERE alarm = '{OWN}' AND sentence = ?"
@@ -58,11 +58,13 @@ class Watchdog:
     def __init__(self, settings: BaseSettings) -> None:
         self.settings = settings
         self.senders: list[Sender] = senders_of(settings.get("ALARM_URLS"))
-        self.heartbeat = settings.get("ALARM_HEARTBEAT") or ""
+        self.heartbeat = checked_address("ALARM_HEARTBEAT", settings.get("ALARM_HEARTBEAT") or "")
         self.name = f"process {os.getpid()} on {HOST}"
         self._file = Path(settings["CSV_FOLDER"]) / "watchdog.json"  # the state of an alarm about the store itself
         self._reader = Reader(settings)
+        self._errors = store_of(settings).errors
         self._store: Store | None = None
+        self._stood_by_at: datetime | None = None
         self._logged: dict[str, str] = {}
 
     def check(self, now: datetime | None = None) -> str:
@@ -71,6 +73,8 @@ class Watchdog:
         try:
             store = self._open()
             if not self._is_mine(store, now):
+                self._stood_by_at = now
+                self._keep_of_store(())  # the one that sends tells that the store can be read again
                 return "another watchdog sends; this one stands by"
             alarms = alarms_of(self._reader.read(store, now))
             known = [_state(row) for row in store.rows(READ)]
@@ -79,17 +83,14 @@ class Watchdog:
             store.write([(WRITE, _row(state)) for state in states if state not in of_store])
             self._keep_of_store(of_store)
         except Exception as error:
-            if not isinstance(error, UserError | OSError) and not (
-                self._store and isinstance(error, self._store.errors)
-            ):
+            if not isinstance(error, (UserError, OSError, *self._errors)):
                 raise
             self.close()
             return self._store_away(first_line(error), now)
         if self.heartbeat:
-            request = urllib.request.Request(self.heartbeat, headers={"User-Agent": "chancrawl"})  # noqa: S310
-            self._log("heartbeat", failure_of(request))
-        waiting = [state for state in states if state.event(now) is not None]
-        return "messages could not be delivered; they are tried again" if waiting and self.senders else ""
+            self._log("heartbeat", called(self.heartbeat))
+        is_waiting = any(state.event(sender.fingerprint, now) for state in states for sender in self.senders)
+        return "messages could not be delivered; they are tried again" if is_waiting else ""
 
     def _open(self) -> Store:
         if self._store is None:
@@ -103,7 +104,7 @@ class Watchdog:
 
     def _is_mine(self, store: Store, now: datetime) -> bool:
         """Whether this watchdog is the one that sends."""
-        return bool(store.rows(TAKE, now, self.name, now, now - LEASE))
+        return bool(store.rows(TAKE, now, self.name, now, now - LEASE, now + LEASE))
 
     def close(self) -> None:
         """Let another watchdog take over, and close the store."""
@@ -119,19 +120,18 @@ class Watchdog:
 
     def _tell(self, states: Sequence[State], now: datetime) -> list[State]:
         """Send what is due. Returns the states after it."""
-        targets = [sender.fingerprint for sender in self.senders]
         found = list(states)
         for sender in self.senders:
             due = [(event, place) for place, state in enumerate(found)
-                   if (event := state.event(now)) is not None and sender.fingerprint not in state.told_to]  # fmt: skip
+                   if (event := state.event(sender.fingerprint, now)) is not None]  # fmt: skip
             if not due:
                 continue
             failure = send(sender, [(event, found[place]) for event, place in due])
             self._log(f"{sender.name} {sender.fingerprint}", failure)
             if not failure:
-                for _, place in due:
-                    found[place] = found[place].told(sender.fingerprint, targets, now)
-        return found
+                for event, place in due:
+                    found[place] = found[place].after(sender.fingerprint, event, now)
+        return closed(found, now)
 
     def _log(self, target: str, failure: str) -> None:
         """Say once that a target cannot be reached, and once that it can be again."""
@@ -147,7 +147,10 @@ class Watchdog:
     # --- the store itself is away
 
     def _store_away(self, reason: str, now: datetime) -> str:
-        """Tell that the store cannot be read. The state of this alarm is in a file."""
+        """Tell that the store cannot be read. The state of this alarm is in a file. A watchdog that stood by leaves it
+        to the one that sends."""
+        if self._stood_by_at is not None and now - self._stood_by_at < 10 * LEASE:
+            return f"the store cannot be read: {reason}; another watchdog tells it"
         known = self._of_store()
         since = next((state.since for state in known if state.closed_at is None), now)
         self._keep_of_store(self._tell(updated(known, [away("The store", since, reason)], now), now))
@@ -188,17 +191,18 @@ def example(now: datetime) -> list[tuple[Event, State]]:
 
 
 def _row(state: State) -> tuple[object, ...]:
-    return (state.alarm, state.subject, state.since, state.sentence, state.seen_at, ",".join(sorted(state.told_to)),
-            state.told_at, state.over_at, state.closed_at)  # fmt: skip
+    told = {target: (event.value, _iso(at)) for target, (event, at) in state.told.items()}
+    return (state.alarm, state.subject, state.since, state.sentence, state.seen_at, json.dumps(told), state.over_at,
+            state.closed_at)  # fmt: skip
 
 
-def _state(row: Sequence[object]) -> State:
-    alarm, subject, since, sentence, seen, told_to, told, over, closed = row
-    times = [moment(time) for time in (since, seen, told, over, closed)]  # type: ignore[arg-type]
-    if times[0] is None or times[1] is None:
+def _state(row: Sequence[Any]) -> State:
+    alarm, subject, since, sentence, seen, told, over, closed_at = row
+    began, seen_at = moment(since), moment(seen)
+    if began is None or seen_at is None:
         raise ValueError("an alarm without a time")
-    told_names = frozenset(filter(None, str(told_to).split(",")))
-    return State(str(alarm), str(subject), times[0], str(sentence), times[1], told_names, *times[2:])
+    targets = {target: (Event(event), datetime.fromisoformat(at)) for target, (event, at) in from_json(told).items()}
+    return State(alarm, subject, began, sentence, seen_at, targets, moment(over), moment(closed_at))
 
 
 def _iso(time: datetime) -> str:

@@ -68,13 +68,13 @@ def full(tmp_path: Path) -> Iterator[Served]:
 
 
 @contextmanager
-def _served(tmp_path: Path, rows: list[Any]) -> Iterator[Served]:
+def _served(tmp_path: Path, rows: list[Any], **settings: Any) -> Iterator[Served]:
     store = SqliteStore(tmp_path / "data", KINDS)
     store.open()
     store.prepare()
     store.take_in(rows)
     store.close()
-    with served(tmp_path / "data") as dashboard:
+    with served(tmp_path / "data", **settings) as dashboard:
         yield dashboard
 
 
@@ -155,6 +155,22 @@ def test_everything_can_be_reached_by_keys(browser: Browser, full: Served) -> No
     assert "green line" in watched.page.locator(".card").inner_text()
     assert not watched.wrong
     watched.context.close()
+
+
+def test_login_and_logout(browser: Browser, tmp_path: Path) -> None:
+    with _served(tmp_path, items(), DASHBOARD_PASSWORD="open sesame") as dashboard:
+        watched = Watched(browser)
+        page = watched.page
+        page.goto(dashboard.url + "/board/po")
+        for password, heading in (("wrong", "Log in"), ("open sesame", "Overview")):
+            page.fill("#password", password)
+            page.keyboard.press("Enter")
+            page.wait_for_load_state("networkidle")
+            assert page.locator("h1").inner_text() == heading
+        page.click("text=Log out")
+        page.wait_for_load_state("networkidle")
+        assert page.locator("h1").inner_text() == "Log in" and not watched.wrong
+        watched.context.close()
 
 
 def test_hostile_texts_run_nowhere(browser: Browser, tmp_path: Path) -> None:

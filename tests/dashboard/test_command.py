@@ -54,9 +54,13 @@ def started(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[st
                                text=True)  # fmt: skip
     STARTED.append(process)
     assert process.stdout is not None
-    line = process.stdout.readline()
-    found = re.search(r"http://\S+/", line)
-    assert found is not None, line + process.stdout.read()
+    lines = []
+    for line in process.stdout:  # a line of the log may come first
+        lines.append(line)
+        if (found := re.search(r"http://\S+/", line)) is not None:
+            break
+    else:
+        raise AssertionError("".join(lines))
     yield process, found[0]
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator
+import socket
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import lxml.html
 import pytest
 
+from chancrawl.dashboard import pages, queries
+from chancrawl.dashboard.queries import Desk
 from chancrawl.forget.removal import remove
 from chancrawl.forget.subjects import subject_of
 from chancrawl.items import Deletion, Feed, Gap, Item, Poll, Quote
@@ -23,6 +27,7 @@ from tests.support.dashboards import Served, served
 from tests.support.items import post, thread
 from tests.support.stores import replaced
 
+Wait = Callable[[Callable[[], object]], None]
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
@@ -155,6 +160,32 @@ def test_what_is_not_there_is_said(filled: Served) -> None:
                  "/table/posts.csv?color=red", "/table/accounts.csv?board=po"):  # fmt: skip
         answer = filled.get(path)
         assert answer.status == 400 and "This cannot be shown" in answer.text, path
+
+
+def test_numbers_of_x_have_19_digits(filled: Served) -> None:
+    number = 2**61 + 1
+    assert filled.get(f"/account/5?before={number}").status == 200
+    assert filled.get(f"/accounts?after={number}").status == 200
+    assert filled.get(f"/table/tweets.csv?account=id:{number}").status == 200
+    assert filled.get("/accounts?after=9999999999999999999").status == 400
+
+
+def test_a_reader_who_leaves_ends_the_query(filled: Served, monkeypatch: pytest.MonkeyPatch, wait_until: Wait) -> None:
+    ended = threading.Event()
+
+    def slow(desk: Desk, **_: object) -> None:
+        try:
+            while True:
+                desk.store.rows("SELECT 1 FROM posts")
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(pages, "crawls", slow)
+    monkeypatch.setattr(queries, "PAGE_SECONDS", 60.0)
+    with socket.create_connection(("127.0.0.1", filled.port)) as connection:
+        connection.sendall(f"GET /crawls HTTP/1.1\r\nHost: 127.0.0.1:{filled.port}\r\n\r\n".encode())
+        wait_until(lambda: len(filled.dashboard.queries._free) < queries.AT_ONCE)
+    assert ended.wait(2), "the query goes on"
 
 
 def test_the_same_page_is_sent_once(filled: Served) -> None:

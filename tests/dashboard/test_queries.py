@@ -64,6 +64,33 @@ async def test_a_part_that_does_not_fit_leaves_the_others(queries: Queries) -> N
 
 
 @in_loop
+async def test_many_quick_statements_have_one_limit(queries: Queries) -> None:
+    def many(desk: Desk) -> None:
+        while True:
+            number(desk)
+
+    began = time.monotonic()
+    with pytest.raises(Late):
+        await queries.run("many", many, seconds=0.5)
+    assert time.monotonic() - began < 3
+
+
+@in_loop
+async def test_a_newer_query_with_the_same_key_is_its_own(queries: Queries) -> None:
+    first = asyncio.ensure_future(queries.run("same", slow, seconds=30))
+    await asyncio.to_thread(time.sleep, 0.3)
+    first.cancel()
+    second = asyncio.ensure_future(queries.run("same", slow, seconds=30))
+    await asyncio.to_thread(time.sleep, 0.5)
+    assert len(queries._free) == AT_ONCE - 1 and len(queries._shared) == 1  # the first one has ended
+    second.cancel()
+    began = time.monotonic()
+    while len(queries._free) < AT_ONCE:
+        assert time.monotonic() - began < 5
+        await asyncio.to_thread(time.sleep, 0.02)
+
+
+@in_loop
 async def test_equal_queries_are_one(queries: Queries) -> None:
     runs = 0
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from random import Random
 
 import pytest
 
+from chancrawl.forget.removal import remove
+from chancrawl.forget.subjects import subject_of
 from chancrawl.health.boards import BoardReader, HourSums, coverage, delay, gaps
 from chancrawl.imageboards.coverage import between
 from chancrawl.imageboards.stored_coverage import coverage_of, keep, out_of_date
-from chancrawl.items import Item, Poll
+from chancrawl.items import Item, Poll, Post
 from chancrawl.storage.base import Store
 from tests.support.items import START, post, thread
 from tests.support.stores import replaced
@@ -67,6 +70,31 @@ def test_sums_are_the_coverage(either: Store, seed: int) -> None:
     numbers = {(first, last) for _, first, last in gaps(settled.hours)}
     assert numbers and numbers <= {interval for hour in exact.hours for interval in hour.missing}
     assert any(hour.p95_seconds is not None for hour in settled.hours)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_removed_posts_are_not_missing(either: Store, tmp_path: Path, seed: int) -> None:
+    """As in `scrapy coverage`: also at the ends of hours, and if everything before was removed."""
+    now = START + timedelta(hours=10)
+    items = history(seed)
+    either.take_in(items)
+    random = Random(seed)
+    later = START + timedelta(hours=2)  # the hour in which following began is not counted in whole
+    numbers = sorted(item.no for item in items if isinstance(item, Post) and (seed == 3 or item.posted_at > later))
+    gone = numbers[: len(numbers) // 2] if seed == 3 else random.sample(numbers, 60)
+    for step in range(2):
+        for no in gone[step::2]:
+            remove(either, subject_of(f"po/{no}"), "", tmp_path)
+        for start, end in out_of_date(either, "po", now=now) if seed % 2 else ():
+            keep(either, "po", start, end, now)
+        exact = {hour.start: hour for hour in coverage_of(either, "po").hours}
+        found = BoardReader().read(either, "po", START - timedelta(days=1))
+        for hour in found.hours:
+            if hour.missing is not None and hour.start in exact:
+                here = exact[hour.start]
+                assert (hour.posts, hour.missing + hour.removed) == (here.held, here.missing_count + here.removed)
+                assert abs(hour.missing - here.missing_count) <= (10 if seed == 3 else 0)
+                assert set(hour.intervals) <= set(here.missing)
 
 
 def test_a_board_that_nobody_follows_has_no_coverage(either: Store) -> None:

@@ -82,7 +82,7 @@ def served(folder: Path, database_url: str | None = None, **settings: Any) -> It
         port = listener.getsockname()[1]
         stopped = asyncio.Event()
         dashboard = Dashboard(settings_of(folder, database_url, **settings), "127.0.0.1", port)
-        runner = web.AppRunner(dashboard.app(), access_log=None, shutdown_timeout=1)
+        runner = web.AppRunner(dashboard.app(), access_log=None, shutdown_timeout=1, handler_cancellation=True)
         await runner.setup()
         await web.SockSite(runner, listener).start()
         started.update(dashboard=dashboard, port=port, stopped=stopped)

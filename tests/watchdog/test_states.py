@@ -9,26 +9,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chancrawl.health.alarms import Alarm, Severity
-from chancrawl.watchdog.states import REMINDER, STAYS_OVER, Event, State, message, updated
+from chancrawl.watchdog.states import REMINDER, STAYS_OVER, Event, State, closed, message, updated
 from tests.support.items import START, minute
 
+TARGETS = ("a", "b")
 SILENT = Alarm("board_silent", "po", Severity.WARNING, START, "/po/ is silent.")
 KILLED = Alarm("crawl_lost", "chan board=po", Severity.FAILURE, START, "The crawl ended.")
 UNREAD = replace(SILENT, name="board_unread", cause=KILLED.key)
 
 
-def told(states: list[State], number: int, targets: tuple[str, ...] = ("a",)) -> list[tuple[str, str]]:
-    """Tell everybody what is due in that minute. Returns what was told."""
+def told(states: list[State], number: int, dead: frozenset[str] = frozenset()) -> list[tuple[str, str, str]]:
+    """Tell all targets but the dead ones what is due in that minute. Returns the target, the alarm and the event."""
     now = minute(number)
     assert now is not None
     found = []
     for place, state in enumerate(states):
-        event = state.event(now)
-        if event is not None:
-            found.append((state.alarm, event.value))
-            for target in targets:
-                state = state.told(target, targets, now)
-            states[place] = state
+        for target in TARGETS:
+            event = state.event(target, now)
+            if event is not None and target not in dead:
+                found.append((target, state.alarm, event.value))
+                state = state.after(target, event, now)
+        states[place] = state
+    states[:] = closed(states, now)
     return found
 
 
@@ -42,7 +44,7 @@ def run(checks: dict[int, list[Alarm]], until: int) -> list[tuple[int, str, str]
         now = minute(number)
         assert now is not None
         states = updated(states, there, now)
-        log += [(number, *each) for each in told(states, number)]
+        log += [(number, alarm, event) for target, alarm, event in told(states, number) if target == "a"]
     return log
 
 
@@ -71,23 +73,44 @@ def test_what_has_a_cause_is_not_told_by_itself() -> None:
     assert [each[1:] for each in log] == [("crawl_lost", "began"), ("board_unread", "began"), ("crawl_lost", "over")]
 
 
+def test_a_dead_target_does_not_silence_the_others() -> None:
+    states: list[State] = []
+    log = []
+    for number in range(3000):
+        now = minute(number)
+        assert now is not None
+        states = updated(states, [SILENT] if number < 2000 else [], now)
+        log += [(number, *each) for each in told(states, number, frozenset("b"))]
+    assert log == [(0, "a", "board_silent", "began"), (1440, "a", "board_silent", "goes on"),
+                   (2005, "a", "board_silent", "over")]  # fmt: skip
+    assert states[0].closed_at is not None
+
+
 def test_what_was_not_delivered_is_tried_again_with_those_who_lack_it() -> None:
-    (state,) = updated([], [SILENT], START)
-    half = state.told("a", ("a", "b"), START)
-    assert half.event(START) is Event.BEGAN and half.told_to == {"a"}
-    whole = half.told("b", ("a", "b"), START)
-    assert whole.event(START) is None and whole.told_to == set() and whole.told_at == START
-    later = START + REMINDER
-    assert whole.event(later) is Event.GOES_ON
-    (over,) = updated([whole], [], later)
-    assert over.event(later) is None and over.event(later + STAYS_OVER) is Event.OVER
+    states = updated([], [SILENT], START)
+    assert told(states, 0, frozenset("b")) == [("a", "board_silent", "began")]
+    assert told(states, 1) == [("b", "board_silent", "began")]
+    states = updated(states, [], START + timedelta(minutes=2))
+    assert told(states, 8, frozenset("b")) == [("a", "board_silent", "over")]
+    states = updated(states, [SILENT], START + timedelta(minutes=9))  # it is back before everybody was told
+    assert told(states, 9) == [("a", "board_silent", "began")]
+    assert states[0].closed_at is None
+
+
+def test_who_does_not_answer_for_a_day_is_given_up() -> None:
+    states = updated([], [SILENT], START)
+    told(states, 0)
+    states = updated(states, [], START + timedelta(minutes=1))
+    later = START + REMINDER + 2 * STAYS_OVER
+    (state,) = closed(states, later)
+    assert state.closed_at == later
 
 
 def test_what_nobody_was_told_of_ends_silently() -> None:
     states = updated([], [SILENT], START)
     states = updated(states, [], START + timedelta(minutes=1))
-    (state,) = updated(states, [], START + timedelta(minutes=9))
-    assert state.closed_at is not None and state.event(START + timedelta(days=9)) is None
+    (state,) = closed(updated(states, [], START + timedelta(minutes=9)), START + timedelta(minutes=9))
+    assert state.closed_at is not None and state.event("a", START + timedelta(days=9)) is None
 
 
 @given(st.lists(st.booleans(), max_size=80))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -168,11 +169,64 @@ def _create(url: str) -> None:
     store.close()
 
 
+def test_odd_addresses_and_answers(tmp_path: Path, hook: Hook) -> None:
+    urls = "\n".join([f"{hook.url}/a,b", f"json://127.0.0.1:{hook.server.server_port}/x?to=a,b", f"{hook.url}/c"])
+    assert [sender.name for sender in senders_of(urls)] == ["webhook", "json", "webhook"]
+    with pytest.raises(UserError, match="address 1 is no web address"):
+        senders_of(f"https://example.org/{SECRET} x")
+    for url in (f"hc.example/{SECRET}", f"file:///{SECRET}", f"https://x/{SECRET}\n"):
+        with pytest.raises(UserError, match="ALARM_HEARTBEAT is no web address") as error:
+            Watchdog(settings_of(tmp_path / "data", ALARM_HEARTBEAT=url))
+        assert SECRET not in str(error.value)
+    hook.status = 302
+    (sender,) = senders_of(f"{hook.url}/{SECRET}")
+    assert sender.send("a", "b", []) == "it answered 302"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=lambda: _garbage(server), daemon=True).start()
+        (sender,) = senders_of(f"http://127.0.0.1:{server.getsockname()[1]}/{SECRET}")
+        assert sender.send("a", "b", []) == "BadStatusLine"
+
+
+def _garbage(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    connection.recv(1000)
+    connection.sendall(b"garbage\r\n\r\n")
+    connection.close()
+
+
+def test_a_damaged_store_is_told(tmp_path: Path, hook: Hook) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "chancrawl.sqlite").write_bytes(b"no database" * 1000)
+    watchdog = Watchdog(settings_of(folder, ALARM_URLS=f"{hook.url}/{SECRET}"))
+    assert "cannot be read" in watchdog.check(NOW) and hook.messages() == [[("store_away", "began")]]
+
+
+def test_a_lease_from_the_future_blocks_nobody(troubled: Store, hook: Hook, tmp_path: Path) -> None:
+    first, second = (dog(troubled, tmp_path / "data", f"{hook.url}/{SECRET}") for _ in range(2))
+    second.name = "process 2 on another machine"
+    assert first.check(NOW + timedelta(days=400)) == ""
+    assert second.check(NOW) == ""
+
+
+def test_one_who_stands_by_leaves_an_outage_to_the_other(hook: Hook, tmp_path: Path) -> None:
+    server = Server(tmp_path / "pg")
+    _create(server.url)
+    settings = settings_of(tmp_path / "data", server.url, ALARM_URLS=f"{hook.url}/{SECRET}")
+    first, second = Watchdog(settings), Watchdog(settings)
+    second.name = "process 2 on another machine"
+    assert first.check(NOW) == "" and "stands by" in second.check(NOW)
+    server.stop()
+    later = NOW + timedelta(minutes=1)
+    assert "cannot be read" in first.check(later) and "another watchdog tells it" in second.check(later)
+    assert hook.messages() == [[("store_away", "began")]]
+
+
 def test_addresses_are_not_shown(hook: Hook) -> None:
     for url in (f"nothing://{SECRET}", SECRET, f"mailtos://{SECRET}"):
         with pytest.raises(UserError) as error:
             senders_of(f"https://ok.example/x, {url}")
-        assert SECRET not in str(error.value) and "address 2" in str(error.value)
+        assert SECRET not in str(error.value) and "ALARM_URLS: address" in str(error.value)
     (sender,) = senders_of(f"http://127.0.0.1:9/{SECRET}")
     assert SECRET not in repr(sender) and "refused" in sender.send("a", "b", []).lower()
     (sender,) = senders_of(f"http://no.such.host.invalid/{SECRET}")

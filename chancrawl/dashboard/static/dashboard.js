@@ -36,9 +36,13 @@ const update = (fresh) => {
     else element.textContent = other.textContent;
     localTimes(element);
   }
+  const isNew = [...fresh.querySelectorAll("[data-live]")].some(
+    (other) => !document.querySelector(`[data-live="${CSS.escape(other.dataset.live)}"]`));
+  const isIdle = [document.body, null].includes(document.activeElement) && window.getSelection().isCollapsed;
+  if (isNew && isIdle) location.reload(); // a new board, or the first numbers
   const more = document.getElementById("more");
-  const before = document.querySelectorAll("article.post").length;
-  const after = fresh.querySelectorAll("article.post").length;
+  const before = document.querySelectorAll("main article.post").length;
+  const after = fresh.querySelectorAll("main article.post").length;
   if (more && after > before) {
     more.textContent = `${after - before} new ${after - before === 1 ? "post" : "posts"}: `;
     const link = document.createElement("a");
@@ -107,7 +111,7 @@ if (note && zone !== "UTC") note.textContent = `Times are UTC. Point at one to s
 
 let card = null;
 let wanted = null;
-const close = () => { wanted = null; card?.remove(); card = null; };
+const close = () => { wanted?.removeAttribute("aria-describedby"); wanted = null; card?.remove(); card = null; };
 
 const place = (link) => {
   const box = link.getBoundingClientRect();
@@ -154,7 +158,11 @@ const open = async (link) => {
 const quoteOf = (event) => event.target instanceof Element ? event.target.closest("a.quote") : null;
 document.addEventListener("mouseover", (event) => { const link = quoteOf(event); if (link && link !== wanted && !link.closest(".card")) open(link); });
 document.addEventListener("focusin", (event) => { const link = quoteOf(event); if (link) open(link); else close(); });
-document.addEventListener("mouseout", (event) => { if (quoteOf(event) && !event.relatedTarget?.closest?.(".card")) close(); });
+document.addEventListener("mouseout", (event) => {
+  const from = event.target instanceof Element && event.target.closest("a.quote, .card");
+  const to = event.relatedTarget instanceof Element && event.relatedTarget.closest("a.quote, .card");
+  if (from && !to) close();
+});
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") close(); });
 
 // --- the post in focus, copies

@@ -89,8 +89,8 @@ class PostgresStore:
         self.place = "PostgreSQL"
         self._streams = 0
         self._settings_of_streams: str | None = None  # in a snapshot
-        self.settings = SETTINGS
-        """The settings of each transaction."""
+        self.settings: Callable[[], str] = lambda: SETTINGS
+        """The settings of the next transaction."""
 
     @property
     def ready(self) -> bool:
@@ -292,7 +292,7 @@ class PostgresStore:
         """A cursor in a separate transaction, with SETTINGS."""
         with self.connection, self.connection.cursor() as cursor:
             with patience(self.connection, AT_ONCE):
-                cursor.execute(self.settings)
+                cursor.execute(self.settings())
             yield cursor
 
     def rows(self, sql: str, *parameters: Any) -> list[Any]:
@@ -337,7 +337,7 @@ class PostgresStore:
         """The result of a query, row by row, for results of any length. A command has one transaction for all."""
         self._streams += 1
         with self.connection.cursor() as cursor, patience(self.connection, AT_ONCE):
-            cursor.execute(self._settings_of_streams or self.settings)
+            cursor.execute(self._settings_of_streams or self.settings())
         with self.connection.cursor(name=f"stream{self._streams}") as cursor:
             cursor.itersize = 10_000
             cursor.execute(sql.replace("?", "%s"), parameters)

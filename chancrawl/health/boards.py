@@ -170,7 +170,7 @@ class BoardReader:
             hours.append(hour)
         before = [hour for hour in hours if hour.start not in known]
         followed = [hour for hour in hours if hour.start in known]
-        removed = {time_of(hour): posts for hour, posts in store.rows(REMOVED, board, hour_of(began or EPOCH))}
+        removed = {time_of(hour): posts for hour, posts in store.rows(REMOVED, board, EPOCH)}
         return [
             HourSums(
                 hour.start, hour.held, hour.deleted, hour.missing_count if hour.start in known else None, hour.removed,

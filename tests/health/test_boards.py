@@ -74,7 +74,7 @@ def test_sums_are_the_coverage(either: Store, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_removed_posts_are_not_missing(either: Store, tmp_path: Path, seed: int) -> None:
-    """As in `scrapy coverage`: also at the ends of hours. If everything before was removed, an hour's posts more or less."""
+    """As in `scrapy coverage`. If everything before was removed, about as there: within the posts of an hour."""
     now = START + timedelta(hours=10)
     items = history(seed)
     either.take_in(items)

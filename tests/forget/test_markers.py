@@ -35,6 +35,7 @@ OTHERS = {
 NOT_OF_PERSONS = re.compile(
     r".*\.(board|fate|status|http_last_modified|raw|stats|finish_reason)|runs\.(spider|source|host|folder|boards)"
     r"|gaps\.reason|removals\..*|tweets\.(lang|reply_settings|place_id)|board_\w+\..*|removed_hours\..*|feeds\.next_token"
+    r"|alarms\..*"  # health/alarms.py names no person
 )
 
 

@@ -61,6 +61,7 @@ class Desk:
         self.deadline = 0.0
         self._store: Store | None = None
         self._is_cancelled = threading.Event()
+        self._is_spoiled = False
 
     @property
     def store(self) -> Store:
@@ -104,11 +105,16 @@ class Desk:
             with contextlib.suppress(psycopg2.Error):
                 self._store.connection.cancel()
 
+    def reserve(self) -> None:
+        """Begin a query: from now on, `cancel` is meant for it. Called before its thread runs."""
+        self._is_spoiled |= self._is_cancelled.is_set()  # what cancelled the one before may be on its way to the server
+        self._is_cancelled.clear()
+
     def run(self, function: Callable[[Desk], T], seconds: float) -> T:
         """The result of a function that reads. Late if it takes longer than `seconds`."""
-        if self._is_cancelled.is_set():
-            self.close()  # what cancelled the query before may still be on its way to the server
-        self._is_cancelled.clear()
+        if self._is_spoiled:
+            self.close()
+            self._is_spoiled = False
         self.deadline = time.monotonic() + seconds
         try:
             self.open()
@@ -211,6 +217,7 @@ class Queries:
         try:
             async with self._turn:
                 shared.desk = self._free.pop()
+                shared.desk.reserve()
                 try:
                     loop = asyncio.get_running_loop()
                     return await loop.run_in_executor(self._threads, shared.desk.run, function, seconds)

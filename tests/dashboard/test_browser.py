@@ -164,11 +164,11 @@ def test_login_and_logout(browser: Browser, tmp_path: Path) -> None:
         page.goto(dashboard.url + "/board/po")
         for password, heading in (("wrong", "Log in"), ("open sesame", "Overview")):
             page.fill("#password", password)
-            page.keyboard.press("Enter")
-            page.wait_for_load_state("networkidle")
+            with page.expect_navigation():
+                page.keyboard.press("Enter")
             assert page.locator("h1").inner_text() == heading
-        page.click("text=Log out")
-        page.wait_for_load_state("networkidle")
+        with page.expect_navigation():
+            page.click("text=Log out")
         assert page.locator("h1").inner_text() == "Log in" and not watched.wrong
         watched.context.close()
 

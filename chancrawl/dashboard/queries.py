@@ -140,6 +140,7 @@ class Desk:
             return read()
         except self.store.errors as error:
             if self._is_over() or isinstance(error, QueryCanceled):
+                self.deadline = 0.0  # the server's clock may be a little ahead of ours
                 raise Late from None
             raise
 

@@ -164,8 +164,8 @@ class PostgresPipeline(BatchingPipeline):
                 while spool.numbers:
                     if self.session.is_ending:
                         raise StoreAway("the crawl ends")
-                    items, rejected = await self.session.attempt(self._apply, spool)
                     await self.session.beat_if_due()
+                    items, rejected = await self.session.attempt(self._apply, spool)
                     self._drained += len(items) - len(rejected)
                     if spool is self.spool and items:
                         await self.stored(items, rejected)

@@ -20,7 +20,7 @@ from chancrawl.errors import UserError
 from chancrawl.imageboards.coverage import Coverage, Hour, between, by_day
 from chancrawl.imageboards.stored_coverage import coverage_of, stored_boards
 from chancrawl.items import Gap
-from chancrawl.storage.base import Store, moment
+from chancrawl.storage.base import Store, moment, time_of
 from chancrawl.storage.factory import store_of
 from chancrawl.text import capitalized
 from chancrawl.x.handles import handles_of
@@ -167,18 +167,12 @@ def _feed(store: Store, wanted: Wanted, feed: str, since: Any, visited: Any, pos
         number = int(feed.removeprefix("timeline:"))
         name = next((f"@{name}" for (name,) in store.stream("SELECT username FROM accounts WHERE id = ?", number)), "")
     gaps = [
-        Gap(feed, before, after, moment(start), moment(end), reason, _time(found))
+        Gap(feed, before, after, moment(start), moment(end), reason, time_of(found))
         for before, after, start, end, reason, found in store.stream(GAPS, feed)
     ]
     first, last = wanted.since or EPOCH, wanted.until or datetime.now(UTC)
     gaps = [gap for gap in gaps if (gap.ends_at or last) > first and (gap.starts_at or EPOCH) < last]
     return FeedCoverage(feed, name, moment(since), moment(visited), posts, gaps)
-
-
-def _time(value: Any) -> datetime:
-    time = moment(value)
-    assert time is not None
-    return time
 
 
 # --- the three formats

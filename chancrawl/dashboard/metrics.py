@@ -15,9 +15,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from chancrawl.health.boards import coverage, delay, hour_of
+from chancrawl.health.boards import coverage, delay
 from chancrawl.health.snapshot import Snapshot
-from chancrawl.imageboards.coverage import HOUR
+from chancrawl.imageboards.coverage import HOUR, hour_of
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 SUCCESSES = ("finished", "shutdown")

@@ -12,11 +12,11 @@ from typing import Any
 from chancrawl.dashboard.charts import bars, sparkline
 from chancrawl.dashboard.queries import Desk, Missing
 from chancrawl.frames import duration
-from chancrawl.health.boards import BoardNumbers, BoardReader, HourSums, coverage, delay, gaps, hour_of, time_of
-from chancrawl.imageboards.coverage import HOUR, UNWATCHED
+from chancrawl.health.boards import BoardNumbers, BoardReader, HourSums, coverage, delay, gaps
+from chancrawl.imageboards.coverage import UNWATCHED, hour_of, hours_between
 from chancrawl.items import Account, Tweet
 from chancrawl.storage import runs
-from chancrawl.storage.base import Store, from_json, moment, select
+from chancrawl.storage.base import Store, from_json, moment, select, time_of
 from chancrawl.x.pagination import EPOCH
 
 Context = dict[str, Any]
@@ -114,7 +114,7 @@ def board_chart(desk: Desk, name: str, days: int, now: datetime) -> dict[str, li
     """The columns of a board's chart: the time of each hour in seconds, and its values."""
     since = hour_of(now - timedelta(days=days))
     by_hour = {hour.start: hour for hour in BoardReader().read(desk.store, name, since).hours}
-    starts = [since + number * HOUR for number in range(int((now - since) / HOUR) + 1)]
+    starts = hours_between(since, now)
     hours = [by_hour.get(start, HourSums(start)) for start in starts]
     return {
         "hour": [int(start.timestamp()) for start in starts],
@@ -243,7 +243,7 @@ def account(desk: Desk, number: int, days: int, before: int | None, now: datetim
 
 def _spark(hours: Sequence[tuple[datetime, int]], since: datetime, now: datetime) -> Any:
     by_hour = dict(hours)
-    starts = [since + number * HOUR for number in range(int((now - since) / HOUR) + 1)]
+    starts = hours_between(since, now)
     return sparkline([by_hour.get(start, 0) for start in starts], "posts an hour", 480, 48)
 
 

@@ -17,9 +17,9 @@ from chancrawl.dashboard.metrics import Metrics
 from chancrawl.dashboard.queries import Desk, Late
 from chancrawl.errors import UserError
 from chancrawl.health.alarms import Alarm, alarms_of, away, worst_first
-from chancrawl.health.boards import coverage, delay, hour_of
+from chancrawl.health.boards import coverage, delay
 from chancrawl.health.snapshot import SPAN, BoardState, Reader, Snapshot
-from chancrawl.imageboards.coverage import HOUR
+from chancrawl.imageboards.coverage import HOUR, hour_of, hours_between
 from chancrawl.storage.factory import store_of
 from chancrawl.text import capitalized, first_line
 
@@ -113,7 +113,7 @@ class Watching:
 
 def rows_of(snapshot: Snapshot, alarms: list[Alarm]) -> dict[str, Any]:
     """The rows of the overview's table, and the line of the accounts."""
-    starts = [hour_of(snapshot.at - SPAN) + number * HOUR for number in range(25)]
+    starts = hours_between(hour_of(snapshot.at - SPAN), snapshot.at)
     of_accounts = dict(snapshot.account_hours)
     boards = []
     for board in worst_first(snapshot.boards, alarms):

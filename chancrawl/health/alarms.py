@@ -12,9 +12,9 @@ from math import log
 from typing import Any
 
 from chancrawl.frames import duration
-from chancrawl.health.boards import coverage, hour_of
+from chancrawl.health.boards import coverage
 from chancrawl.health.snapshot import BoardState, Snapshot, Standing
-from chancrawl.imageboards.coverage import HOUR
+from chancrawl.imageboards.coverage import HOUR, hour_of
 from chancrawl.storage import runs
 from chancrawl.storage.sqlite.connection import WAL_LIMIT
 from chancrawl.text import visible

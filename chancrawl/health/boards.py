@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from heapq import nlargest
 
-from chancrawl.imageboards.coverage import HOUR, UNWATCHED, Hour, with_removed
-from chancrawl.imageboards.stored_coverage import EPOCH, FIRST_POLL, KEPT, LAST, NEVER
-from chancrawl.storage.base import Store, from_json, moment
+from chancrawl.imageboards.coverage import HOUR, UNWATCHED, Hour, hour_of, with_removed
+from chancrawl.imageboards.stored_coverage import EPOCH, FIRST_POLL, KEPT, LAST, NEVER, REMOVED
+from chancrawl.storage.base import Store, from_json, time_of
 
 SUMS = "SELECT hour, posts, deleted, delay_seconds FROM board_hours WHERE board = ? AND hour >= ? ORDER BY hour"
-REMOVED = "SELECT hour, posts FROM removed_hours WHERE board = ? AND hour >= ?"
 LAST_POLL = "SELECT polled_at, newest_no FROM board_polls WHERE board = ? ORDER BY polled_at DESC LIMIT 1"
 BREAKS = f"""
 SELECT polled_at, longest_gap FROM board_polls WHERE board = ? AND polled_at > ?
@@ -170,7 +169,7 @@ class BoardReader:
             hours.append(hour)
         before = [hour for hour in hours if hour.start not in known]
         followed = [hour for hour in hours if hour.start in known]
-        removed = {time_of(hour): posts for hour, posts in store.rows(REMOVED, board, EPOCH)}
+        removed = {time_of(hour): posts for hour, posts in store.rows(REMOVED, board)}
         return [
             HourSums(
                 hour.start, hour.held, hour.deleted, hour.missing_count if hour.start in known else None, hour.removed,
@@ -216,13 +215,3 @@ def _last_no(store: Store, board: str, before: datetime) -> int:
     """The highest number of a post that was made before a time; 0 if there is none."""
     ((number,),) = store.rows(LAST, board, before)
     return int(number or 0)
-
-
-def hour_of(time: datetime) -> datetime:
-    return time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-
-
-def time_of(value: object) -> datetime:
-    time = moment(value)  # type: ignore[arg-type]
-    assert time is not None
-    return time.astimezone(UTC)

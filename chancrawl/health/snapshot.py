@@ -14,11 +14,11 @@ from typing import Any
 
 from scrapy.settings import BaseSettings
 
-from chancrawl.health.boards import BoardNumbers, BoardReader, hour_of, time_of
-from chancrawl.imageboards.coverage import HOUR
+from chancrawl.health.boards import BoardNumbers, BoardReader
+from chancrawl.imageboards.coverage import HOUR, hour_of
 from chancrawl.imageboards.stored_coverage import boards_of
 from chancrawl.storage import runs
-from chancrawl.storage.base import Store, from_json, moment
+from chancrawl.storage.base import Store, from_json, moment, time_of
 from chancrawl.storage.disk import existing
 from chancrawl.storage.runs import Ended, Run
 from chancrawl.storage.sqlite.store import SqliteStore

@@ -22,6 +22,16 @@ UNWATCHED = timedelta(minutes=10)
 """Between two observations of a board that are further apart than this, the board counts as unwatched."""
 
 
+def hour_of(time: datetime) -> datetime:
+    """The beginning of the hour of a time, in UTC."""
+    return time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def hours_between(start: datetime, end: datetime) -> list[datetime]:
+    """The hours from one that begins at `start` to that of `end`."""
+    return [start + number * HOUR for number in range(int((end - start) / HOUR) + 1)]
+
+
 class HeldPost(NamedTuple):
     """A stored post. Times are in seconds since 1970 instead of datetimes, because there are millions of posts."""
 

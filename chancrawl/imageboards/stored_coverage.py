@@ -23,10 +23,11 @@ from chancrawl.imageboards.coverage import (
     Watch,
     between,
     counted,
+    hour_of,
     with_pauses,
     with_removed,
 )  # fmt: skip
-from chancrawl.storage.base import Store, from_json, moment
+from chancrawl.storage.base import Store, from_json, time_of
 from chancrawl.text import capitalized
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -100,18 +101,18 @@ def stored_boards(store: Store, wanted: Sequence[str]) -> list[str]:
 
 def coverage_of(store: Store, board: str, since: datetime | None = None, until: datetime | None = None) -> Coverage:
     """The coverage of a board, at least for the hours between two times."""
-    since = None if since is None else _hour(since)
+    since = None if since is None else hour_of(since)
     polls: Iterable[Any] = store.stream(POLLS, board, EPOCH)
     if since is not None:
         polls = chain(store.stream(FIRST_POLL, board), store.stream(POLLS, board, since - HOUR))
-    watch = Watch.of(BoardPoll(_time(at), newest, gap) for at, newest, gap in polls)
+    watch = Watch.of(BoardPoll(time_of(at), newest, gap) for at, newest, gap in polls)
     hours = _up_to_date(store.stream, board, watch, since or EPOCH, until or NEVER)
     *between_them, rest = _others(hours, since, until)
     for start, end in between_them:
         if any(store.stream(f"{HELD} LIMIT 1", board, start or EPOCH, end)):
             hours += _counted(store, store.stream, board, watch, start, end)
     hours += _counted(store, store.stream, board, watch, *rest)
-    removed = {_time(hour): posts for hour, posts in store.stream(REMOVED, board)}
+    removed = {time_of(hour): posts for hour, posts in store.stream(REMOVED, board)}
     return with_pauses(with_removed(hours, removed), watch)
 
 
@@ -119,15 +120,15 @@ def out_of_date(
     store: Store, board: str, since: datetime = EPOCH, now: datetime | None = None
 ) -> list[tuple[datetime, datetime]]:
     """The stretches of past hours, from `since` on, whose coverage is to be kept. Empty for a board without polls."""
-    polls = [BoardPoll(_time(at), newest, gap) for at, newest, gap in store.rows(FIRST_POLL, board)]
+    polls = [BoardPoll(time_of(at), newest, gap) for at, newest, gap in store.rows(FIRST_POLL, board)]
     if not polls:
         return []
-    since = max(since, _hour(polls[0].polled_at) + HOUR)
-    until = _hour((now or datetime.now(UTC)) - SETTLED)
-    kept = {_time(row[0]) for row in store.rows(KEPT, board, since, until)}
+    since = max(since, hour_of(polls[0].polled_at) + HOUR)
+    until = hour_of((now or datetime.now(UTC)) - SETTLED)
+    kept = {time_of(row[0]) for row in store.rows(KEPT, board, since, until)}
     stretches: list[tuple[datetime, datetime]] = []
     for row in store.rows(HELD, board, since, until):
-        hour = _time(row[0])
+        hour = time_of(row[0])
         if hour in kept:
             continue
         if stretches and hour <= stretches[-1][1] + HOUR and hour - stretches[-1][0] < PIECE:
@@ -142,9 +143,9 @@ def keep(store: Store, board: str, start: datetime, end: datetime, now: datetime
 
     A post that comes late can have a missing number of the hour beside its own.
     """
-    until = min(end + HOUR, _hour((now or datetime.now(UTC)) - SETTLED))
-    sums = {_time(hour): numbers for hour, *numbers in store.rows(HELD, board, start - HOUR, until)}
-    watch = Watch.of(BoardPoll(_time(at), newest, gap) for at, newest, gap in store.rows(FIRST_POLL, board))
+    until = min(end + HOUR, hour_of((now or datetime.now(UTC)) - SETTLED))
+    sums = {time_of(hour): numbers for hour, *numbers in store.rows(HELD, board, start - HOUR, until)}
+    watch = Watch.of(BoardPoll(time_of(at), newest, gap) for at, newest, gap in store.rows(FIRST_POLL, board))
     rows = []
     for hour in _counted(store, store.rows, board, watch, start - HOUR, until):
         posts, delay_seconds, no_sum = sums.get(hour.start, (0, 0, 0))
@@ -163,9 +164,9 @@ def _up_to_date(read: Read, board: str, watch: Watch, since: datetime, until: da
     if watch.first is None or watch.highest is None:
         return []
     # Numbers that are missing after the last stored post belong to the hour of the poll that saw the highest number.
-    since, until = max(since, _hour(watch.first.polled_at) + HOUR), min(until, _hour(watch.highest.polled_at))
-    kept = {_time(hour): rest for hour, *rest in read(KEPT, board, since, until)}
-    changed = {hour for row in read(HELD, board, since - HOUR, until + HOUR) if (hour := _time(row[0])) not in kept}
+    since, until = max(since, hour_of(watch.first.polled_at) + HOUR), min(until, hour_of(watch.highest.polled_at))
+    kept = {time_of(hour): rest for hour, *rest in read(KEPT, board, since, until)}
+    changed = {hour for row in read(HELD, board, since - HOUR, until + HOUR) if (hour := time_of(row[0])) not in kept}
     found = []
     for start, (posts, deleted, missing, delays) in kept.items():
         if not {start - HOUR, start + HOUR} & changed:
@@ -203,13 +204,3 @@ def _counted(
     )
     posts = map(HeldPost._make, read(sql, board, first, last))
     return between(Coverage(counted(posts, watch, after or 0), []), since, until).hours
-
-
-def _hour(time: datetime) -> datetime:
-    return time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-
-
-def _time(value: Any) -> datetime:
-    time = moment(value)
-    assert time is not None
-    return time.astimezone(UTC)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
@@ -190,6 +190,13 @@ def marks(values: Collection[Any]) -> str:
 def moment(value: datetime | str | None) -> datetime | None:
     """A time from either store, as a datetime: PostgreSQL returns datetimes, SQLite ISO 8601 texts."""
     return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def time_of(value: datetime | str | None) -> datetime:
+    """A time of a column that is never null, from either store, in UTC."""
+    time = moment(value)
+    assert time is not None
+    return time.astimezone(UTC)
 
 
 def from_json(value: Any) -> Any:

@@ -15,7 +15,7 @@ import pytest
 from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
-from chancrawl.errors import UserError
+from chancrawl.errors import StoreAway, UserError
 from chancrawl.items import Trend
 from chancrawl.storage.base import BaseSink
 from chancrawl.storage.csv.sink import CsvSink
@@ -24,6 +24,7 @@ from chancrawl.storage.session import Session
 from pipelines.batching import BatchingPipeline
 from pipelines.postgres import PostgresPipeline
 from pipelines.sqlite import SqlitePipeline
+from tests.support.databases import Database
 from tests.support.engines import crawl, in_loop, settings_of
 from tests.support.items import START, post, thread
 
@@ -219,3 +220,33 @@ async def test_state_that_waits_for_a_rejected_row_is_rejected_too(tmp_path: Pat
         assert rows == [(7,)]
         assert await pipeline.session.call(pipeline.session.store.rows, "SELECT no FROM threads") == []
         assert crawler.stats.get_value("store/held_back") == 1
+
+
+@in_loop
+async def test_a_sign_of_life_that_fails_hides_no_stored_batch(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a spool is written, the store goes out of reach at a sign of life: what was stored is noted as stored."""
+    async with crawl(tmp_path, database.url) as crawler:
+        session = Session.of(crawler)
+        await session.open()
+        pipeline = PostgresPipeline.from_crawler(crawler)
+        await pipeline.open_spider()
+        await session.attempt(session.prepare)
+        assert pipeline.database.database_id is not None
+        for number in range(3):
+            pipeline.spool.append([trend(number)], pipeline.database.database_id, "here")
+        beats = 0
+
+        async def beat() -> None:
+            nonlocal beats
+            beats += 1
+            if beats == 3:
+                raise StoreAway
+
+        monkeypatch.setattr(session, "beat_if_due", beat)
+        with pytest.raises(StoreAway):
+            await pipeline.drain()
+        stored = [number for (number,) in database.rows("SELECT woeid FROM trends ORDER BY 1")]
+        assert crawler.stats.get_value("store/rows") == len(stored) == 2 and pipeline.spool.rows == 1
+        await pipeline.drain()

@@ -13,7 +13,7 @@ from chancrawl.arguments import well_formed
 from chancrawl.command import StoreCommand
 from chancrawl.commands.filters import accounts_of, boards_of, stretch_of
 from chancrawl.find.search import Search
-from chancrawl.find.terms import Term, terms_of
+from chancrawl.find.terms import Term, cut_around, terms_of
 from chancrawl.find.texts import Hit
 from chancrawl.storage.factory import store_of
 from chancrawl.text import visible
@@ -89,12 +89,9 @@ def _show(hit: Hit, terms: list[Term]) -> None:
 
 
 def excerpt(text: str, term: Term) -> str:
-    """The part of a text with a term.
+    """The part of a text with a term, on one line.
 
     >>> excerpt("x" * 100 + " word", Term("word"))[:3]
     '…xx'
     """
-    match = term.pattern.search(text)
-    start, end = match.span() if match else (0, 0)
-    first, last = max(start - AROUND, 0), end + AROUND
-    return " ".join(f"{'…' if first else ''}{text[first:last]}{'…' if last < len(text) else ''}".split())
+    return " ".join("".join(cut_around(text, term, AROUND)).split())

@@ -22,6 +22,8 @@ LATELY = timedelta(days=3)
 """Without an index, so much of the time before now is searched."""
 
 ROWS = 50
+AROUND = 160
+"""Characters that are shown before and after what was found."""
 
 LAST_HOURS = ("SELECT max(hour) FROM board_hours", "SELECT max(hour) FROM account_hours")
 """The latest post of a store that is not written to any more is earlier than now."""
@@ -77,20 +79,6 @@ def search(desk: Desk, wanted: Wanted, now: datetime, most: int = ROWS) -> Found
 
 def _is_number(name: str) -> bool:
     return name.startswith("id:") and name[3:].isascii() and name[3:].isdigit() and len(name) < 22
-
-
-def excerpt(text: str, terms: list[Term], around: int = 160) -> list[tuple[str, bool]]:
-    """The part of a text with the first term: its pieces, and whether each is a term.
-
-    >>> excerpt("see the word there", [Term("word")])
-    [('see the ', False), ('word', True), (' there', False)]
-    """
-    match = next((found for term in terms if (found := term.pattern.search(text))), None)
-    start, end = match.span() if match else (0, 0)
-    first, last = max(start - around, 0), end + around
-    before = f"{'…' if first else ''}{text[first:start]}"
-    after = f"{text[end:last]}{'…' if last < len(text) else ''}"
-    return [piece for piece in ((before, False), (text[start:end], True), (after, False)) if piece[0]]
 
 
 def command(wanted: Wanted) -> list[str]:

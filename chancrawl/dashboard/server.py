@@ -10,11 +10,11 @@ import asyncio
 import hashlib
 import logging
 import shlex
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from importlib.resources import files
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 import orjson
@@ -25,15 +25,15 @@ from chancrawl.arguments import moment_of
 from chancrawl.dashboard import downloads, pages, searches, threads
 from chancrawl.dashboard.guard import HEADERS, Guard
 from chancrawl.dashboard.metrics import CONTENT_TYPE
-from chancrawl.dashboard.queries import Desk, Late, Missing, Queries
+from chancrawl.dashboard.queries import Late, Missing, Queries
 from chancrawl.dashboard.render import Templates
 from chancrawl.dashboard.watching import Watching
 from chancrawl.errors import UserError
+from chancrawl.find.terms import cut_around
 from chancrawl.text import LARGEST_NO, first_line
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 STATIC = {
@@ -154,9 +154,6 @@ class Dashboard:
             "now": pages.now(),
         }
 
-    async def _read(self, key: Hashable, function: Callable[[Desk], T], **more: Any) -> T:
-        return await self.queries.run(key, function, **more)
-
     async def _page(self, request: web.Request, template: str, **context: Any) -> web.Response:
         about = self._about(request)
         body = await asyncio.to_thread(self.templates.render, template, **(about | context))
@@ -169,7 +166,7 @@ class Dashboard:
 
     async def crawls(self, request: web.Request) -> web.StreamResponse:
         before = _number(request, "before")
-        found = await self._read(("crawls", before), partial(pages.crawls, before=before))
+        found = await self.queries.run(("crawls", before), partial(pages.crawls, before=before))
         return await self._page(request, "crawls.html", **found, before=before, download=downloads.download("runs"))
 
     async def credentials(self, request: web.Request) -> web.StreamResponse:
@@ -181,7 +178,7 @@ class Dashboard:
         name, days = request.match_info["board"], _days(request)
         now = _minute()
         read = partial(pages.board, name=name, days=days, now=now)
-        found = await self._read(("board", name, days, now), read)
+        found = await self.queries.run(("board", name, days, now), read)
         state = self.watching.board(name)
         since = f"{found['since']:%Y-%m-%dT%H:%M}"
         return await self._page(request, "board.html", **found, state=state, days_offered=pages.DAYS,
@@ -193,7 +190,7 @@ class Dashboard:
         name, days = request.match_info["board"], _days(request)
         now = _minute()
         read = partial(pages.board_chart, name=name, days=days, now=now)
-        found = await self._read(("chart", name, days, now), read)
+        found = await self.queries.run(("chart", name, days, now), read)
         return _unless_same(request, orjson.dumps(found), "application/json")
 
     async def thread(self, request: web.Request) -> web.StreamResponse:
@@ -204,7 +201,7 @@ class Dashboard:
             raise UserError(f"only is one of {', '.join(threads.FILTERS)}.")
         wanted = threads.Wanted(moment_of("at", query.get("at", "")), only, query.get("poster", "")[:20],
                                 _number(request, "from") or 0)  # fmt: skip
-        found = await self._read(
+        found = await self.queries.run(
             ("thread", board, number, wanted), partial(threads.thread, board=board, number=number, wanted=wanted)
         )
         return await self._page(request, "thread.html", **found, filters=threads.FILTERS, query=dict(query),
@@ -218,28 +215,28 @@ class Dashboard:
 
     async def _post(self, request: web.Request) -> dict[str, Any]:
         board, number = request.match_info["board"], _of_path(request)
-        return await self._read(("post", board, number), partial(threads.post, board=board, number=number))
+        return await self.queries.run(("post", board, number), partial(threads.post, board=board, number=number))
 
     # --- X
 
     async def accounts(self, request: web.Request) -> web.StreamResponse:
         if name := request.query.get("name", "").strip().removeprefix("@"):
-            number = await self._read(("name", name), partial(pages.account_number, name=name[:50]))
+            number = await self.queries.run(("name", name), partial(pages.account_number, name=name[:50]))
             raise web.HTTPSeeOther(f"/account/{number}")
         after = _number(request, "after") or 0
-        found = await self._read(("accounts", after), partial(pages.accounts, after=after))
+        found = await self.queries.run(("accounts", after), partial(pages.accounts, after=after))
         return await self._page(request, "accounts.html", **found, download=downloads.download("accounts"))
 
     async def feeds(self, request: web.Request) -> web.StreamResponse:
         after = request.query.get("after", "")[:1000]
-        found = await self._read(("feeds", after), partial(pages.feeds, after=after))
+        found = await self.queries.run(("feeds", after), partial(pages.feeds, after=after))
         return await self._page(request, "feeds.html", **found, download=downloads.download("feeds"))
 
     async def account(self, request: web.Request) -> web.StreamResponse:
         number, days, before = _of_path(request), _days(request), _number(request, "before")
         now = _minute()
         read = partial(pages.account, number=number, days=days, before=before, now=now)
-        found = await self._read(("account", number, days, before, now), read)
+        found = await self.queries.run(("account", number, days, before, now), read)
         return await self._page(request, "account.html", **found, days_offered=pages.DAYS,
                                 of_posts=downloads.download("tweets", account=f"id:{number}"),
                                 of_gaps=downloads.download("gaps", account=f"id:{number}"))  # fmt: skip
@@ -247,7 +244,7 @@ class Dashboard:
     async def tweet(self, request: web.Request) -> web.StreamResponse:
         number = _of_path(request)
         return await self._page(
-            request, "tweet.html", **await self._read(("x", number), partial(pages.tweet, number=number))
+            request, "tweet.html", **await self.queries.run(("x", number), partial(pages.tweet, number=number))
         )
 
     # --- search
@@ -264,19 +261,21 @@ class Dashboard:
         if wanted.words:
             try:
                 now = _minute()
-                found = await self._read(("search", wanted, now), partial(searches.search, wanted=wanted, now=now))
+                found = await self.queries.run(
+                    ("search", wanted, now), partial(searches.search, wanted=wanted, now=now)
+                )
             except (Late, UserError) as error:
                 late = "The search took too long. Name a board, a stretch of time or a rarer word."
                 failure = late if isinstance(error, Late) else str(error)
         command = " ".join(map(shlex.quote, searches.command(wanted)))
         files = {format: f"/search.{format}?{urlencode(dict(request.query))}" for format in downloads.FORMATS}
         return await self._page(request, "search.html", wanted=wanted, found=found, failure=failure, command=command,
-                                excerpt=searches.excerpt, files=files)  # fmt: skip
+                                excerpt=partial(cut_around, around=searches.AROUND), files=files)  # fmt: skip
 
     async def search_file(self, request: web.Request) -> web.StreamResponse:
         wanted, format, now = self._wanted(request), request.match_info["format"], _minute()
         read = partial(searches.search, wanted=wanted, now=now)
-        found = await self._read(("search", wanted, now), read)
+        found = await self.queries.run(("search", wanted, now), read)
         return _file(downloads.hits(found.hits, format), "search", format)
 
     # --- files
@@ -285,7 +284,7 @@ class Dashboard:
         name, format = request.match_info["name"], request.match_info["format"]
         filters = downloads.filters_of(request.query)
         read = partial(downloads.table, name=name, format=format, filters=filters)
-        body = await self._read(("table", name, format, filters), read, seconds=downloads.SECONDS)
+        body = await self.queries.run(("table", name, format, filters), read, seconds=downloads.SECONDS)
         return _file(body, name, format)
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:

@@ -63,6 +63,23 @@ class Term:
         return sign.isalnum() and not UNSPACED.match(sign)
 
 
+def cut_around(text: str, term: Term, around: int) -> tuple[str, str, str]:
+    """The part of a text with a term: `around` characters before it, the term as it is written there, those after it.
+    Without the term, the beginning of the text.
+
+    >>> cut_around("the old word there", Term("word"), 4)
+    ('…old ', 'word', ' the…')
+    """
+    match = term.pattern.search(text)
+    start, end = match.span() if match else (0, 0)
+    first, last = max(start - around, 0), end + around
+    return (
+        f"{'…' if first else ''}{text[first:start]}",
+        text[start:end],
+        f"{text[end:last]}{'…' if last < len(text) else ''}",
+    )
+
+
 def terms_of(words: Iterable[str]) -> list[Term]:
     """The terms of the command's arguments. An argument with spaces, or in double quotes, is a phrase. UserError if
     there is none.

@@ -23,6 +23,7 @@ from chancrawl.items import Gap
 from chancrawl.storage.base import Store, moment, time_of
 from chancrawl.storage.factory import store_of
 from chancrawl.text import capitalized
+from chancrawl.x.accounts import account_of
 from chancrawl.x.handles import handles_of
 from chancrawl.x.pagination import EPOCH
 
@@ -150,15 +151,6 @@ def feeds_of(store: Store, wanted: Wanted) -> Iterator[FeedCoverage]:
         if not rows:
             raise UserError(f"{capitalized(store.place)} holds nothing of @{handle}.")
         yield _feed(store, wanted, *rows[0])
-
-
-def account_of(store: Store, handle: str) -> str:
-    """The number of the account with a name, in lower case; empty if it is not known."""
-    sql = (
-        "SELECT account_id, 1 FROM handles WHERE handle = ? AND account_id IS NOT NULL "
-        "UNION ALL SELECT id, 2 FROM accounts WHERE lower(username) = ? ORDER BY 2"
-    )
-    return next((str(number) for number, _ in store.stream(sql, handle, handle)), "")
 
 
 def _feed(store: Store, wanted: Wanted, feed: str, since: Any, visited: Any, posts: int) -> FeedCoverage:

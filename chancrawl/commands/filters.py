@@ -6,12 +6,12 @@ import argparse
 from datetime import datetime
 
 from chancrawl.arguments import board_names, moment_of, well_formed
-from chancrawl.commands.coverage import account_of
 from chancrawl.errors import UserError
 from chancrawl.exports.tables import Filters
 from chancrawl.imageboards.stored_coverage import stored_boards
 from chancrawl.storage.base import Store
 from chancrawl.text import capitalized, visible
+from chancrawl.x.accounts import account_of
 from chancrawl.x.handles import handles_of
 
 

@@ -13,7 +13,6 @@ from scrapy.exceptions import UsageError
 
 from chancrawl.arguments import moment_of, well_formed
 from chancrawl.command import StoreCommand
-from chancrawl.commands.coverage import account_of
 from chancrawl.errors import UserError
 from chancrawl.imageboards import thread_html
 from chancrawl.imageboards.thread_at import ThreadAt
@@ -23,6 +22,7 @@ from chancrawl.storage.base import Store, moment, select
 from chancrawl.storage.disk import sync
 from chancrawl.storage.factory import store_of
 from chancrawl.text import LARGEST_NO, capitalized, counted, visible
+from chancrawl.x.accounts import account_of
 
 TABLES = ("posts", "post_revisions", "threads", "tweets", "accounts", "handles")
 """The tables that this command reads."""

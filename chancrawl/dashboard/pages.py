@@ -17,6 +17,7 @@ from chancrawl.imageboards.coverage import UNWATCHED, hour_of, hours_between
 from chancrawl.items import Account, Tweet
 from chancrawl.storage import runs
 from chancrawl.storage.base import Store, from_json, moment, select, time_of
+from chancrawl.x.accounts import account_of
 from chancrawl.x.pagination import EPOCH
 
 Context = dict[str, Any]
@@ -28,25 +29,25 @@ ROWS = 100
 """Rows of a table on a page."""
 
 LIVE = """
-SELECT no, subject, replies, images, last_modified, first_seen_at, position, sticky FROM threads
+SELECT no, subject, replies, images, last_modified, sticky FROM threads
 WHERE board = ? AND fate = 'live' ORDER BY last_modified DESC NULLS LAST LIMIT ?
 """
 DELETED = """
 SELECT no, thread_no, posted_at, last_seen_at, deleted_at FROM posts
 WHERE board = ? AND deleted_at IS NOT NULL AND deleted_at >= ? ORDER BY deleted_at DESC LIMIT 2000
 """
-BOARD = "SELECT title, worksafe, has_archive, gone_at FROM boards WHERE board = ?"
+BOARD = "SELECT title, gone_at FROM boards WHERE board = ?"
 THREADS_OF = "SELECT 1 FROM threads WHERE board = ? LIMIT 1"
 LIFETIMES = (("1 minute", 60), ("5 minutes", 300), ("15 minutes", 900), ("1 hour", 3600), ("6 hours", 21600),
              ("1 day", 86400), ("longer", float("inf")))  # fmt: skip
 
 RUNS = """
-SELECT run_id, spider, arguments, source, started_at, finished_at, finish_reason, dollars, host, boards, alive_at
+SELECT run_id, spider, arguments, started_at, finished_at, finish_reason, dollars, host, alive_at
 FROM runs WHERE run_id < ? ORDER BY run_id DESC LIMIT ?
 """
 SPENDING = "SELECT day, posts, users, trends, dollars FROM spending ORDER BY day DESC LIMIT 31"
 
-FEED = "SELECT complete_since, visited_at, posts, posts_per_day, oldest_id, newest_id FROM feeds WHERE feed = ?"
+FEED = "SELECT complete_since, visited_at, posts, posts_per_day FROM feeds WHERE feed = ?"
 GAPS = "SELECT starts_at, ends_at, reason FROM gaps WHERE feed = ? ORDER BY before_id DESC LIMIT ?"
 ACCOUNT_HOURS = "SELECT hour, posts FROM account_hours WHERE account_id = ? AND hour >= ? ORDER BY hour"
 ACCOUNTS = """
@@ -68,9 +69,9 @@ class More:
     after: Any
 
     @classmethod
-    def of(cls, rows: Sequence[Any], size: int = ROWS, key: int = 0) -> More:
-        """`rows` are one more than fit, if there are so many."""
-        return cls(rows[:size], rows[size - 1][key] if len(rows) > size else None)
+    def of(cls, rows: Sequence[Any], key: int | str = 0) -> More:
+        """`rows` are one more than fit, if there are so many; `key` is where each has its key."""
+        return cls(rows[:ROWS], rows[ROWS - 1][key] if len(rows) > ROWS else None)
 
 
 # --- boards
@@ -84,13 +85,13 @@ def board(desk: Desk, name: str, days: int, now: datetime) -> Context:
     if not is_stored and not store.rows(THREADS_OF, name):
         raise Missing(f"Nothing of /{name}/ is stored.")
     since = hour_of(now - timedelta(days=days))
-    title, worksafe, has_archive, gone_at = about[0] if about else (None, None, None, None)
+    title, gone_at = about[0] if about else (None, None)
     numbers = desk.part(lambda: BoardReader().read(store, name, since))
     deletions = desk.part(lambda: _deletions(store, name, since))
     threads = desk.part(lambda: store.rows(LIVE, name, ROWS))
     found: Context = {
-        "board": name, "title": title, "is_worksafe": worksafe, "has_archive": has_archive, "gone_at": moment(gone_at),
-        "days": days, "since": since, "numbers": numbers, "deletions": deletions,
+        "board": name, "title": title, "gone_at": moment(gone_at), "days": days, "since": since,
+        "numbers": numbers, "deletions": deletions,
         "threads": threads if isinstance(threads, Exception) else [_live(row) for row in threads],
     }  # fmt: skip
     if not isinstance(numbers, Exception):
@@ -132,13 +133,12 @@ class LiveThread:
     replies: int | None
     images: int | None
     bumped_at: datetime | None
-    seen_at: datetime | None
     is_sticky: bool
 
 
 def _live(row: Sequence[Any]) -> LiveThread:
-    no, subject, replies, images, bumped, seen, _, sticky = row
-    return LiveThread(no, subject, replies, images, moment(bumped), moment(seen), bool(sticky))
+    no, subject, replies, images, bumped, sticky = row
+    return LiveThread(no, subject, replies, images, moment(bumped), bool(sticky))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,22 +178,21 @@ def crawls(desk: Desk, before: int | None) -> Context:
     alive = {run.run_id for run in runs.alive(store)}
     found = [_crawl(row, alive) for row in store.rows(RUNS, last, ROWS + 1)]
     return {
-        "crawls": More(found[:ROWS], found[ROWS - 1]["run_id"] if len(found) > ROWS else None),
+        "crawls": More.of(found, "run_id"),
         "spending": desk.part(lambda: [(str(day)[:10], *rest) for day, *rest in store.rows(SPENDING)]),
     }
 
 
 def _crawl(row: Sequence[Any], alive: set[int]) -> Context:
-    run_id, spider, arguments, source, started, finished, reason, dollars, host, boards, alive_at = row
+    run_id, spider, arguments, started, finished, reason, dollars, host, alive_at = row
     values = from_json(arguments)
     words = (
         " ".join(f"{name}={value}" for name, value in values.items() if value) if isinstance(values, Mapping) else ""
     )
     state = "running" if run_id in alive else reason or "lost"
     return {
-        "run_id": run_id, "spider": spider, "arguments": words, "source": source, "started_at": moment(started),
+        "run_id": run_id, "spider": spider, "arguments": words, "started_at": moment(started),
         "finished_at": moment(finished) or moment(alive_at), "state": state, "dollars": dollars, "host": host or "",
-        "boards": boards or "",
     }  # fmt: skip
 
 
@@ -227,7 +226,7 @@ def account(desk: Desk, number: int, days: int, before: int | None, now: datetim
     rows = desk.part(lambda: store.rows(FEED, f"timeline:{number}"))
     feed: Any = rows if isinstance(rows, Exception) else None
     if rows and not isinstance(rows, Exception):
-        complete, visited, count, pace, *_ = rows[0]
+        complete, visited, count, pace = rows[0]
         feed = {"complete_since": moment(complete), "is_whole": moment(complete) == EPOCH,
                 "visited_at": moment(visited), "posts": count, "posts_per_day": pace}  # fmt: skip
     shown = posts[: ROWS // 2]
@@ -249,15 +248,14 @@ def _spark(hours: Sequence[tuple[datetime, int]], since: datetime, now: datetime
 
 def account_number(desk: Desk, name: str) -> int:
     """The number of the account that has, or had, a name."""
-    number = desk.store.rows("SELECT id FROM accounts WHERE lower(username) = ? ORDER BY id DESC LIMIT 1", name.lower())
-    number = number or desk.store.rows("SELECT account_id FROM handles WHERE handle = ?", name.lower())
-    if not number or number[0][0] is None:
+    number = account_of(desk.store, name.lower())
+    if not number:
         raise Missing(f"Nothing of @{name} is stored.")
-    return int(number[0][0])
+    return int(number)
 
 
 def tweet(desk: Desk, number: int) -> Context:
-    """A post of X, with those that it refers to and that refer to it, as far as they are stored."""
+    """A post of X, with those that it refers to, as far as they are stored."""
     store = desk.store
     found = select(store, Tweet, "WHERE id = ?", number)
     if not found:

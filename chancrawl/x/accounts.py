@@ -10,6 +10,7 @@ from dataclasses import replace
 from scrapy import Request
 
 from chancrawl.items import Account, Feed, Handle, Item
+from chancrawl.storage.base import Store
 from chancrawl.x import api
 from chancrawl.x.api import USERS, USERS_BY_ID, feed_of
 from chancrawl.x.budget import Bill
@@ -203,3 +204,12 @@ def merge(held: Account, shown: Account) -> Account | None:
     if replace(merged, last_seen_at=held.last_seen_at, raw=held.raw) == held:
         return None
     return merged
+
+
+def account_of(store: Store, handle: str) -> str:
+    """The number of the account with a name, in lower case; empty if it is not known."""
+    sql = (
+        "SELECT account_id, 1 FROM handles WHERE handle = ? AND account_id IS NOT NULL "
+        "UNION ALL SELECT id, 2 FROM accounts WHERE lower(username) = ? ORDER BY 2"
+    )
+    return next((str(number) for number, _ in store.stream(sql, handle, handle)), "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +20,7 @@ from twisted.python.failure import Failure
 from chancrawl.frames import Rate
 from chancrawl.outcome import incomplete
 from chancrawl.sources import Source, Sources
-from chancrawl.storage.disk import existing
+from chancrawl.storage.disk import space
 from chancrawl.text import capitalized, counted, noted
 
 logger = logging.getLogger(__name__)
@@ -90,7 +89,7 @@ class Report:
         boards = self.source.boards() if self.source else ()
         self.stats.set_value("report/backlog", sum(board.backlog for board in boards))
         with contextlib.suppress(OSError):
-            size, _, free = shutil.disk_usage(existing(Path(self.crawler.settings["CSV_FOLDER"])))
+            size, free = space(Path(self.crawler.settings["CSV_FOLDER"]))
             self.stats.set_value("disk/size_mb", size // 1_000_000)
             self.stats.set_value("disk/free_mb", free // 1_000_000)
 

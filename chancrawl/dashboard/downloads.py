@@ -21,6 +21,7 @@ from chancrawl.exports.writers import CsvWriter, JsonLinesWriter
 from chancrawl.find.texts import Hit
 from chancrawl.imageboards.stored_coverage import stored_boards
 from chancrawl.storage.base import Store
+from chancrawl.storage.sqlite.values import time_text
 from chancrawl.text import LARGEST_NO
 
 MOST = 50_000
@@ -127,9 +128,6 @@ def written(columns: Sequence[Column], rows: Iterable[Sequence[Any]], format: st
 
 def hits(found: Iterable[Hit], format: str) -> bytes:
     """What a search has found, as a file."""
-    rows = ((hit.key, _time(hit.at), hit.author, hit.text, hit.url, _time(hit.deleted_at)) for hit in found)
+    rows = ((hit.key, hit.at and time_text(hit.at), hit.author, hit.text, hit.url,
+             hit.deleted_at and time_text(hit.deleted_at)) for hit in found)  # fmt: skip
     return written(HITS, rows, format)
-
-
-def _time(time: Any) -> str | None:
-    return None if time is None else f"{time:%Y-%m-%dT%H:%M:%S.%fZ}"

@@ -16,11 +16,10 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from chancrawl.health.boards import coverage, delay
-from chancrawl.health.snapshot import Snapshot
+from chancrawl.health.snapshot import SUMMED, Snapshot
 from chancrawl.imageboards.coverage import HOUR, hour_of
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-SUCCESSES = ("finished", "shutdown")
 ENDPOINTS = ("users", "users_by_id", "timeline", "search", "trends")
 SPIDERS = ("chan", "timeline", "search", "trending")
 
@@ -118,7 +117,7 @@ def _crawls(found: Snapshot) -> Iterator[Metric]:
     yield _gauge("backlog_threads", "Threads that running crawls know of and have not read.", backlog)
     yield _gauge("spool_rows", "Rows that wait on the disks of crawls for the database.", found.spooled_rows)
     yield _gauge("crawls_lost", "Crawls that ended without a word and that none has followed.", len(found.lost))
-    for name in ("posts", "tweets", "deletions", "revisions", "refusals", "outages"):
+    for name in SUMMED.values():
         yield CounterMetricFamily(f"chancrawl_{name}", f"Number of {name}, of all crawls together.",
                                   value=found.sums[name])  # fmt: skip
     answers = CounterMetricFamily("chancrawl_answers", "Answers, of all crawls together.", labels=["status"])

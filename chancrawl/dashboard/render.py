@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from chancrawl.dashboard import texts
-from chancrawl.dashboard.charts import sentence, sparkline
+from chancrawl.dashboard.charts import sentence
 from chancrawl.dashboard.queries import Late
 from chancrawl.frames import duration
 from chancrawl.text import counted, escaped
@@ -33,7 +33,7 @@ class Templates:
         filters: dict[str, Callable[..., Any]] = {
             "bdi": texts.isolated, "plain": texts.plain, "link": texts.link, "moment": texts.moment, "ago": texts.ago,
             "number": _number, "percent": _percent, "seconds": _seconds, "tweet_text": _tweet_text, "counted": counted,
-            "span": duration, "sparkline": sparkline, "sentence": sentence,
+            "span": duration, "sentence": sentence,
         }  # fmt: skip
         self._environment.filters.update(filters)
 

@@ -36,7 +36,6 @@ class ShownPost:
 
     board: str
     no: int
-    thread_no: int
     post: Post
     body: Markup
     name: str
@@ -69,10 +68,7 @@ class Wanted:
 def thread(desk: Desk, board: str, number: int, wanted: Wanted) -> dict[str, Any]:
     """A thread. Missing if it is not stored."""
     store = desk.store
-    try:
-        found = ThreadAt.of(store, board, number, wanted.at)
-    except UserError as error:
-        raise Missing(str(error)) from None
+    found = _stored(store, board, number, wanted.at)
     there = [(history, state) for history in found.posts if (state := history.state(found.at)) is not None]
     numbers = {history.latest.no: history for history, _ in there}
     quoted = desk.part(lambda: quotes_from_others(store, board, found.no, found.posts))
@@ -102,10 +98,7 @@ def thread(desk: Desk, board: str, number: int, wanted: Wanted) -> dict[str, Any
 def post(desk: Desk, board: str, number: int) -> dict[str, Any]:
     """A post by itself: its versions, what quotes it, and other posts with its file."""
     store = desk.store
-    try:
-        found = ThreadAt.of(store, board, number, None)
-    except UserError as error:
-        raise Missing(str(error)) from None
+    found = _stored(store, board, number, None)
     histories = [history for history in found.posts if history.latest.no == number]
     if not histories:
         raise Missing(f"The post /{board}/{number} is not stored.")
@@ -122,6 +115,14 @@ def post(desk: Desk, board: str, number: int) -> dict[str, Any]:
         "has_quotes": not isinstance(quoted, Late), "same_file": desk.part(lambda: _same_file(store, history.latest)),
         "thread": found.thread, "at": found.at,
     }  # fmt: skip
+
+
+def _stored(store: Store, board: str, number: int, at: datetime | None) -> ThreadAt:
+    """The thread of a post. Missing if it is not stored."""
+    try:
+        return ThreadAt.of(store, board, number, at)
+    except UserError as error:
+        raise Missing(str(error)) from None
 
 
 def _kinds(history: PostHistory, state: State, at: datetime) -> set[str]:
@@ -151,7 +152,7 @@ def _shown(
             if since is None or since <= at]  # fmt: skip
     name = " ".join(filter(None, (post.name, post.tripcode, f"## {post.capcode}" if post.capcode else "")))
     return ShownPost(
-        board, post.no, post.thread_no, post, comment(post.comment_text, link_of), name, kind, words,
+        board, post.no, post, comment(post.comment_text, link_of), name, kind, words,
         post.revision, [(version, since, comment(version.comment_text, link_of)) for version, since in seen],
         backlinks.get(post.no, []),
     )  # fmt: skip
@@ -194,14 +195,9 @@ def quotes_from_others(
     return [
         (quote["no"], (other, other_thread, no))
         for other, other_thread, no, quotes in rows
-        for quote in _decoded(quotes)
+        for quote in from_json(quotes)
         if quote.get("board") == board and quote.get("no") in numbers
     ]
-
-
-def _decoded(quotes: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = from_json(quotes)
-    return found
 
 
 def _same_file(store: Store, post: Post) -> list[tuple[str, int, int, datetime | None]]:

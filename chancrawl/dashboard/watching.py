@@ -105,10 +105,10 @@ class Watching:
     def overview(self) -> dict[str, Any]:
         """What the overview shows."""
         if self.snapshot is None:
-            return {"boards": [], "failure": self.failure, "download": None, "series": None}
+            return {"boards": [], "download": None, "series": None}
         since = hour_of(self.snapshot.at - SPAN)
         download = downloads.download("coverage", since=f"{since:%Y-%m-%dT%H:%M}")
-        return {"failure": self.failure, "download": download, **rows_of(self.snapshot, self.alarms)}
+        return {"download": download, **rows_of(self.snapshot, self.alarms)}
 
 
 def rows_of(snapshot: Snapshot, alarms: list[Alarm]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,18 +13,19 @@ from typing import Any
 
 from scrapy.settings import BaseSettings
 
+from chancrawl.arguments import board_names
 from chancrawl.health.boards import BoardNumbers, BoardReader
 from chancrawl.imageboards.coverage import HOUR, hour_of
 from chancrawl.imageboards.stored_coverage import boards_of
 from chancrawl.storage import runs
 from chancrawl.storage.base import Store, from_json, moment, time_of
-from chancrawl.storage.disk import existing
+from chancrawl.storage.disk import space
 from chancrawl.storage.runs import Ended, Run
 from chancrawl.storage.sqlite.store import SqliteStore
 
 TABLES = (
     "boards", "posts", "board_polls", "board_hours", "board_coverage", "removed_hours", "feeds", "gaps",
-    "account_hours", "runs", "credential_limits", "spending", "alarms",
+    "account_hours", "runs", "credential_limits", "spending",
 )  # fmt: skip
 """The tables that a snapshot reads."""
 
@@ -43,7 +43,7 @@ LIMITS = """
 SELECT credential, endpoint, call_limit, remaining, reset_at, retired, retired_at FROM credential_limits
 ORDER BY credential, endpoint
 """
-SPENT = "SELECT dollars, posts, users, trends FROM spending WHERE day = ?"
+SPENT = "SELECT dollars FROM spending WHERE day = ?"
 STATS = "SELECT run_id, stats, finished_at, alive_at FROM runs WHERE run_id > ? ORDER BY run_id"
 LATELY = """
 SELECT run_id, spider, arguments, alive_at, finished_at, host FROM runs WHERE started_at >= ? AND spider <> 'initdb'
@@ -108,7 +108,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class LostRun:
-    """A crawl that ended without a word: it was killed, or its machine is off."""
+    """A crawl that ended without notice: it was killed, or its machine is off."""
 
     run_id: int
     spider: str
@@ -154,9 +154,7 @@ class Reader:
 
     def __init__(self, settings: BaseSettings) -> None:
         self.folder = Path(settings["CSV_FOLDER"])
-        self.expected = frozenset(
-            filter(None, (name.strip(" /") for name in settings.get("EXPECT_BOARDS", "").split(",")))
-        )
+        self.expected = frozenset(board_names("EXPECT_BOARDS", settings.get("EXPECT_BOARDS", "")))
         self.budget = settings.getfloat("X_DAILY_BUDGET") if settings.get("X_DAILY_BUDGET") else None
         self.spool_limit = int(settings.getfloat("SPOOL_MB"))
         self.board_reader = BoardReader()
@@ -175,7 +173,7 @@ class Reader:
         found.feeds = [group for kind in FEED_KINDS if (group := _feeds(store, kind, now)).feeds]
         found.account_hours = self._hours_of_accounts(store, now)
         found.credentials = [_standing(row) for row in store.rows(LIMITS)]
-        for dollars, *_ in store.rows(SPENT, now.date().isoformat()):
+        for (dollars,) in store.rows(SPENT, now.date().isoformat()):
             found.dollars_today = float(dollars)
         self._add_up(store, found)
         self._look_at_disk(store, found)
@@ -235,9 +233,8 @@ class Reader:
                 self._answers += answers
 
     def _look_at_disk(self, store: Store, found: Snapshot) -> None:
-        place = existing(self.folder)
-        if place.is_dir():
-            found.disk_size, _, found.disk_free = shutil.disk_usage(place)
+        with contextlib.suppress(OSError):
+            found.disk_size, found.disk_free = space(self.folder)
         if isinstance(store, SqliteStore):
             found.log_size = 0
             with contextlib.suppress(FileNotFoundError):  # it goes when a crawl ends

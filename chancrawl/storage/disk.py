@@ -63,9 +63,15 @@ def existing(folder: Path) -> Path:
     return next((path for path in (folder, *folder.parents) if path.exists()), Path(folder.anchor))
 
 
+def space(folder: Path) -> tuple[int, int]:
+    """The size of the disk of a folder that may not exist yet, and the free bytes on it."""
+    size, _, free = shutil.disk_usage(existing(folder))
+    return size, free
+
+
 def free_space(folder: Path) -> int:
     """Free bytes on the disk of a folder that may not exist yet."""
-    return shutil.disk_usage(existing(folder)).free
+    return space(folder)[1]
 
 
 def file_system(folder: Path, mounts: Path = Path("/proc/mounts")) -> str:

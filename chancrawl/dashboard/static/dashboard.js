@@ -189,10 +189,15 @@ const timeWords = (seconds, hours) => {
   return hours.at(-1) - hours[0] > 2 * 86400 ? words.slice(5, 10) : words.slice(11, 16);
 };
 
+const numbers = {}; // by address: two charts of a page can have the same
+const read = async (url) => {
+  const answer = await fetch(url, { credentials: "same-origin" });
+  return answer.ok ? answer.json() : null;
+};
+
 const draw = async (figure) => {
-  const answer = await fetch(figure.dataset.chart, { credentials: "same-origin" });
-  if (!answer.ok || !window.uPlot) return;
-  const data = await answer.json();
+  const data = await (numbers[figure.dataset.chart] ??= read(figure.dataset.chart));
+  if (!data || !window.uPlot) return;
   const names = figure.dataset.series.split(",");
   const css = getComputedStyle(document.documentElement);
   const color = (name) => css.getPropertyValue(name).trim();
